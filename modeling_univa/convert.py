@@ -1,0 +1,189 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Published checkpoints to folders that `from_pretrained` loads."""
+
+import argparse
+import json
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer
+from transformers.utils import logging
+
+from .configuration_univa import M3ED_EMOTIONS, MODALITIES, MOSEI_EMOTIONS, UnivaConfig
+from .modeling_univa import UnivaForEmotionClassification
+from .processing_univa import PRECOMPUTED, UnivaProcessor
+
+
+logger = logging.get_logger(__name__)
+
+# What the authors call their text encoders, and where the Hub has them.
+TEXT_MODELS = {
+    "roberta-base": "FacebookAI/roberta-base",
+    "chinese-roberta-wwm-ext": "hfl/chinese-roberta-wwm-ext",
+}
+# What made the features of the authors' two corpora (section 4.1 of the paper).
+AUDIO_MODELS = {
+    "MOSEI": "jonatasgrosmann/wav2vec2-large-xlsr-53-english",
+    "M3ED": "jonatasgrosmann/wav2vec2-large-xlsr-53-chinese-zh-cn",
+}
+VISION_MODEL = "inception-resnet-v1-casia-webface"
+
+_LAYER = r"(text|audio|vision)_utt_level_transformer\.layer\.(\d+)\."
+_LAYER_TO = r"univa.encoders.\1.layers.\2."
+_RENAMES = [
+    (r"text_plm\.", "univa.encoders.text.encoder."),
+    (r"text_linear_(?:plm|glove)\.0\.", "univa.encoders.text.projection."),
+    (r"(audio|vision)_linear\.0\.", r"univa.encoders.\1.projection."),
+    (r"(text|audio|vision)_utt_level_transformer\.position_embeddings\.", r"univa.encoders.\1.position_embeddings."),
+    (_LAYER + r"transformer_self_attention\.selfatt\.", _LAYER_TO + "attention.self."),
+    (_LAYER + r"transformer_self_attention\.dense_norm\.", _LAYER_TO + "attention.output."),
+    (_LAYER, _LAYER_TO),
+    (r"(text|audio|vision)_attention_mapping\.query_vector", r"univa.encoders.\1.pooling.query_vector"),
+    (r"(text|audio|vision)_attention_mapping\.value\.", r"univa.encoders.\1.pooling.score."),
+    (r"(text|audio|vision)_attention_mapping\.P\.", r"univa.encoders.\1.pooling.key."),
+    (r"(text|audio|vision)_attention_mapping\.Q\.", r"univa.encoders.\1.pooling.query."),
+    (r"fc\.0\.", "classifier."),
+    (r"label_similar_matrix$", "correlation_prior.label_similarity"),
+]
+_NOT_USED = re.compile(r"text_plm\.(pooler\.|embeddings\.(position_ids|token_type_ids)$)")
+
+
+def convert_univa(checkpoint: str | Path, output: str | Path, text_model: str | None = None) -> Path:
+    """
+    Convert the authors' checkpoint (`*.pth`: a state dict and the run's arguments) to a model folder.
+
+    Args:
+        checkpoint: the file, read without running any code that it may hold.
+        output: folder to write: weights, config, code, processor where a tokenizer is found, and the run's arguments
+            as they were in `authors_arguments.json`.
+        text_model: folder or Hub id of the text encoder's configuration and tokenizer; by default the one on the Hub
+            that the checkpoint names. Not used for word vectors.
+
+    Returns:
+        `output`.
+
+    Raises:
+        `ValueError`: not such a checkpoint, or its parameters do not fit its arguments.
+    """
+    state, arguments = _read_checkpoint(Path(checkpoint))
+    uses_word_vectors = arguments["text_plm_checkpoint"] == "glove"
+    text_model = None if uses_word_vectors else text_model or TEXT_MODELS.get(arguments["text_plm_checkpoint"])
+    if not uses_word_vectors and text_model is None:
+        raise ValueError(
+            f"{checkpoint} was trained on the text encoder {arguments['text_plm_checkpoint']!r}, which is none of "
+            f"{list(TEXT_MODELS)}: name its folder or Hub id with --text-model."
+        )
+    config = config_from_arguments(arguments, has_prior="label_similar_matrix" in state)
+    config.text_config = None if text_model is None else AutoConfig.from_pretrained(text_model)
+    model = UnivaForEmotionClassification(config)
+    _load(model, {rename(key): value for key, value in state.items() if not _NOT_USED.match(key)}, checkpoint)
+    model.save_pretrained(output)
+    _save_processor(config, arguments["DATASET"], text_model, output)
+    Path(output, "authors_arguments.json").write_text(json.dumps(arguments, indent=2, default=str) + "\n")
+    return Path(output)
+
+
+def config_from_arguments(arguments: dict[str, Any], has_prior: bool = True) -> UnivaConfig:
+    """The configuration that the authors' command-line arguments describe, without `text_config`."""
+    try:
+        return _config_from_arguments(arguments, has_prior)
+    except KeyError as error:
+        raise ValueError(f"The checkpoint's arguments lack {error}: is it one of the released code?") from error
+
+
+def _config_from_arguments(arguments: dict[str, Any], has_prior: bool) -> UnivaConfig:
+    labels = {"MOSEI": MOSEI_EMOTIONS, "M3ED": M3ED_EMOTIONS}[arguments["DATASET"]]
+    if arguments["num_multi_labels"] != len(labels):
+        raise ValueError(
+            f"{arguments['DATASET']} has {len(labels)} labels, but the checkpoint has {arguments['num_multi_labels']}."
+        )
+    uses_word_vectors = arguments["text_plm_checkpoint"] == "glove"
+    return UnivaConfig(
+        id2label=dict(enumerate(labels)),
+        text_feature_size=arguments.get("text_feat_dim", 300),
+        audio_feature_size=arguments["audio_feat_dim"],
+        vision_feature_size=arguments["vision_feat_dim"],
+        max_text_length=arguments["get_text_utt_max_lens"] if uses_word_vectors else 512,
+        max_audio_length=arguments["get_audio_utt_max_lens"],
+        max_vision_length=arguments["get_vision_utt_max_lens"],
+        **{f"{name}_num_hidden_layers": arguments[f"{name}_num_transformer_layers"] for name in MODALITIES},
+        hidden_size=arguments["hidden_size"],
+        num_attention_heads=arguments["num_attention_heads"],
+        intermediate_size=arguments["intermediate_size"],
+        hidden_act=arguments.get("hidden_act", "gelu"),
+        layer_norm_eps=arguments.get("layer_norm_eps", 1e-12),
+        projection_dropout=arguments.get("fc_dropout", 0.1),
+        hidden_dropout_prob=arguments.get("hidden_dropout_prob", 0.1),
+        attention_probs_dropout_prob=arguments.get("attention_probs_dropout_prob", 0.1),
+        classifier_dropout=arguments.get("final_dropout", 0.1),
+        modalities=_modalities(arguments.get("choice_modality", "T+A+V")),
+        contrastive_loss="va" if arguments["SupConLoss"] else "none",
+        contrastive_weight=arguments["alpha"],
+        contrastive_temperature=arguments["temp"],
+        contrastive_modality_weights=[3.0 if arguments["DATASET"] == "MOSEI" else 1.0, 1.0, 1.0],
+        va_distance_threshold=arguments["thres_dist"],
+        correlation_prior_weight=1.0 if has_prior and arguments["labelSimilar_regulari"] else 0.0,
+        decision_threshold=arguments["thres_kl"],
+    )
+
+
+def rename(key: str) -> str:
+    """Our name of one of the authors' parameters; a name that is not theirs stays as it is."""
+    for pattern, replacement in _RENAMES:
+        renamed, count = re.subn("^" + pattern, replacement, key)
+        if count:
+            return renamed
+    return key
+
+
+def _modalities(choice: str) -> list[str]:
+    return [name for name in MODALITIES if name[0].upper() in choice.split("+")]
+
+
+def _read_checkpoint(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    if not checkpoint.is_file():
+        raise ValueError(f"{checkpoint} is not a file: --checkpoint needs the authors' `best_model.pth`.")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{checkpoint} cannot be read as tensors and plain arguments: {reason}") from error
+    if not isinstance(content, dict) or not {"model", "config"} <= content.keys():
+        found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{checkpoint} must hold 'model' and 'config', as the released code saves them; found {found}.")
+    return content["model"], vars(content["config"])
+
+
+def _load(model: UnivaForEmotionClassification, state: dict[str, torch.Tensor], checkpoint: str | Path) -> None:
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"{checkpoint} does not fit its own arguments. {error}") from error
+    # The absent embeddings are ours, and M is absent where the prior was off: both keep their initial values.
+    missing = [key for key in missing if not re.search(r"absent_embedding|label_similarity|\.pooler\.", key)]
+    if missing or unexpected:
+        raise ValueError(f"{checkpoint} lacks the parameters {missing} and has the unknown ones {unexpected}.")
+
+
+def _save_processor(config: UnivaConfig, dataset: str, text_model: str | None, output: str | Path) -> None:
+    tokenizer = None
+    if text_model is not None:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(text_model)
+        except (OSError, ValueError) as error:
+            logger.warning(f"No tokenizer in {text_model} ({error}); {output} is written without a processor.")
+            return
+    names = {"audio": AUDIO_MODELS[dataset], "vision": VISION_MODEL, "text": "glove.840B.300d"}
+    extractors = {
+        modality: {"extractor_type": PRECOMPUTED, "name": names[modality], "feature_size": size}
+        for modality, size in config.feature_sizes.items()
+    }
+    UnivaProcessor.from_config(config, tokenizer, extractors).save_pretrained(output)
+
+
+__all__ = ["AUDIO_MODELS", "VISION_MODEL", "config_from_arguments", "convert_univa", "rename"]

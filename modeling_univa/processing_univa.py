@@ -1,0 +1,406 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Dialogues and features or raw media to the inputs of a UniVA model."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.utils import PROCESSOR_NAME, logging
+
+from .configuration_univa import MODALITIES, UnivaConfig
+from .feature_extraction_univa import extractor_from_dict
+from .media_univa import read_audio, read_image
+
+
+logger = logging.get_logger(__name__)
+
+# `extractor_type` of features that came ready-made, by something that this package cannot run.
+PRECOMPUTED = "precomputed"
+
+
+@dataclass(frozen=True)
+class DialogueRow:
+    """
+    One row of `input_ids`.
+
+    Args:
+        input_ids (`np.ndarray` of shape `(L,)`): token ids, special tokens included.
+        spans (`np.ndarray` of shape `(utterances, 2)`): tokens [start, end) of each utterance in the row.
+    """
+
+    input_ids: np.ndarray
+    spans: np.ndarray
+
+
+class UnivaProcessor(ProcessorMixin):
+    """
+    Turns dialogues of strings, and features or raw media of single utterances, into the inputs of a UniVA model.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): that of the text encoder; `None` on the word-vector route.
+        extractors (`dict[str, dict]`, *optional*): for audio, vision or text, what made its features, by
+            `Extractor.to_dict()`. With it raw media meet the same features as in training.
+        modalities (`list[str]`): modalities of the model.
+        feature_sizes (`dict[str, int]`, *optional*): frame width of each modality that comes as features.
+        max_lengths (`dict[str, int]`, *optional*): longest dialogue in tokens (or utterance in words) for text,
+            longest clip in frames for audio and vision.
+    """
+
+    model_input_names: ClassVar[tuple[str, ...]] = ("dialogue_index", "utterance_span", "input_ids", "attention_mask")
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        extractors: dict[str, dict[str, Any]] | None = None,
+        modalities: Sequence[str] = MODALITIES,
+        feature_sizes: dict[str, int] | None = None,
+        max_lengths: dict[str, int] | None = None,
+        **kwargs: Any,
+    ):
+        self.chat_template = kwargs.pop("chat_template", None)
+        self.tokenizer = tokenizer
+        self.modalities = list(modalities)
+        self.feature_sizes = dict(feature_sizes or {})
+        self.max_lengths = dict(max_lengths or {})
+        self.extractors = {name: dict(value) for name, value in (extractors or {}).items() if value}
+        self._check_extractors()
+
+    @classmethod
+    def from_config(
+        cls,
+        config: UnivaConfig,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        extractors: dict[str, dict[str, Any]] | None = None,
+    ) -> "UnivaProcessor":
+        """
+        The processor of a model.
+
+        Raises:
+            `ValueError`: the model has a text encoder and there is no tokenizer, or an extractor makes frames of
+                another width than the model takes.
+        """
+        if "text" in config.modalities and not config.uses_word_vectors and tokenizer is None:
+            raise ValueError("A model with a pretrained text encoder needs its tokenizer: give `tokenizer`.")
+        return cls(tokenizer, extractors, config.modalities, config.feature_sizes, config.max_lengths)
+
+    def _check_extractors(self) -> None:
+        for modality, extractor in self.extractors.items():
+            size, expected = extractor.get("feature_size"), self.feature_sizes.get(modality)
+            if expected is not None and size != expected:
+                raise ValueError(
+                    f"The {modality} extractor {extractor.get('extractor_type')!r} makes frames of width {size}, and "
+                    f"the model takes `{modality}_feature_size` = {expected}: use the extractor that made the "
+                    "training features."
+                )
+
+    # Saving and loading. A processor without a tokenizer is no case that ProcessorMixin knows.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the tokenizer, which has files of its own."""
+        return {**super().to_dict(), "has_tokenizer": self.tokenizer is not None}
+
+    def save_pretrained(self, save_directory: str | PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write `processor_config.json`, the code, and the tokenizer's files where there is one."""
+        if self.tokenizer is not None:
+            return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        if push_to_hub:
+            raise ValueError("Save first, then call `push_to_hub(repo_id)`: this processor has no tokenizer.")
+        # ProcessorMixin cannot save a component that is None.
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        custom_object_save(self, save_directory, config=self)
+        file = Path(save_directory, PROCESSOR_NAME)
+        self.to_json_file(file)
+        return [str(file)]
+
+    @classmethod
+    def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path, processor_dict=None, **kwargs):
+        if processor_dict is not None and not processor_dict.pop("has_tokenizer", True):
+            return [None]
+        return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
+
+    # Text
+
+    @cached_property
+    def _special_tokens(self) -> tuple[list[int], list[int], list[int]]:
+        """Ids before the first utterance, between two, and after the last, as the tokenizer itself joins a pair."""
+        encoded = self.tokenizer("a", "b", return_special_tokens_mask=True)
+        special = np.flatnonzero(encoded["special_tokens_mask"])
+        ids, content = np.array(encoded["input_ids"]), np.flatnonzero(np.logical_not(encoded["special_tokens_mask"]))
+        between = special[(special > content[0]) & (special < content[-1])]
+        if len(between) == 0:
+            raise ValueError(
+                f"{type(self.tokenizer).__name__} puts no special token between two texts, so that utterances cannot "
+                "be told apart: use an encoder whose tokenizer does (BERT, RoBERTa, …)."
+            )
+        return (ids[special[special < content[0]]].tolist(), ids[between].tolist(),
+                ids[special[special > content[-1]]].tolist())  # fmt: skip
+
+    @property
+    def max_text_length(self) -> int:
+        """Longest row of `input_ids`, in tokens."""
+        return min(self.max_lengths.get("text", 512), self.tokenizer.model_max_length)
+
+    def tokenize(self, utterances: Sequence[str]) -> list[list[int]]:
+        """Token ids of each utterance by itself, without special tokens and without truncation."""
+        return self.tokenizer(list(utterances), add_special_tokens=False, verbose=False)["input_ids"]
+
+    def build_dialogue(self, token_ids: Sequence[Sequence[int]]) -> list[DialogueRow]:
+        """
+        Join a dialogue's utterances with special tokens to rows of at most `max_text_length` tokens.
+
+        A dialogue is one row: while it is too long, the longest utterance (the earliest of several) loses its last
+        token, as in the released code. Only where not even one token an utterance would fit is it cut into windows of
+        consecutive utterances, one row each.
+
+        Args:
+            token_ids: ids of each utterance, from `tokenize`.
+
+        Returns:
+            The rows, whose `spans` together are the dialogue's utterances in order.
+        """
+        prefix, separator, suffix = self._special_tokens
+        room = self.max_text_length - len(prefix) - len(suffix)
+        most = (room + len(separator)) // (len(separator) + 1)
+        if most < 1:
+            raise ValueError(f"`max_text_length` ({self.max_text_length}) leaves no room for a single token.")
+        windows = np.array_split(np.arange(len(token_ids)), -(-len(token_ids) // most))
+        return [self._build_row([token_ids[index] for index in window]) for window in windows]
+
+    def _build_row(self, token_ids: Sequence[Sequence[int]]) -> DialogueRow:
+        prefix, separator, suffix = self._special_tokens
+        special = len(prefix) + len(suffix) + len(separator) * (len(token_ids) - 1)
+        kept = truncated_lengths([len(ids) for ids in token_ids], self.max_text_length - special)
+        starts = len(prefix) + np.concatenate([[0], np.cumsum(kept[:-1] + len(separator))]).astype(int)
+        pieces = [prefix, token_ids[0][: kept[0]]]
+        for ids, length in zip(token_ids[1:], kept[1:], strict=True):
+            pieces += [separator, ids[:length]]
+        row = np.fromiter((token for piece in [*pieces, suffix] for token in piece), dtype=np.int64)
+        return DialogueRow(row, np.stack([starts, starts + kept], axis=1))
+
+    def pad_dialogues(self, rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """`input_ids` and `attention_mask`, `(D, L)` long, of rows of token ids, padded to the longest."""
+        lengths = np.array([len(row) for row in rows])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        input_ids = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        input_ids[mask] = np.concatenate(rows)
+        return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+
+    # Features
+
+    def pad_features(self, modality: str, values: np.ndarray, lengths: np.ndarray) -> dict[str, torch.Tensor]:
+        """
+        Frames of several clips, end to end, to one padded tensor and its mask.
+
+        Args:
+            modality: "text", "audio" or "vision".
+            values (`np.ndarray` of shape `(sum of lengths, k)`): the frames, clip after clip.
+            lengths (`np.ndarray` of shape `(B,)`): frames of each clip; 0 where the modality is absent. Clips longer
+                than the model takes are cut at the end.
+
+        Returns:
+            `{modality}_features (B, T, k)` float32 and `{modality}_attention_mask (B, T)` long, T at least 1.
+
+        Raises:
+            `ValueError`: the frames have another width than the model takes.
+        """
+        size = self.feature_sizes[modality]
+        if len(values) and values.shape[-1] != size:
+            raise ValueError(
+                f"{modality} features of width {values.shape[-1]} met a model of `{modality}_feature_size` = {size}: "
+                "use the extractor that made the model's training features."
+            )
+        longest = self.max_lengths.get(modality) or max(lengths.max(), 1)
+        kept = np.minimum(lengths, longest)
+        mask = np.arange(max(kept.max(), 1)) < kept[:, None]
+        padded = np.zeros((*mask.shape, size), dtype=np.float32)
+        position = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        padded[mask] = values[position < longest] if len(values) else values.reshape(0, size)
+        return {
+            f"{modality}_features": torch.from_numpy(padded),
+            f"{modality}_attention_mask": torch.from_numpy(mask.astype(np.int64)),
+        }
+
+    def extract_audio(self, clip: Any) -> np.ndarray | None:
+        """
+        Speech frames `(frames, audio_feature_size)` of one clip, by the extractor that made the training features.
+
+        Args:
+            clip: a path, a waveform with its rate as `(array, sampling_rate)`, or `None` for no sound.
+        """
+        if clip is None:
+            return None
+        extractor = self._extractor("audio")
+        if isinstance(clip, tuple):
+            waveform, sampling_rate = clip
+        else:
+            waveform, sampling_rate = read_audio(clip, extractor.sampling_rate), extractor.sampling_rate
+        return extractor(waveform, sampling_rate)
+
+    def extract_vision(self, faces: Iterable[Any] | None) -> np.ndarray | None:
+        """
+        Face frames `(faces, vision_feature_size)` of one clip, by the extractor that made the training features.
+
+        Args:
+            faces: paths or images (`np.ndarray`, H × W × 3 RGB or H × W grey, uint8) of the clip's faces in order;
+                `None` or nothing for no face.
+        """
+        images = [face if isinstance(face, np.ndarray) else read_image(face) for face in faces or ()]
+        return self._extractor("vision")(images) if images else None
+
+    def _extractor(self, modality: str) -> Any:
+        config = self.extractors.get(modality)
+        if config is None or config["extractor_type"] == PRECOMPUTED:
+            made_by = f"by {config.get('name')!r}" if config else "elsewhere"
+            raise ValueError(
+                f"This model's {modality} features were made {made_by} and this processor cannot make them from raw "
+                f"media: give `{modality}_features`."
+            )
+        return extractor_from_dict(config)
+
+    # The whole
+
+    def __call__(
+        self,
+        dialogues: Sequence[Sequence[str]] | None = None,
+        utterances: Sequence[tuple[int, int]] | None = None,
+        *,
+        audio: Sequence[Any] | None = None,
+        faces: Sequence[Any] | None = None,
+        text_features: Sequence[np.ndarray | None] | None = None,
+        audio_features: Sequence[np.ndarray | None] | None = None,
+        vision_features: Sequence[np.ndarray | None] | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """
+        Model inputs of B utterances out of some dialogues.
+
+        Args:
+            dialogues: every dialogue as the list of its utterances. On the word-vector route not used.
+            utterances: `(dialogue, utterance)` indices of the utterances wanted; by default all, in order. The lists
+                below are in their order, one entry each, `None` where the modality is absent.
+            audio: clips of speech; see `extract_audio`.
+            faces: faces of each clip; see `extract_vision`.
+            text_features, audio_features, vision_features: ready features, `(frames, k)` each.
+
+        Returns:
+            `BatchFeature` of tensors, named and shaped as [`UnivaModel.forward`] takes them.
+
+        Raises:
+            `ValueError`: lists of unequal length, features and raw media of the same modality, an index out of range,
+                an argument of a modality that the model does not have.
+        """
+        if kwargs:
+            raise ValueError(f"Unknown arguments {sorted(kwargs)}.")
+        given = {"text": text_features, "audio": audio_features, "vision": vision_features}
+        given["audio"] = self._from_raw("audio", audio, given["audio"], self.extract_audio)
+        given["vision"] = self._from_raw("vision", faces, given["vision"], self.extract_vision)
+        batch: dict[str, torch.Tensor] = {}
+        if "text" in self.modalities and self.tokenizer is not None:
+            batch = self._text_inputs(dialogues, utterances)
+        size = self._batch_size(batch, given)
+        for modality in self.feature_sizes:
+            batch.update(self._feature_inputs(modality, given[modality], size))
+        return BatchFeature(batch)
+
+    def _from_raw(self, modality: str, raw: Any, features: Any, extract: Any) -> Any:
+        if raw is None:
+            return features
+        if features is not None:
+            raise ValueError(f"Give the {modality} modality as raw media or as features, not both.")
+        return [extract(clip) for clip in raw]
+
+    def _text_inputs(
+        self, dialogues: Sequence[Sequence[str]] | None, utterances: Sequence[tuple[int, int]] | None
+    ) -> dict[str, torch.Tensor]:
+        if not dialogues or any(isinstance(dialogue, str) for dialogue in dialogues):
+            raise ValueError(
+                "`dialogues` must be a list of dialogues, each the list of its utterances, such as "
+                f'[["How was it?", "Wonderful!"]]; got {dialogues!r}.'
+            )
+        if utterances is None:
+            utterances = [(row, place) for row, dialogue in enumerate(dialogues) for place in range(len(dialogue))]
+        for row, place in utterances:
+            if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
+                raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")
+        wanted = sorted({row for row, _ in utterances})
+        rows, where = [], {}
+        for dialogue in wanted:
+            for row in self.build_dialogue(self.tokenize(dialogues[dialogue])):
+                first = sum(1 for key in where if key[0] == dialogue)
+                where.update({(dialogue, first + place): (len(rows), *span) for place, span in enumerate(row.spans)})
+                rows.append(row.input_ids)
+        found = np.array([where[tuple(utterance)] for utterance in utterances])
+        used, index = np.unique(found[:, 0], return_inverse=True)
+        return {
+            "dialogue_index": torch.from_numpy(index.astype(np.int64)),
+            "utterance_span": torch.from_numpy(found[:, 1:].astype(np.int64)),
+            **self.pad_dialogues([rows[row] for row in used]),
+        }
+
+    def _batch_size(self, batch: dict[str, torch.Tensor], given: dict[str, Any]) -> int:
+        sizes = {f"{name} features": len(value) for name, value in given.items() if value is not None}
+        if batch:
+            sizes["utterances"] = len(batch["dialogue_index"])
+        surplus = [name for name, value in given.items() if value is not None and name not in self.feature_sizes]
+        if surplus:
+            raise ValueError(f"This model takes {list(self.feature_sizes)} features, not {surplus}.")
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"Every modality needs one entry an utterance; got {sizes or 'nothing'}.")
+        return next(iter(sizes.values()))
+
+    def _feature_inputs(
+        self, modality: str, features: Sequence[np.ndarray | None] | None, size: int
+    ) -> dict[str, torch.Tensor]:
+        if features is None:
+            logger.warning_once(f"No {modality} was given: the model takes it as absent in every utterance.")
+            features = [None] * size
+        width = self.feature_sizes[modality]
+        frames = [np.zeros((0, width), np.float32) if clip is None else np.asarray(clip) for clip in features]
+        wrong = next((clip for clip in frames if clip.ndim != 2), None)
+        if wrong is not None:
+            raise ValueError(f"{modality} features must be (frames, {width}) each, got shape {wrong.shape}.")
+        lengths = np.array([len(clip) for clip in frames])
+        longest = self.max_lengths.get(modality)
+        if longest and (lengths > longest).any():
+            logger.warning_once(
+                f"{(lengths > longest).sum()} of {size} clips have more than `max_{modality}_length` = {longest} "
+                "frames; they are cut at the end."
+            )
+        return self.pad_features(modality, np.concatenate(frames), lengths)
+
+
+def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
+    """
+    Lengths after dropping the last token of the longest utterance (ties: the earliest) until `budget` is met.
+
+    Args:
+        lengths: tokens of each utterance.
+        budget: tokens allowed in all; at least 0.
+
+    Returns:
+        `np.ndarray` of shape `(len(lengths),)`, what the step-by-step rule gives.
+    """
+    lengths = np.asarray(lengths, dtype=np.int64)
+    if lengths.sum() <= budget:
+        return lengths
+    levels = np.arange(lengths.max() + 1)
+    totals = np.minimum(lengths[:, None], levels).sum(axis=0)
+    level = int(np.searchsorted(totals, budget, side="right")) - 1
+    kept = np.minimum(lengths, level)
+    # What is left goes to the latest of the long ones, since the earliest lose a token first.
+    candidates = np.flatnonzero(lengths > level)
+    kept[candidates[len(candidates) - (budget - kept.sum()) :]] += 1
+    return kept
+
+
+UnivaProcessor.register_for_auto_class()
+
+__all__ = ["DialogueRow", "PRECOMPUTED", "UnivaProcessor", "truncated_lengths"]

@@ -1,0 +1,44 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+# Tests never reach for the network, and never leave anything in the user's own cache.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with real and reference data; tests that use it are skipped where it is absent.
+
+    `UNIVA_TEST_DATA` names the folder; by default it is looked for beside the repository.
+    """
+    folder = Path(os.environ.get("UNIVA_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no reference data at {folder}; set UNIVA_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Point the caches of datasets, evaluate and remote code at a folder that is thrown away."""
+    cache = tmp_path_factory.mktemp("hf_cache")
+    import datasets.config
+    import evaluate.config
+    import transformers.dynamic_module_utils
+    import transformers.utils.hub
+
+    datasets.config.HF_DATASETS_CACHE = cache / "datasets"
+    evaluate.config.HF_METRICS_CACHE = cache / "metrics"
+    evaluate.config.HF_MODULES_CACHE = str(cache / "modules")
+    transformers.utils.hub.HF_MODULES_CACHE = str(cache / "modules")
+    transformers.dynamic_module_utils.HF_MODULES_CACHE = str(cache / "modules")
+    return cache

@@ -1,0 +1,220 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What a built corpus says of itself: counts taken while it was written, and the card that shows them."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import numpy as np
+import transformers
+from huggingface_hub import DatasetCardData
+
+from ..configuration_univa import MODALITIES
+
+
+if TYPE_CHECKING:
+    from .builder import UnivaCorpusBuilder
+
+__all__ = ["CardFacts", "SplitStatistics", "corpus_card"]
+
+_COLUMN_MEANINGS = {
+    "utterance_id": "unique over all splits",
+    "dialogue_id": "rows of a dialogue share it and stand together, in order",
+    "position": "place in the dialogue, from 0",
+    "speaker": "who speaks, or null",
+    "text": "the transcript",
+    "emotions": "the active labels; may be empty",
+    "audio": "path of the sound file in the source, or null",
+    "faces": "paths of the face images in the source, in order, or null",
+    "video": "path of the video file in the source, or null",
+    "text_features": "word vectors, words x size, or null",
+    "audio_features": "speech features, frames x size, or null where there is no speech",
+    "vision_features": "face features, frames x size, or null where there is no face",
+    **{f"{m}_va": "(valence, arousal) in [-1, 1], NaN where unknown; for training only" for m in MODALITIES},
+}
+_SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+@dataclass
+class CardFacts:
+    """What only the person who builds the corpus knows. `license` is an identifier of the Hub's list."""
+
+    pretty_name: str
+    license: str | None = None
+    language: str | None = None
+
+
+class SplitStatistics:
+    """Counts over the rows of one split, as they are written."""
+
+    def __init__(self, label_names: Sequence[str]):
+        self.label_names = list(label_names)
+        self.num_rows = self.num_dialogues = self.num_without_emotion = 0
+        self.label_counts: Counter[str] = Counter()
+        self.num_frames: dict[str, list[int]] = {modality: [] for modality in MODALITIES}
+        # Count, sum and sum of squares of the known (valence, arousal) pairs.
+        self._moments = {modality: np.zeros((3, 2)) for modality in MODALITIES}
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Count one row, as it is written."""
+        self.num_rows += 1
+        self.num_dialogues += record["position"] == 0
+        self.num_without_emotion += not record["emotions"]
+        self.label_counts.update(record["emotions"])
+        for modality in MODALITIES:
+            va = record[f"{modality}_va"].astype(np.float64)
+            if not np.isnan(va).any():
+                self._moments[modality] += np.stack([np.ones(2), va, va**2])
+            frames = record.get(f"{modality}_features")
+            if frames is not None:
+                self.num_frames[modality].append(len(frames))
+
+    def va(self, modality: str) -> tuple[int, np.ndarray, np.ndarray]:
+        """Rows with known VA, mean and standard deviation (n - 1) of valence and arousal."""
+        (count, _), total, squares = self._moments[modality]
+        if not count:
+            return 0, np.full(2, np.nan), np.full(2, np.nan)
+        mean = total / count
+        variance = (squares - count * mean**2) / (count - 1) if count > 1 else np.full(2, np.nan)
+        return int(count), mean, np.sqrt(np.maximum(variance, 0))
+
+
+def corpus_card(builder: "UnivaCorpusBuilder", facts: CardFacts) -> str:
+    """The README.md of a corpus that `builder` has just built, with the Hub's metadata on top."""
+    statistics = builder.statistics
+    num_rows = sum(split.num_rows for split in statistics.values())
+    sections = [
+        f"# {facts.pretty_name}",
+        f"{num_rows} utterances with {_words(builder)}, for multi-label emotion recognition in dialogues. "
+        "One row is one utterance.",
+        _section("Splits", _splits_table(builder)),
+        _section("Labels", _labels_table(statistics)),
+        _section("Valence and arousal", _va_table(statistics)),
+        _section("Features", _features_table(builder)),
+        _section("Columns", _columns_table(builder)),
+        _section("How it was built", _provenance(builder)),
+    ]
+    return f"---\n{_metadata(builder, facts, num_rows)}\n---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _metadata(builder: "UnivaCorpusBuilder", facts: CardFacts, num_rows: int) -> str:
+    tasks = {"text": "text-classification", "audio": "audio-classification", "vision": "video-classification"}
+    size = next((name for limit, name in _SIZE_CATEGORIES if num_rows < limit), "n>1M")
+    configs = {
+        "config_name": "default",
+        "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in builder.statistics],
+    }
+    return DatasetCardData(
+        pretty_name=facts.pretty_name,
+        license=facts.license or "unknown",
+        language=facts.language,
+        task_categories=[tasks[modality] for modality in _modalities(builder)],
+        task_ids=["multi-label-classification"],
+        tags=["emotion-recognition", "multimodal", "valence-arousal"],
+        size_categories=[size],
+        configs=[configs],
+    ).to_yaml()
+
+
+def _modalities(builder: "UnivaCorpusBuilder") -> list[str]:
+    extractors = builder.corpus.extractors
+    return [modality for modality in MODALITIES if modality == "text" or extractors.get(modality)]
+
+
+def _words(builder: "UnivaCorpusBuilder") -> str:
+    return " and ".join({"text": "text", "audio": "speech", "vision": "faces"}[m] for m in _modalities(builder))
+
+
+def _splits_table(builder: "UnivaCorpusBuilder") -> str:
+    rejected = Counter(entry["split"] for entry in builder.rejected)
+    rows = [
+        (split, counts.num_rows, counts.num_dialogues, counts.num_without_emotion, rejected[split])
+        for split, counts in builder.statistics.items()
+    ]
+    table = _table(("split", "utterances", "dialogues", "without any emotion", "rejected"), rows)
+    if builder.rejected:
+        table += "\n\nRejected rows are in `rejected.jsonl` with the reason; `position` was counted anew without them."
+    return table
+
+
+def _labels_table(statistics: Mapping[str, SplitStatistics]) -> str:
+    label_names = next(iter(statistics.values())).label_names
+    rows = [(name, *(counts.label_counts[name] for counts in statistics.values())) for name in label_names]
+    return _table(("emotion", *statistics), rows)
+
+
+def _va_table(statistics: Mapping[str, SplitStatistics]) -> str:
+    rows = []
+    for split, counts in statistics.items():
+        for modality in MODALITIES:
+            known, mean, deviation = counts.va(modality)
+            values = ("–",) * 4 if not known else tuple(f"{value:.3f}" for value in (*mean, *deviation))
+            rows.append((split, modality, f"{known} ({known / counts.num_rows:.1%})", *values))
+    header = ("split", "modality", "known", "valence, mean", "arousal, mean", "valence, std", "arousal, std")
+    return _table(header, rows) + "\n\nStandard deviations are those of the sample (n − 1)."
+
+
+def _features_table(builder: "UnivaCorpusBuilder") -> str:
+    made = {modality: settings for modality, settings in builder.corpus.extractors.items() if settings}
+    if not made:
+        return "None."
+    rows = []
+    for split, counts in builder.statistics.items():
+        for modality, settings in made.items():
+            frames = counts.num_frames[modality]
+            lengths = (
+                (f"{np.mean(frames):.1f}", f"{np.percentile(frames, 95):.0f}", max(frames)) if frames else ("–",) * 3
+            )
+            rows.append((split, modality, settings["feature_size"], counts.num_rows - len(frames), *lengths))
+    header = ("split", "modality", "size", "rows without", "frames, mean", "frames, 95 %", "frames, longest")
+    makers = "\n".join(f"- {modality}: `{json.dumps(settings)}`" for modality, settings in made.items())
+    return _table(header, rows) + f"\n\nWhat made them (also in `feature_extractors.json`):\n\n{makers}"
+
+
+def _columns_table(builder: "UnivaCorpusBuilder") -> str:
+    features = builder.info.features
+    return _table(
+        ("column", "type", "meaning"),
+        [(f"`{name}`", _type_name(features[name]), _COLUMN_MEANINGS[name]) for name in features],
+    )
+
+
+def _type_name(feature: Any) -> str:
+    if isinstance(feature, datasets.List):
+        length = f", {feature.length}" if feature.length >= 0 else ""
+        return f"List({_type_name(feature.feature)}{length})"
+    return "ClassLabel" if isinstance(feature, datasets.ClassLabel) else feature.dtype
+
+
+def _provenance(builder: "UnivaCorpusBuilder") -> str:
+    source = Path(builder.config.source)
+    options = {key: value for key, value in vars(builder.config).items() if key in builder.config_kwargs and value}
+    options["source"] = source.resolve().name
+    listing = "\n".join(f"- `{path.relative_to(source).as_posix()}` {_sha256(path)}" for path in builder.corpus.files)
+    lines = [
+        builder.PROVENANCE,
+        f"Builder: `{type(builder).__name__}` {builder.VERSION} with `{json.dumps(options, default=str)}`, "
+        f"datasets {datasets.__version__}, transformers {transformers.__version__}.",
+        *builder.notes,
+        f"Files that list the rows (SHA-256):\n\n{listing}" if listing else "",
+    ]
+    return "\n\n".join(line for line in lines if line)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _section(title: str, body: str) -> str:
+    return f"## {title}\n\n{body}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)

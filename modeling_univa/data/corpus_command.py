@@ -1,0 +1,170 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Build a corpus folder, from Python or from the command line that the scripts share."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from .builder import UnivaCorpusBuilder
+from .corpus_card import CardFacts, corpus_card
+from .schema import CorpusError
+
+
+__all__ = ["build_corpus", "corpus_main"]
+
+_MARKER = "feature_extractors.json"
+
+
+def build_corpus(
+    builder_class: type[UnivaCorpusBuilder],
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    max_shard_size: str = "500MB",
+    facts: CardFacts | None = None,
+    **config: Any,
+) -> UnivaCorpusBuilder:
+    """Build a corpus as Parquet with a card, so that `load_dataset(output)` needs nothing of this package.
+
+    All is written beside `output` and renamed at the end; an interrupted or failed job leaves nothing.
+
+    Args:
+        builder_class: Which corpus.
+        output: Folder to make.
+        overwrite: Whether a corpus that an earlier run built there may be replaced.
+        max_shard_size: Rough size of a Parquet file before compression, such as "500MB".
+        facts: Name, licence and language for the card; by default what the builder class knows.
+        **config: Options of the builder, `source` among them.
+
+    Returns:
+        The builder, with `statistics` and `rejected`.
+
+    Raises:
+        CorpusError: The source cannot be used, or `output` is in the way.
+    """
+    output = Path(output)
+    _check_output(output, Path(config["source"]), overwrite)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+        folder, built = Path(scratch, "corpus"), Path(scratch, "built")
+        builder = builder_class(cache_dir=str(Path(scratch, "cache")), **config)
+        builder.download_and_prepare(str(built), file_format="parquet", max_shard_size=max_shard_size)
+        _collect(builder, built, folder)
+        name = builder_class.PRETTY_NAME or Path(config["source"]).resolve().name
+        card = corpus_card(builder, facts or CardFacts(name, language=builder_class.LANGUAGE))
+        Path(folder, "README.md").write_text(card, encoding="utf-8")
+        _replace(folder, output, Path(scratch, "former"))
+    return builder
+
+
+def _check_output(output: Path, source: Path, overwrite: bool) -> None:
+    if output.resolve() in (source.resolve(), *source.resolve().parents):
+        raise CorpusError(f"output folder {output} is or holds the source {source}; choose another one")
+    if output.is_file():
+        raise CorpusError(f"output {output} is a file; choose a folder")
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise CorpusError(f"output folder {output} is not empty; choose another one, or give --overwrite")
+    if not Path(output, _MARKER).is_file():
+        raise CorpusError(f"output folder {output} holds no corpus (no {_MARKER}), so it is not overwritten")
+
+
+def _collect(builder: UnivaCorpusBuilder, built: Path, folder: Path) -> None:
+    """Move what datasets wrote to the names of a corpus folder."""
+    Path(folder, "data").mkdir(parents=True)
+    for split in builder.corpus.splits:
+        shards = sorted(built.glob(f"{builder.dataset_name}-{split}-*.parquet"))
+        shards = shards or [built / f"{builder.dataset_name}-{split}.parquet"]
+        for index, shard in enumerate(shards):
+            shard.rename(folder / "data" / f"{split}-{index:05d}-of-{len(shards):05d}.parquet")
+    for path in built.iterdir():
+        if path.name != datasets.config.DATASET_INFO_FILENAME:
+            path.rename(folder / path.name)
+
+
+def _replace(folder: Path, output: Path, former: Path) -> None:
+    if output.exists():
+        output.rename(former)
+    try:
+        folder.rename(output)
+    except BaseException:
+        if former.exists():
+            former.rename(output)
+        raise
+
+
+def corpus_main(builder_class: type[UnivaCorpusBuilder], argv: Sequence[str] | None = None) -> int:
+    """The command line of a corpus script.
+
+    Returns:
+        Exit status: 0; 2 for a mistake of the user, with one sentence on standard error; 130 when interrupted.
+    """
+    arguments = _make_parser(builder_class).parse_args(argv)
+    started = time.perf_counter()
+    try:
+        builder = _build(builder_class, arguments)
+    except (CorpusError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+    _print_summary(builder, arguments.output, time.perf_counter() - started)
+    return 0
+
+
+def _make_parser(builder_class: type[UnivaCorpusBuilder]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(builder_class.__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    parser.add_argument("--source", required=True, help="folder of the corpus as it was published or recorded")
+    parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
+    parser.add_argument("--overwrite", action="store_true", help="replace a corpus that is already in --output")
+    parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of leaving it out")
+    parser.add_argument("--max-shard-size", default="500MB", help="rough size of a Parquet file (default 500MB)")
+    parser.add_argument("--pretty-name", help="name of the corpus on its card")
+    parser.add_argument("--license", help="licence of the corpus on its card, an identifier of the Hub's list")
+    parser.add_argument("--language", help="language of the text on the card, such as en")
+    builder_class.add_arguments(parser)
+    return parser
+
+
+def _build(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> UnivaCorpusBuilder:
+    given = {key: value for key, value in vars(arguments).items() if value is not None}
+    config = {item.name: given[item.name] for item in fields(builder_class.BUILDER_CONFIG_CLASS) if item.name in given}
+    try:
+        datasets.utils.py_utils.convert_file_size_to_int(arguments.max_shard_size)
+    except ValueError:
+        raise CorpusError(f"--max-shard-size {arguments.max_shard_size!r} is no size; write it as 500MB") from None
+    facts = CardFacts(
+        pretty_name=arguments.pretty_name or builder_class.PRETTY_NAME or Path(arguments.source).resolve().name,
+        license=arguments.license,
+        language=arguments.language or builder_class.LANGUAGE,
+    )
+    return build_corpus(
+        builder_class,
+        arguments.output,
+        overwrite=arguments.overwrite,
+        max_shard_size=arguments.max_shard_size,
+        facts=facts,
+        **config,
+    )
+
+
+def _print_summary(builder: UnivaCorpusBuilder, output: str, seconds: float) -> None:
+    num_rows = sum(counts.num_rows for counts in builder.statistics.values())
+    for split, counts in builder.statistics.items():
+        print(f"{split}: {counts.num_rows} utterances in {counts.num_dialogues} dialogues")
+    for note in builder.notes:
+        print(note)
+    if builder.rejected:
+        print(f"rejected {len(builder.rejected)} rows, see rejected.jsonl; the first: {builder.rejected[0]['reason']}")
+    size = sum(path.stat().st_size for path in Path(output).rglob("*") if path.is_file())
+    print(f"wrote {output}: {num_rows} rows, {size / 1e6:.1f} MB, {num_rows / seconds:.0f} rows/s")

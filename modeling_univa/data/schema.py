@@ -1,0 +1,254 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The row contract: the columns of a built corpus, and the checks that every row of it has passed.
+
+One row is one utterance. Rows of a dialogue stand together, in order. Problems are of two kinds: a `RowError` spoils
+its own row, which a builder may leave out; any other `CorpusError` means that the corpus as a whole cannot be trusted.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Features, List, Value
+
+from ..configuration_univa import MODALITIES
+
+
+__all__ = ["MEDIA_COLUMNS", "CorpusError", "RowError", "RowValidator", "check_label_names", "row_features"]
+
+MEDIA_COLUMNS: tuple[str, ...] = ("audio", "faces", "video")
+
+_REQUIRED_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
+_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be used as it is; the message names the file or row, what is wrong and what to do."""
+
+
+class RowError(CorpusError):
+    """A single row that cannot be used, in a corpus that is sound otherwise."""
+
+
+def row_features(
+    label_names: Sequence[str],
+    *,
+    audio_feature_size: int | None = None,
+    vision_feature_size: int | None = None,
+    text_feature_size: int | None = None,
+    media: Collection[str] = (),
+) -> Features:
+    """Columns of a built corpus.
+
+    Args:
+        label_names: The emotions, in the order of the model's outputs.
+        audio_feature_size, vision_feature_size, text_feature_size: Width of a frame (of a word vector for text);
+            without one the corpus has no features of that modality.
+        media: Which of `MEDIA_COLUMNS` the corpus has.
+
+    Raises:
+        CorpusError: No label, a label twice, or an unknown media column.
+    """
+    check_label_names(label_names)
+    unknown = sorted(set(media) - set(MEDIA_COLUMNS))
+    if unknown:
+        raise CorpusError(f"unknown media column {unknown[0]!r}; known are {', '.join(MEDIA_COLUMNS)}")
+    columns: dict[str, Any] = {
+        "utterance_id": Value("string"),
+        "dialogue_id": Value("string"),
+        "position": Value("int32"),
+        "speaker": Value("string"),
+        "text": Value("string"),
+        "emotions": List(ClassLabel(names=list(label_names))),
+    }
+    for column in MEDIA_COLUMNS:
+        if column in media:
+            columns[column] = List(Value("string")) if column == "faces" else Value("string")
+    sizes = {"audio": audio_feature_size, "vision": vision_feature_size, "text": text_feature_size}
+    for modality, size in sizes.items():
+        if size is not None:
+            columns[f"{modality}_features"] = List(List(Value("float16"), length=size))
+    for modality in MODALITIES:
+        columns[f"{modality}_va"] = List(Value("float32"), length=2)
+    return Features(columns)
+
+
+def check_label_names(label_names: Sequence[str]) -> None:
+    """Refuse label lists that give no sound `ClassLabel`, with a `CorpusError`."""
+    if not label_names:
+        raise CorpusError("the corpus names no emotion label; give at least one")
+    if any(not name.strip() for name in label_names):
+        raise CorpusError(f"empty name among the emotion labels {list(label_names)}; remove it")
+    repeated = sorted({name for name in label_names if list(label_names).count(name) > 1})
+    if repeated:
+        raise CorpusError(f"emotion label {repeated[0]!r} is listed twice; name every label once")
+
+
+class RowValidator:
+    """Checks rows one by one, across all splits of a corpus. It keeps identifiers only, never features.
+
+    Rows are dictionaries with the columns of `row_features`, but emotions as names, features as arrays or `None`, and
+    VA as two numbers or `None`. `check_structure` wants every row of every split, split by split and in order;
+    `check_content` and `check_signals` may come later and for single rows.
+
+    Args:
+        features: What `row_features` gave.
+        media_root: Folder that the paths of media columns are relative to.
+    """
+
+    def __init__(self, features: Features, media_root: Path | None = None):
+        self.media_root = media_root
+        self.columns = set(features)
+        self.label_names = set(features["emotions"].feature.names)
+        self.feature_sizes = {
+            modality: features[f"{modality}_features"].feature.length
+            for modality in MODALITIES
+            if f"{modality}_features" in features
+        }
+        self._utterances: dict[str, str] = {}
+        self._dialogues: dict[str, str] = {}
+        self._current: tuple[str, int] | None = None
+
+    def check_structure(self, row: Mapping[str, Any], split: str, where: str) -> None:
+        """Check what holds rows together: columns, identifiers, order, splits, label names, paths.
+
+        Raises:
+            CorpusError: with `where`, what was expected and found, and what to do.
+        """
+        self._check_columns(row, where)
+        self._check_identifiers(row, split, where)
+        self._check_position(row, split, where)
+        unknown = [name for name in row["emotions"] if name not in self.label_names]
+        if unknown:
+            known = ", ".join(sorted(self.label_names))
+            raise CorpusError(f"{where}: unknown emotion {unknown[0]!r}; the labels of this corpus are {known}")
+        for column, path in _media_paths(row):
+            _check_relative(path, f"{where}: {column}")
+
+    def check_content(self, row: Mapping[str, Any], where: str) -> None:
+        """Check what a row holds before its signals are there: text, emotions, media files.
+
+        Raises:
+            RowError: with `where`, what was expected and found, and what to do.
+        """
+        if not isinstance(row["text"], str) or not row["text"].strip():
+            raise RowError(f"{where}: the text is empty; give the transcript or remove the row")
+        if len(set(row["emotions"])) != len(row["emotions"]):
+            raise RowError(f"{where}: an emotion is named twice in {';'.join(row['emotions'])!r}; name each once")
+        for column, path in _media_paths(row):
+            if self.media_root is not None and not (self.media_root / path).is_file():
+                raise RowError(f"{where}: {column} file {path!r} is not in {self.media_root}; correct the path")
+
+    def check_signals(self, row: Mapping[str, Any], where: str) -> None:
+        """Check the features and the VA of a row.
+
+        Raises:
+            RowError: with `where`, what was expected and found, and what to do.
+        """
+        for modality in MODALITIES:
+            check_va(row.get(f"{modality}_va"), f"{where}: {modality}_va")
+        for modality, size in self.feature_sizes.items():
+            check_frames(row.get(f"{modality}_features"), size, f"{where}: {modality}_features")
+
+    def _check_columns(self, row: Mapping[str, Any], where: str) -> None:
+        missing = [column for column in _REQUIRED_COLUMNS if column not in row]
+        if missing:
+            raise CorpusError(f"{where}: no column {missing[0]!r}; a row needs {', '.join(_REQUIRED_COLUMNS)}")
+        unknown = sorted(set(row) - self.columns)
+        if unknown:
+            raise CorpusError(f"{where}: unknown column {unknown[0]!r}; this corpus has {', '.join(self.columns)}")
+
+    def _check_identifiers(self, row: Mapping[str, Any], split: str, where: str) -> None:
+        utterance, dialogue = row["utterance_id"], row["dialogue_id"]
+        for column in ("utterance_id", "dialogue_id"):
+            if not isinstance(row[column], str) or not row[column].strip():
+                raise CorpusError(f"{where}: {column} is empty; give every row one")
+        if utterance in self._utterances:
+            raise CorpusError(
+                f"{where}: utterance_id {utterance!r} was there before, in split {self._utterances[utterance]}; "
+                "make every utterance_id unique over all splits"
+            )
+        found = self._dialogues.get(dialogue)
+        if found is not None and found != split:
+            raise CorpusError(
+                f"{where}: dialogue {dialogue!r} is in the splits {found} and {split}; keep a dialogue in one split"
+            )
+        self._utterances[utterance] = split
+
+    def _check_position(self, row: Mapping[str, Any], split: str, where: str) -> None:
+        dialogue, position = row["dialogue_id"], row["position"]
+        continues = self._current is not None and self._current[0] == dialogue
+        if not continues and dialogue in self._dialogues:
+            raise CorpusError(
+                f"{where}: the rows of dialogue {dialogue!r} do not stand together; sort the file by dialogue"
+            )
+        expected = self._current[1] + 1 if continues and self._current is not None else 0
+        if position != expected:
+            raise CorpusError(
+                f"{where}: position {position!r} in dialogue {dialogue!r}, expected {expected}; "
+                "number the rows of a dialogue 0, 1, 2, … in order"
+            )
+        self._dialogues[dialogue] = split
+        self._current = (dialogue, expected)
+
+
+def check_va(va: Sequence[float] | None, where: str) -> None:
+    """Refuse a (valence, arousal) pair that is not in [-1, 1]; `None` and two NaN mean unknown.
+
+    Raises:
+        RowError: Not two numbers, outside [-1, 1], infinite, or only one of the two NaN.
+    """
+    if va is None:
+        return
+    try:
+        pair = np.asarray(va, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise RowError(f"{where}: expected valence and arousal as numbers, found {va!r}") from None
+    if pair.shape != (2,):
+        raise RowError(f"{where}: expected the two numbers valence and arousal, found shape {pair.shape}")
+    unknown = np.isnan(pair)
+    if unknown.all():
+        return
+    if unknown.any():
+        raise RowError(f"{where}: only one of valence and arousal is known, {pair.tolist()}; give both or neither")
+    if np.abs(pair).max() > 1:
+        raise RowError(f"{where}: expected valence and arousal in [-1, 1], found {pair.tolist()}; rescale them")
+
+
+def check_frames(frames: Any, size: int, where: str) -> None:
+    """Refuse features that do not fit into float16 (frames, size); `None` means that the modality is absent.
+
+    Raises:
+        RowError: Another shape, no frame, not numbers, NaN, infinite or beyond float16.
+    """
+    if frames is None:
+        return
+    if not isinstance(frames, np.ndarray) or frames.dtype.kind not in "fiu":
+        found = f"an array of {frames.dtype}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        raise RowError(f"{where}: expected an array of numbers, found {found}")
+    if frames.ndim != 2 or frames.shape[1] != size:
+        raise RowError(f"{where}: expected shape (frames, {size}), found {frames.shape}; extract them again")
+    if not len(frames):
+        raise RowError(f"{where}: no frames; leave the modality out of this row instead")
+    if not np.isfinite(frames).all():
+        raise RowError(f"{where}: {np.count_nonzero(~np.isfinite(frames))} NaN or infinite values; extract them again")
+    largest = np.abs(frames.astype(np.float64, copy=False)).max()
+    if largest > _LARGEST_FLOAT16:
+        raise RowError(
+            f"{where}: values up to {largest:g}, expected at most {_LARGEST_FLOAT16:g} (float16); rescale the features"
+        )
+
+
+def _media_paths(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for column in MEDIA_COLUMNS:
+        value = row.get(column)
+        if value:
+            yield from ((column, path) for path in ([value] if isinstance(value, str) else value))
+
+
+def _check_relative(path: str, where: str) -> None:
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    if PurePosixPath(path).is_absolute() or ".." in parts or (parts and parts[0].endswith(":")):
+        raise CorpusError(f"{where} path {path!r} leaves the source folder; give paths relative to it, without '..'")

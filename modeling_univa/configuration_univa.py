@@ -201,8 +201,8 @@ class UnivaConfig(PreTrainedConfig):
             if self.correlation_prior_weight:
                 unknown = [name for name in self.label_names if name not in EMOTION_VALENCE_AROUSAL]
                 raise ValueError(
-                    f"The emotion correlation prior needs the valence and arousal of every label, and {unknown} are not "
-                    "in `EMOTION_VALENCE_AROUSAL`: give `label_affect`, or set `correlation_prior_weight` to 0."
+                    f"The emotion correlation prior needs the valence and arousal of every label, and {unknown} are "
+                    "not in `EMOTION_VALENCE_AROUSAL`: give `label_affect`, or set `correlation_prior_weight` to 0."
                 )
             return
         if len(self.label_affect) != self.num_labels or any(len(row) != 2 for row in self.label_affect):

@@ -155,7 +155,9 @@ def _read_checkpoint(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[st
         raise ValueError(f"{checkpoint} cannot be read as tensors and plain arguments: {reason}") from error
     if not isinstance(content, dict) or not {"model", "config"} <= content.keys():
         found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{checkpoint} must hold 'model' and 'config', as the released code saves them; found {found}.")
+        raise ValueError(
+            f"{checkpoint} must hold 'model' and 'config', as the released code saves them; found {found}."
+        )
     return content["model"], vars(content["config"])
 
 

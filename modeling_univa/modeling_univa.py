@@ -67,7 +67,7 @@ class UnivaOutput(UnivaModelOutput):
     label_similarity: torch.FloatTensor | None = None
 
 
-class UnivaAdditiveAttentionPooling(nn.Module):
+class UnivaAdditivePooling(nn.Module):
     """Additive attention with a learned query: `s_i = w · tanh(P x_i + Q q) + b` (equations 1 and 2, AddAtt)."""
 
     def __init__(self, config: UnivaConfig):
@@ -94,7 +94,7 @@ class UnivaSequenceEncoder(nn.Module):
         self.position_embeddings = nn.Embedding(config.max_lengths[modality], config.hidden_size)
         num_layers = getattr(config, f"{modality}_num_hidden_layers")
         self.layers = nn.ModuleList(BertLayer(config, layer_idx=index) for index in range(num_layers))
-        self.pooling = UnivaAdditiveAttentionPooling(config)
+        self.pooling = UnivaAdditivePooling(config)
         self.absent_embedding = nn.Parameter(torch.empty(config.hidden_size))
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -145,7 +145,7 @@ class UnivaDialogueEncoder(nn.Module):
         self.encoder = build_text_encoder(config.text_config)
         self.projection = nn.Linear(config.text_config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.projection_dropout)
-        self.pooling = UnivaAdditiveAttentionPooling(config)
+        self.pooling = UnivaAdditivePooling(config)
         self.absent_embedding = nn.Parameter(torch.empty(config.hidden_size))
 
     def forward(
@@ -214,7 +214,7 @@ class UnivaPreTrainedModel(PreTrainedModel):
         """PyTorch's own defaults, as the released code has them, rather than transformers' normal(0, 0.02)."""
         if isinstance(module, (nn.Linear, nn.Embedding, nn.LayerNorm)):
             module.reset_parameters()
-        elif isinstance(module, UnivaAdditiveAttentionPooling):
+        elif isinstance(module, UnivaAdditivePooling):
             init.normal_(module.query_vector)
         elif isinstance(module, UnivaCorrelationPrior):
             init.copy_(module.label_similarity, label_similarity(torch.tensor(module.config.label_affect)))
@@ -450,7 +450,7 @@ def label_similarity(label_affect: torch.Tensor) -> torch.Tensor:
 
 
 def masked_softmax(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Softmax over the last dimension where `mask` holds, 0 elsewhere; finite, and meaningless, where it never does."""
+    """Softmax over the last dimension where `mask` holds, 0 elsewhere; finite and meaningless where it never does."""
     masked = scores.float().masked_fill(~mask, torch.finfo(torch.float32).min)
     return masked.softmax(-1).to(scores.dtype)
 

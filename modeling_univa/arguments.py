@@ -1,0 +1,125 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of a training run: a YAML recipe, overridden by the command line."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser
+
+from .configuration_univa import UnivaConfig
+from .trainer import UnivaTrainingArguments
+
+
+__all__ = ["DataArguments", "ModelArguments", "parse_arguments"]
+
+
+@dataclass
+class ModelArguments:
+    """The model. Fields named as those of `UnivaConfig` override its defaults; `UnivaConfig` documents them."""
+
+    model: str | None = field(default=None, metadata={"help": "Trained UniVA model to go on from, folder or Hub id."})
+    model_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of `model`."})
+    text_model: str | None = field(
+        default=None,
+        metadata={
+            "help": "Pretrained text encoder: Hub id, folder, or package://NAME/FOLDER for one that a Python package "
+            "carries. Without it text comes as word vectors."
+        },
+    )
+    text_model_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of `text_model`."})
+    modalities: list[str] | None = field(default=None, metadata={"help": "Some of text, audio, vision."})
+    text_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over word vectors."})
+    audio_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over speech frames."})
+    vision_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over face frames."})
+    max_text_length: int | None = field(default=None, metadata={"help": "Longest dialogue in tokens, or words."})
+    max_audio_length: int | None = field(default=None, metadata={"help": "Longest clip in speech frames."})
+    max_vision_length: int | None = field(default=None, metadata={"help": "Longest clip in face frames."})
+    hidden_size: int | None = field(default=None, metadata={"help": "Size of an embedding."})
+    num_attention_heads: int | None = field(default=None, metadata={"help": "Attention heads."})
+    intermediate_size: int | None = field(default=None, metadata={"help": "Size of the feed-forward layers."})
+    projection_dropout: float | None = field(default=None, metadata={"help": "Dropout after input projections."})
+    hidden_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout in the layers."})
+    attention_probs_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout on attention."})
+    classifier_dropout: float | None = field(default=None, metadata={"help": "Dropout on the logits."})
+    objective: str | None = field(default=None, metadata={"help": "released or paper."})
+    contrastive_loss: str | None = field(default=None, metadata={"help": "va, supervised, self or none."})
+    contrastive_weight: float | None = field(default=None, metadata={"help": "λ."})
+    contrastive_temperature: float | None = field(default=None, metadata={"help": "τ."})
+    contrastive_modality_weights: list[float] | None = field(
+        default=None, metadata={"help": "Weights of the text, audio and vision terms."}
+    )
+    va_distance_threshold: float | None = field(default=None, metadata={"help": "δ."})
+    correlation_prior_weight: float | None = field(default=None, metadata={"help": "Factor on the prior; 0 is off."})
+    learn_label_similarity: bool | None = field(default=None, metadata={"help": "Whether M is trained."})
+    decision_threshold: float | None = field(default=None, metadata={"help": "Probability that predicts a label."})
+    attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager or flash_attention_2."})
+
+    def config_overrides(self) -> dict[str, Any]:
+        """The fields of `UnivaConfig` that were given."""
+        known = {item.name for item in dataclasses.fields(UnivaConfig)}
+        return {name: value for name, value in vars(self).items() if name in known and value is not None}
+
+
+@dataclass
+class DataArguments:
+    """The corpus."""
+
+    dataset: str | None = field(
+        default=None, metadata={"help": "Corpus: a folder built by datasets_scripts/, or a Hub id."}
+    )
+    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit on the Hub."})
+    corpus_script: str | None = field(
+        default=None, metadata={"help": "Script of datasets_scripts/ that builds `dataset` where it is not there yet."}
+    )
+    corpus_source: str | None = field(default=None, metadata={"help": "The script's --source."})
+    corpus_options: list[str] | None = field(default=None, metadata={"help": "Further options of the script."})
+    train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_split: str = field(default="validation", metadata={"help": "Split that chooses the checkpoint."})
+    test_split: str | None = field(default="test", metadata={"help": "Split tested at the end; `none` for no test."})
+
+    def __post_init__(self) -> None:
+        if self.test_split in ("none", ""):
+            self.test_split = None
+
+
+def parse_arguments(
+    arguments: Sequence[str], types: Sequence[type] = (ModelArguments, DataArguments, UnivaTrainingArguments)
+) -> tuple[Any, ...]:
+    """
+    Parse `[RECIPE.yaml …] [--name value …]`; the command line wins over the recipes, a later recipe over an earlier.
+
+    Raises:
+        ValueError: a recipe that is missing, is not YAML or not a mapping, or a key or option that nothing knows.
+    """
+    arguments = list(arguments)
+    recipe: dict[str, Any] = {}
+    while arguments and not arguments[0].startswith("-"):
+        recipe |= read_recipe(Path(arguments.pop(0)))
+    parser = HfArgumentParser(types, allow_abbrev=False)
+    known = {action.dest for action in parser._actions}
+    unknown = sorted(set(recipe) - known)
+    if unknown:
+        raise ValueError(f"The recipe has the unknown key {unknown[0]!r}; `--help` lists the known ones.")
+    parser.set_defaults(**recipe)
+    *parsed, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    if remaining:
+        raise ValueError(f"Unknown option {remaining[0]!r}; `--help` lists the known ones.")
+    return tuple(parsed)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, with a `ValueError` for anything else."""
+    if not path.is_file():
+        raise ValueError(f"There is no recipe {path}; recipes/ has some.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold `name: value` lines, found {type(content).__name__}.")
+    return content

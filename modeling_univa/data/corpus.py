@@ -1,0 +1,98 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A built corpus, from a folder or from the Hub."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+
+from .schema import CorpusError
+
+
+__all__ = ["EXTRACTORS_FILE", "Corpus", "load_corpus"]
+
+EXTRACTORS_FILE = "feature_extractors.json"
+
+
+@dataclass
+class Corpus:
+    """
+    A corpus and what made its features.
+
+    Args:
+        name: folder or Hub id.
+        splits: by name.
+        extractors: for text, audio and vision the extractor's `to_dict()`, where the corpus has such features.
+    """
+
+    name: str
+    splits: datasets.DatasetDict
+    extractors: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def label_names(self) -> list[str]:
+        """The emotions, in the order of the corpus."""
+        return next(iter(self.splits.values())).features["emotions"].feature.names
+
+    def split(self, name: str) -> datasets.Dataset:
+        """
+        One split.
+
+        Raises:
+            CorpusError: there is no such split; the message lists those there are.
+        """
+        if name not in self.splits:
+            raise CorpusError(f"{self.name} has no split {name!r}; it has {', '.join(self.splits)}")
+        return self.splits[name]
+
+    def feature_size(self, modality: str) -> int | None:
+        """Width of the features of a modality, `None` where the corpus has none."""
+        features = next(iter(self.splits.values())).features
+        return features[f"{modality}_features"].feature.length if f"{modality}_features" in features else None
+
+
+def load_corpus(name_or_path: str, revision: str | None = None) -> Corpus:
+    """
+    Load a corpus that one of the scripts in `datasets_scripts/` built.
+
+    Args:
+        name_or_path: its folder, or its id on the Hub.
+        revision: branch, tag or commit on the Hub.
+
+    Raises:
+        CorpusError: there is nothing to load, or it is no such corpus.
+    """
+    if not Path(name_or_path).is_dir() and (name_or_path.count("/") != 1 or Path(name_or_path).is_absolute()):
+        raise CorpusError(
+            f"{name_or_path} is neither a folder nor a data set id such as ORG/NAME; build the corpus first"
+        )
+    try:
+        splits = datasets.load_dataset(name_or_path, revision=revision)
+    except (FileNotFoundError, ValueError, ConnectionError) as error:
+        raise CorpusError(f"{name_or_path} cannot be loaded as a data set: {error}") from error
+    corpus = Corpus(name_or_path, splits, _read_extractors(name_or_path, revision))
+    missing = [name for name in ("utterance_id", "dialogue_id", "text", "emotions") if name not in _columns(splits)]
+    if missing:
+        raise CorpusError(f"{name_or_path} has no column {missing[0]!r}; build it with a script of datasets_scripts/")
+    return corpus
+
+
+def _columns(splits: datasets.DatasetDict) -> list[str]:
+    return next(iter(splits.values())).column_names
+
+
+def _read_extractors(name_or_path: str, revision: str | None) -> dict[str, dict[str, Any]]:
+    if Path(name_or_path).is_dir():
+        file = Path(name_or_path, EXTRACTORS_FILE)
+    else:
+        try:
+            file = Path(hf_hub_download(name_or_path, EXTRACTORS_FILE, repo_type="dataset", revision=revision))
+        except EntryNotFoundError:
+            return {}
+    content = json.loads(file.read_text()) if file.is_file() else {}
+    return {modality: extractor for modality, extractor in content.items() if extractor}

@@ -1,0 +1,236 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of a corpus as a memory-mapped torch data set, and their way into model inputs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch.utils.data import Dataset as TorchDataset
+
+from ..configuration_univa import MODALITIES
+from ..processing_univa import UnivaProcessor
+from .schema import CorpusError
+from .va_scaling import scale_va
+
+
+__all__ = ["UtteranceCollator", "UtteranceDataset", "UtteranceRows", "known_va", "scaled_va"]
+
+
+@dataclass(frozen=True)
+class UtteranceRows:
+    """
+    Some rows of a corpus, features still in their Arrow buffers.
+
+    Args:
+        indices: place of each row in its split, shape (B,).
+        features: one list column (float16 frames) for each modality that comes as features.
+    """
+
+    indices: np.ndarray
+    features: pa.Table
+
+
+class UtteranceDataset(TorchDataset):
+    """
+    One split of a corpus, ready for batching.
+
+    Features stay in the memory-mapped file until a batch asks for them. What is small is held as arrays: labels, VA,
+    and the token ids of the dialogues, each dialogue tokenised and truncated once.
+
+    Args:
+        rows: the split, with the columns of the row contract.
+        processor: of the model that will read it.
+        label_names: labels of the model, in order.
+        va: for each modality (valence, arousal), shape (rows, 2), NaN where unknown; see `known_va` and `scale_va`.
+            Without it rows have no VA.
+        name: of the split, for messages.
+
+    Raises:
+        CorpusError: a column that the model needs is missing, features of another width, other labels, rows of a
+            dialogue that do not stand together.
+    """
+
+    def __init__(
+        self,
+        rows: datasets.Dataset,
+        processor: UnivaProcessor,
+        label_names: Sequence[str],
+        va: dict[str, np.ndarray] | None = None,
+        name: str = "rows",
+    ):
+        self.name = name
+        self.processor = processor
+        self.va = va or {}
+        self._check_columns(rows)
+        self.labels = _multi_hot(rows, label_names, name)
+        self.dialogues = _dialogue_numbers(rows, name)
+        columns = {modality: f"{modality}_features" for modality in processor.feature_sizes}
+        self._features = rows.select_columns(list(columns.values())).with_format("arrow") if columns else None
+        self.frame_counts = {modality: _frame_counts(rows, column) for modality, column in columns.items()}
+        self.utterance_ids = rows["utterance_id"]
+        if processor.tokenizer is not None and "text" in processor.modalities:
+            self._tokenize(rows)
+
+    def _check_columns(self, rows: datasets.Dataset) -> None:
+        for modality, size in self.processor.feature_sizes.items():
+            column = f"{modality}_features"
+            if column not in rows.features:
+                raise CorpusError(
+                    f"{self.name}: no column `{column}`, which a model with {modality} needs; build the corpus with "
+                    f"features of {modality}, or leave it out of `modalities`"
+                )
+            found = rows.features[column].feature.length
+            if found != size:
+                raise CorpusError(
+                    f"{self.name}: `{column}` are {found} numbers wide, and the model takes {size}; train on the "
+                    "features that the model was made for"
+                )
+
+    def _tokenize(self, rows: datasets.Dataset) -> None:
+        token_ids = self.processor.tokenize(list(rows["text"]))
+        starts = np.flatnonzero(np.diff(self.dialogues, prepend=-1))
+        self.token_rows: list[np.ndarray] = []
+        self.row_of_utterance = np.empty(len(rows), dtype=np.int64)
+        self.spans = np.empty((len(rows), 2), dtype=np.int64)
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            for row in self.processor.build_dialogue(token_ids[start:end]):
+                stop = start + len(row.spans)
+                self.row_of_utterance[start:stop] = len(self.token_rows)
+                self.spans[start:stop] = row.spans
+                self.token_rows.append(row.input_ids.astype(np.int32))
+                start = stop
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Cost of each row, for length grouping: its frames, and the tokens of its dialogue; shape (rows,)."""
+        total = sum(self.frame_counts.values(), np.zeros(len(self), dtype=np.int64))
+        if self.has_tokens:
+            total = total + np.array([len(row) for row in self.token_rows])[self.row_of_utterance]
+        return total
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether text comes as tokens of a pretrained encoder."""
+        return hasattr(self, "token_rows")
+
+    def count_cut(self) -> dict[str, int]:
+        """Rows of each modality with more frames than the model takes; they are cut at the end."""
+        limits = self.processor.max_lengths
+        return {
+            modality: int((counts > limits[modality]).sum())
+            for modality, counts in self.frame_counts.items()
+            if limits.get(modality)
+        }
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> UtteranceRows:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> UtteranceRows:
+        """What DataLoader calls: all rows of a batch at once."""
+        features = pa.table({}) if self._features is None else self._features[indices]
+        return UtteranceRows(np.asarray(indices), features)
+
+
+class UtteranceCollator:
+    """
+    Rows of an `UtteranceDataset` to model inputs (names and shapes: [`UnivaModel.forward`]), and their VA.
+
+    Args:
+        with_va: also give `text_va`, `audio_va`, `vision_va` (B, 2), for the objective; evaluation has no use for it.
+    """
+
+    def __init__(self, dataset: UtteranceDataset, with_va: bool = False):
+        self.dataset = dataset
+        self.with_va = with_va
+
+    def __call__(self, rows: UtteranceRows) -> dict[str, torch.Tensor]:
+        dataset, indices = self.dataset, rows.indices
+        # Labels come first: Trainer reads the batch size off the first tensor.
+        batch = {"labels": torch.from_numpy(dataset.labels[indices].astype(np.float32))}
+        if dataset.has_tokens:
+            batch.update(self._text_inputs(indices))
+        for modality in dataset.processor.feature_sizes:
+            values, lengths = flatten_frames(rows.features.column(f"{modality}_features"))
+            batch.update(dataset.processor.pad_features(modality, values, lengths))
+        if self.with_va:
+            batch.update({f"{name}_va": torch.from_numpy(va[indices]) for name, va in dataset.va.items()})
+        return batch
+
+    def _text_inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        dataset = self.dataset
+        used, dialogue_index = np.unique(dataset.row_of_utterance[indices], return_inverse=True)
+        return {
+            "dialogue_index": torch.from_numpy(dialogue_index.astype(np.int64)),
+            "utterance_span": torch.from_numpy(dataset.spans[indices]),
+            **dataset.processor.pad_dialogues([dataset.token_rows[row] for row in used]),
+        }
+
+
+def flatten_frames(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Frames of a feature column end to end, without a Python object for each number.
+
+    Returns:
+        `(values, lengths)`: float16 (sum of lengths, k), and the frames of each row (rows,), 0 where it is null.
+    """
+    array = column.combine_chunks()
+    frames = array.flatten()
+    values = frames.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(frames), frames.type.list_size), _list_lengths(column)
+
+
+def known_va(rows: datasets.Dataset, modalities: Sequence[str] = MODALITIES) -> dict[str, np.ndarray]:
+    """(valence, arousal) columns of a split, as they are: float32 (rows, 2) each, NaN where unknown."""
+    return {modality: _va_column(rows, f"{modality}_va") for modality in modalities}
+
+
+def scaled_va(rows: datasets.Dataset, scaling: str, modalities: Sequence[str] = MODALITIES) -> dict[str, np.ndarray]:
+    """VA of the training split, scaled; see `scale_va`."""
+    return {modality: scale_va(va, scaling) for modality, va in known_va(rows, modalities).items()}
+
+
+def _va_column(rows: datasets.Dataset, column: str) -> np.ndarray:
+    if column not in rows.features:
+        return np.full((len(rows), 2), np.nan, dtype=np.float32)
+    array = rows.select_columns([column]).with_format("arrow")[:].column(column).combine_chunks()
+    va = np.full((len(rows), 2), np.nan, dtype=np.float32)
+    va[array.is_valid().to_numpy(zero_copy_only=False)] = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, 2)
+    return va
+
+
+def _frame_counts(rows: datasets.Dataset, column: str) -> np.ndarray:
+    # By and by, since the features of a filtered split would all be copied into memory at once.
+    batches = rows.select_columns([column]).with_format("arrow").iter(batch_size=1000)
+    counts = [_list_lengths(batch.column(column)) for batch in batches]
+    return np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
+
+
+def _list_lengths(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    return pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _multi_hot(rows: datasets.Dataset, label_names: Sequence[str], name: str) -> np.ndarray:
+    found = rows.features["emotions"].feature.names
+    if sorted(found) != sorted(label_names):
+        raise CorpusError(f"{name}: the corpus has the labels {found}, and the model has {list(label_names)}")
+    column = rows.select_columns(["emotions"]).with_format("arrow")[:].column("emotions").combine_chunks()
+    to_model = np.array([list(label_names).index(label) for label in found])
+    labels = np.zeros((len(rows), len(found)), dtype=np.uint8)
+    labels[np.repeat(np.arange(len(rows)), _list_lengths(column)), to_model[column.flatten().to_numpy()]] = 1
+    return labels
+
+
+def _dialogue_numbers(rows: datasets.Dataset, name: str) -> np.ndarray:
+    identifiers = np.array(rows["dialogue_id"], dtype=object)
+    first = np.flatnonzero(np.concatenate([[True], identifiers[1:] != identifiers[:-1]]))
+    if len(set(identifiers[first])) != len(first):
+        raise CorpusError(f"{name}: the rows of a dialogue do not stand together; sort the split by dialogue")
+    return np.repeat(np.arange(len(first)), np.diff([*first, len(identifiers)]))

@@ -1,0 +1,281 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Trainer of UniVA: the objective's terms, batches of utterances, and the multi-label metrics."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, SequentialSampler
+from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from .configuration_univa import MODALITIES
+from .data.samplers import BATCHINGS, UtteranceBatchSampler
+from .data.utterances import UtteranceCollator, UtteranceDataset
+from .data.va_scaling import VA_SCALINGS
+from .losses import UnivaObjective
+from .modeling_univa import UnivaForEmotionClassification
+from .processing_univa import UnivaProcessor
+
+
+__all__ = ["UnivaTrainer", "UnivaTrainingArguments", "last_complete_checkpoint", "metric_path"]
+
+_VA_NAMES = tuple(f"{modality}_va" for modality in MODALITIES)
+
+
+@dataclass
+class UnivaTrainingArguments(TrainingArguments):
+    """
+    Arguments of a UniVA run: those of `TrainingArguments`, with the method's defaults, and the ones below.
+
+    The defaults evaluate and save every epoch and keep the checkpoint of best validation micro-F1.
+    """
+
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint."})
+    logging_strategy: str = field(default="epoch", metadata={"help": "When to log the objective's terms."})
+    load_best_model_at_end: bool = field(
+        default=True, metadata={"help": "Test the checkpoint of best validation score."}
+    )
+    metric_for_best_model: str | None = field(default="micro_f1", metadata={"help": "The validation score."})
+    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether a higher score is better."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints to keep besides the best."})
+    remove_unused_columns: bool | None = field(default=False, metadata={"help": "Our collator chooses the columns."})
+    adam_epsilon: float = field(default=1e-6, metadata={"help": "Epsilon of AdamW, as in the released code."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Steps, or below 1 the share of steps, of warm-up."})
+    seed: int = field(default=1111, metadata={"help": "Seed of weights, dropout and batches."})
+    batching: str = field(
+        default="length",
+        metadata={"help": f"What a training batch is made of: {', '.join(BATCHINGS)} (see UtteranceBatchSampler)."},
+    )
+    group_by_dialogue: bool = field(default=False, metadata={"help": "Short for `batching: dialogue`."})
+    va_scaling: str = field(
+        default="released", metadata={"help": f"Scaling of VA scores: {', '.join(VA_SCALINGS)} (see scale_va)."}
+    )
+    heads_learning_rate: float | None = field(
+        default=None,
+        metadata={"help": "Learning rate of all but the pretrained text encoder; by default `learning_rate`."},
+    )
+
+    def __post_init__(self) -> None:
+        if self.group_by_dialogue:
+            self.batching = "dialogue"
+        for name, known in (("batching", BATCHINGS), ("va_scaling", VA_SCALINGS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        super().__post_init__()
+
+
+class UnivaTrainer(Trainer):
+    """
+    Trains a `UnivaForEmotionClassification` on `UtteranceDataset` splits.
+
+    Args:
+        model: to train; its configuration says what the objective is.
+        args: `UnivaTrainingArguments`.
+        train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the former only.
+        processing_class: the model's `UnivaProcessor`, saved beside it.
+
+    Raises:
+        ValueError: several GPUs in one process, which would split dialogues and utterances alike.
+    """
+
+    # The objective is a mean over the batch, so Trainer divides it by the accumulation steps.
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: UnivaForEmotionClassification,
+        args: UnivaTrainingArguments,
+        train_dataset: UtteranceDataset | None = None,
+        eval_dataset: UtteranceDataset | None = None,
+        processing_class: UnivaProcessor | None = None,
+        **kwargs: Any,
+    ):
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"One process sees {args.n_gpu} GPUs, and DataParallel would split dialogues and utterances alike: "
+                "start one process a GPU, `torchrun --nproc_per_node N train_hf.py …` or `accelerate launch "
+                "train_hf.py …`."
+            )
+        self.objective = UnivaObjective.from_config(model.config)
+        self._terms: dict[str, torch.Tensor] = {}
+        self._term_counts: dict[str, int] = defaultdict(int)
+        kwargs.setdefault("compute_metrics", MultilabelMetrics(model.config))
+        super().__init__(
+            model,
+            args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            data_collator=lambda rows: rows,
+            **kwargs,
+        )
+
+    # Batches
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of `UtteranceBatchSampler`, with VA, shared by all processes."""
+        dataset: UtteranceDataset = self.train_dataset
+        sampler = UtteranceBatchSampler(
+            dataset.lengths,
+            dataset.dialogues,
+            self._train_batch_size,
+            self.args.batching,
+            self.args.world_size,
+            self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+        )
+        self.add_callback(_SetEpoch(sampler))
+        loader = DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=UtteranceCollator(dataset, with_va=True),
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+        )
+        return self.accelerator.prepare(loader)
+
+    def get_eval_dataloader(self, eval_dataset: str | UtteranceDataset | None = None) -> DataLoader:
+        """Corpus order, batches of fixed size: only a dialogue that a border cuts is encoded twice."""
+        if isinstance(eval_dataset, str):
+            eval_dataset = self.eval_dataset[eval_dataset]
+        return self.get_test_dataloader(self.eval_dataset if eval_dataset is None else eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: UtteranceDataset) -> DataLoader:
+        """As `get_eval_dataloader`."""
+        loader = DataLoader(
+            test_dataset,
+            sampler=SequentialSampler(test_dataset),
+            batch_size=self.args.eval_batch_size,
+            collate_fn=UtteranceCollator(test_dataset),
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
+
+    # Objective
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """The whole objective in training; in evaluation, which has no VA, its KL term."""
+        affect = {name: inputs.pop(name) for name in _VA_NAMES if name in inputs}
+        outputs = model(**inputs)
+        if not model.training:
+            return (outputs.loss, outputs) if return_outputs else outputs.loss
+        terms = self.objective(outputs, labels=inputs["labels"], **affect)
+        self._track(terms)
+        return (terms["loss"], outputs) if return_outputs else terms["loss"]
+
+    def _track(self, terms: dict[str, torch.Tensor]) -> None:
+        for name, value in terms.items():
+            if name != "loss":
+                self._terms[name] = self._terms.get(name, 0.0) + value.detach()
+                self._term_counts[name] += 1
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of every objective term since the last log, over all processes, to the training logs."""
+        if "loss" in logs and self._terms:
+            names = sorted(self._terms)
+            means = torch.stack([self._terms[name] / self._term_counts[name] for name in names])
+            gathered = self.accelerator.gather(means[None]).mean(dim=0)
+            logs.update(zip(names, gathered.tolist(), strict=True))
+            self._terms.clear()
+            self._term_counts.clear()
+        super().log(logs, start_time)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """As Trainer's, with a learning rate of their own for all parameters but the text encoder's, if asked for."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new and self.args.heads_learning_rate is not None:
+            encoder = {id(value) for name, value in self.model.named_parameters() if ".text.encoder." in name}
+            for group in list(optimizer.param_groups):
+                heads = [value for value in group["params"] if id(value) not in encoder]
+                group["params"] = [value for value in group["params"] if id(value) in encoder]
+                optimizer.add_param_group({**group, "params": heads, "lr": self.args.heads_learning_rate})
+        return optimizer
+
+    # Files
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        # A pickle has no place beside weights that are to be shared.
+        folder = Path(output_dir or self.args.output_dir)
+        if self.args.should_save:
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+            (folder / "training_args.json").write_text(self.args.to_json_string() + "\n")
+
+
+class MultilabelMetrics:
+    """The metrics of `metrics/multilabel_emotion` on a model's logits, for `Trainer(compute_metrics=…)`."""
+
+    def __init__(self, config: Any):
+        self.threshold = config.decision_threshold
+        self.label_names = config.label_names
+        self._metric: evaluate.EvaluationModule | None = None
+
+    def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
+        scores = torch.from_numpy(np.asarray(prediction.predictions)).float().softmax(-1).numpy()
+        return self.compute(scores, prediction.label_ids)
+
+    def compute(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Metrics of probabilities `(rows, C)` against multi-hot labels `(rows, C)`, one number a name."""
+        if self._metric is None:
+            self._metric = evaluate.load(str(metric_path()), "multi_hot", keep_in_memory=True)
+        metrics = self._metric.compute(
+            predictions=scores.tolist(),
+            references=labels.astype(int).tolist(),
+            threshold=self.threshold,
+            label_names=self.label_names,
+        )
+        by_label = {f"f1_{label}": value for label, value in metrics.pop("label_f1").items()}
+        support = {f"support_{label}": value for label, value in metrics.pop("label_support").items()}
+        return {**metrics, **by_label, **support}
+
+
+class _SetEpoch(TrainerCallback):
+    """Tells the batch sampler which epoch begins, also after resuming in the middle of one."""
+
+    def __init__(self, sampler: UtteranceBatchSampler):
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.sampler.set_epoch(int(state.epoch or 0))
+
+
+def metric_path() -> Path:
+    """Folder of the `evaluate` module: in the package where it is installed, else in the repository."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "metrics", package.parent / "metrics"):
+        if (folder / "multilabel_emotion").is_dir():
+            return folder / "multilabel_emotion"
+    raise FileNotFoundError(f"metrics/multilabel_emotion is neither in {package} nor beside it: reinstall univa.")
+
+
+def last_complete_checkpoint(output_dir: str | Path) -> str | None:
+    """
+    The newest checkpoint that was written to its end, `None` if there is none.
+
+    Trainer writes `trainer_state.json` last; a process that was killed while it saved leaves none, or half of one.
+    """
+    steps = {}
+    for folder in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        try:
+            steps[json.loads((folder / TRAINER_STATE_NAME).read_text())["global_step"]] = str(folder)
+        except (OSError, ValueError, KeyError):
+            continue
+    return steps[max(steps)] if steps else None

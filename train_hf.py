@@ -1,0 +1,33 @@
+#!/usr/bin/env python
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""
+Train, test and save a UniVA model.
+
+    python train_hf.py recipes/demo.yaml
+    python train_hf.py recipes/mosei_roberta.yaml --dataset corpora/mosei --learning_rate 3e-5
+    torchrun --nproc_per_node 4 train_hf.py recipes/mosei_roberta.yaml
+    accelerate launch train_hf.py recipes/mosei_roberta.yaml
+
+A recipe is a YAML file of the options that `--help` lists; options on the command line win. Started again, a run that
+was stopped goes on from its last complete checkpoint.
+"""
+
+import sys
+
+from modeling_univa.arguments import parse_arguments
+from modeling_univa.training import run_training
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run; a mistake of the user ends in one sentence and exit status 2."""
+    try:
+        run_training(*parse_arguments(sys.argv[1:] if arguments is None else arguments))
+    except ValueError as error:
+        print(f"train_hf.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -144,7 +144,10 @@ def _check_samples(source: MediaSource, waveform: np.ndarray) -> None:
 def _resample(waveform: np.ndarray, native_rate: int, sampling_rate: int) -> np.ndarray:
     if native_rate == sampling_rate:
         return waveform
-    from scipy.signal import resample_poly
+    try:
+        from scipy.signal import resample_poly
+    except ImportError as error:
+        raise ImportError('resampling sound needs SciPy: pip install "univa[media]"') from error
 
     divisor = math.gcd(native_rate, sampling_rate)
     return resample_poly(waveform, sampling_rate // divisor, native_rate // divisor).astype(np.float32)

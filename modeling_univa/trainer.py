@@ -122,6 +122,10 @@ class UnivaTrainer(Trainer):
 
     # Batches
 
+    @property
+    def _pins_memory(self) -> bool:
+        return self.args.dataloader_pin_memory and self.args.device.type != "cpu"
+
     def get_train_dataloader(self) -> DataLoader:
         """Batches of `UtteranceBatchSampler`, with VA, shared by all processes."""
         dataset: UtteranceDataset = self.train_dataset
@@ -139,7 +143,7 @@ class UnivaTrainer(Trainer):
             batch_sampler=sampler,
             collate_fn=UtteranceCollator(dataset, with_va=True),
             num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
+            pin_memory=self._pins_memory,
             persistent_workers=self.args.dataloader_persistent_workers,
         )
         return self.accelerator.prepare(loader)
@@ -158,7 +162,7 @@ class UnivaTrainer(Trainer):
             batch_size=self.args.eval_batch_size,
             collate_fn=UtteranceCollator(test_dataset),
             num_workers=self.args.dataloader_num_workers,
-            pin_memory=self.args.dataloader_pin_memory,
+            pin_memory=self._pins_memory,
         )
         return self.accelerator.prepare(loader)
 

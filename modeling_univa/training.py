@@ -27,6 +27,28 @@ __all__ = ["build_model", "prepare_corpus", "resolve_package", "run_training"]
 
 logger = logging.get_logger(__name__)
 
+# Training arguments that change the weights a run ends with.
+_DECISIVE_ARGUMENTS = (
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "world_size",
+    "num_train_epochs",
+    "max_steps",
+    "learning_rate",
+    "heads_learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "adam_epsilon",
+    "max_grad_norm",
+    "seed",
+    "data_seed",
+    "batching",
+    "va_scaling",
+    "fp16",
+    "bf16",
+)
+
 HEADLINE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1")
 
 
@@ -45,11 +67,12 @@ def run_training(
         CorpusError, ValueError: what does not fit, in one sentence.
     """
     check_world_size(training_args)
+    checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
+    check_same_run(checkpoint, model_args, data_args, training_args)
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)
     model, processor = build_model(model_args, corpus)
     trainer = build_trainer(model, processor, corpus, data_args, training_args)
-    checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
     trainer.train(resume_from_checkpoint=checkpoint)
     results = {data_args.eval_split: trainer.evaluate()}
     if data_args.test_split:
@@ -72,6 +95,33 @@ def check_world_size(args: UnivaTrainingArguments) -> None:
             f"{launched} processes were launched, but the training arguments see {args.world_size}. On CPU start them "
             "with `torchrun --nproc_per_node N train_hf.py … --use_cpu true`."
         )
+
+
+def check_same_run(
+    checkpoint: str | None, model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> None:
+    """
+    Remember what a run was started with, and refuse to go on from a checkpoint of a run with other arguments.
+
+    Raises:
+        ValueError: names the first argument that differs.
+    """
+    arguments = {**vars(model_args), **vars(data_args)}
+    arguments |= {name: getattr(training_args, name) for name in _DECISIVE_ARGUMENTS}
+    arguments = json.loads(json.dumps(arguments, default=str))
+    file = Path(training_args.output_dir, "run_arguments.json")
+    if checkpoint is not None:
+        logger.warning(f"Going on from {checkpoint}; to start anew choose another --output_dir.")
+        former = json.loads(file.read_text()) if file.is_file() else arguments
+        for name, value in arguments.items():
+            if former.get(name) != value:
+                raise ValueError(
+                    f"{checkpoint} is of a run with {name} = {former.get(name)!r}, and now it is {value!r}: choose "
+                    "another --output_dir to start anew, or give the former value to go on."
+                )
+    elif training_args.should_save:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(arguments, indent=2) + "\n")
 
 
 def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArguments) -> Corpus:

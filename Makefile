@@ -1,0 +1,38 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both make their own virtual environment first.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# A CPU build where none is there yet: the plain wheel of PyPI brings several gigabytes of CUDA.
+TORCH ?= torch==2.13.0
+export HF_HUB_DISABLE_TELEMETRY = 1
+
+.PHONY: demo test style quality clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python train_hf.py recipes/demo.yaml
+	$(BIN)/univa predict outputs/demo outputs/corpora/demo-media/metadata/test.csv --utterance test_d0_u0
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -q
+
+style: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+quality: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf outputs $(VENV)
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"

@@ -103,6 +103,8 @@ class UnivaConfig(PreTrainedConfig):
     is_decoder: ClassVar[bool] = False
     add_cross_attention: ClassVar[bool] = False
 
+    id2label: dict[int, str] | dict[str, str] | None = None
+    label2id: dict[str, int] | dict[str, str] | None = None
     text_config: dict | PreTrainedConfig | None = None
     text_feature_size: int = 300
     audio_feature_size: int = 1024
@@ -153,7 +155,8 @@ class UnivaConfig(PreTrainedConfig):
     @property
     def label_names(self) -> list[str]:
         """Names of the labels, in order."""
-        return [self.id2label[index] for index in range(self.num_labels)]
+        names: Any = self.id2label
+        return [names[index] for index in range(self.num_labels)]
 
     @property
     def uses_word_vectors(self) -> bool:

@@ -158,7 +158,7 @@ def _read_checkpoint(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[st
         raise ValueError(
             f"{checkpoint} must hold 'model' and 'config', as the released code saves them; found {found}."
         )
-    return content["model"], vars(content["config"])
+    return content["model"], dict(vars(content["config"]))
 
 
 def _load(model: UnivaForEmotionClassification, state: dict[str, torch.Tensor], checkpoint: str | Path) -> None:

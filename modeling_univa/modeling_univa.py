@@ -3,7 +3,9 @@
 """UniVA: unimodal valence-arousal driven multi-label emotion recognition (Zheng et al., ACM MM 2024)."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,19 +40,21 @@ class UnivaModelOutput(ModelOutput):
             Weight of every frame in the pooling.
     """
 
-    text_embeds: torch.FloatTensor | None = None
-    audio_embeds: torch.FloatTensor | None = None
-    vision_embeds: torch.FloatTensor | None = None
-    multimodal_embeds: torch.FloatTensor | None = None
-    text_attention: torch.FloatTensor | None = None
-    audio_attention: torch.FloatTensor | None = None
-    vision_attention: torch.FloatTensor | None = None
+    text_embeds: torch.Tensor | None = None
+    audio_embeds: torch.Tensor | None = None
+    vision_embeds: torch.Tensor | None = None
+    multimodal_embeds: torch.Tensor | None = None
+    text_attention: torch.Tensor | None = None
+    audio_attention: torch.Tensor | None = None
+    vision_attention: torch.Tensor | None = None
 
 
 @dataclass
-class UnivaOutput(UnivaModelOutput):
+class UnivaOutput(ModelOutput):
     """
     Scores of B utterances over C emotions, with everything that the objective needs.
+
+    The embeddings and pooling weights are those of [`UnivaModelOutput`].
 
     Args:
         loss (`torch.FloatTensor` of shape `()`, *optional*):
@@ -62,9 +66,16 @@ class UnivaOutput(UnivaModelOutput):
             M of equation 8, a copy of the parameter.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    label_similarity: torch.FloatTensor | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
+    audio_embeds: torch.Tensor | None = None
+    vision_embeds: torch.Tensor | None = None
+    multimodal_embeds: torch.Tensor | None = None
+    label_similarity: torch.Tensor | None = None
+    text_attention: torch.Tensor | None = None
+    audio_attention: torch.Tensor | None = None
+    vision_attention: torch.Tensor | None = None
 
 
 class UnivaAdditivePooling(nn.Module):
@@ -120,16 +131,9 @@ class UnivaSequenceEncoder(nn.Module):
         return _or_absent(pooled, present, self.absent_embedding), weights * present[:, None]
 
     def _check_shapes(self, features: torch.Tensor, mask: torch.Tensor) -> None:
-        name, size, longest = self.modality, self.projection.in_features, self.position_embeddings.num_embeddings
-        if features.ndim != 3 or features.shape[-1] != size:
-            raise ValueError(
-                f"`{name}_features` must have shape (batch, frames, {size}) as `config.{name}_feature_size` says, got "
-                f"{tuple(features.shape)}."
-            )
-        if mask.shape != features.shape[:2]:
-            raise ValueError(
-                f"`{name}_attention_mask` must have shape {tuple(features.shape[:2])}, got {tuple(mask.shape)}."
-            )
+        name, longest = self.modality, self.position_embeddings.num_embeddings
+        _check_shape(f"{name}_features", features, ("batch", "frames", self.projection.in_features))
+        _check_shape(f"{name}_attention_mask", mask, features.shape[:2])
         if features.shape[1] > longest:
             raise ValueError(
                 f"`{name}_features` has {features.shape[1]} frames, more than `config.max_{name}_length` ({longest}): "
@@ -142,8 +146,9 @@ class UnivaDialogueEncoder(nn.Module):
 
     def __init__(self, config: UnivaConfig):
         super().__init__()
-        self.encoder = build_text_encoder(config.text_config)
-        self.projection = nn.Linear(config.text_config.hidden_size, config.hidden_size)
+        text_config: Any = config.text_config
+        self.encoder = build_text_encoder(text_config)
+        self.projection = nn.Linear(text_config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.projection_dropout)
         self.pooling = UnivaAdditivePooling(config)
         self.absent_embedding = nn.Parameter(torch.empty(config.hidden_size))
@@ -164,6 +169,10 @@ class UnivaDialogueEncoder(nn.Module):
         Returns:
             Embeddings `(B, H)` and pooling weights `(B, L)` over the utterance's dialogue row.
         """
+        _check_shape("input_ids", input_ids, ("dialogues", "tokens"))
+        _check_shape("attention_mask", attention_mask, input_ids.shape)
+        _check_shape("dialogue_index", dialogue_index, ("batch",))
+        _check_shape("utterance_span", utterance_span, (len(dialogue_index), 2))
         hidden_states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         hidden_states = self.dropout(self.projection(hidden_states))
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
@@ -184,12 +193,17 @@ class UnivaDialogueEncoder(nn.Module):
 class UnivaCorrelationPrior(nn.Module):
     """Holds M, the similarity of the labels in valence-arousal space (equation 8)."""
 
+    label_similarity: torch.Tensor
+
     def __init__(self, config: UnivaConfig):
         super().__init__()
         self.config = config
-        self.label_similarity = nn.Parameter(
-            torch.empty(config.num_labels, config.num_labels), requires_grad=config.learn_label_similarity
-        )
+        similarity = torch.empty(config.num_labels, config.num_labels)
+        if config.learn_label_similarity:
+            self.label_similarity = nn.Parameter(similarity)
+        else:
+            # A buffer, since `from_pretrained` makes every parameter trainable again.
+            self.register_buffer("label_similarity", similarity)
 
     def forward(self) -> torch.Tensor:
         """M, `(C, C)`: a copy, since DistributedDataParallel must not see the parameter itself among the outputs."""
@@ -242,11 +256,15 @@ class UnivaModel(UnivaPreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module | None:
         """Token embeddings of the pretrained text encoder, `None` on the word-vector route."""
-        return self.encoders["text"].encoder.get_input_embeddings() if self._has_text_encoder else None
+        return self._text_encoder.get_input_embeddings() if self._has_text_encoder else None
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the token embeddings of the pretrained text encoder."""
-        self.encoders["text"].encoder.set_input_embeddings(value)
+        self._text_encoder.set_input_embeddings(value)
+
+    @property
+    def _text_encoder(self) -> Any:
+        return self.encoders["text"].encoder
 
     @property
     def _has_text_encoder(self) -> bool:
@@ -261,6 +279,7 @@ class UnivaModel(UnivaPreTrainedModel):
         """
         if modality not in self.encoders:
             raise ValueError(f"This model has {list(self.encoders)}, not {modality!r} (`config.modalities`).")
+        names: tuple[str, ...]
         if modality == "text" and self._has_text_encoder:
             names = ("input_ids", "attention_mask", "dialogue_index", "utterance_span")
         else:
@@ -287,16 +306,16 @@ class UnivaModel(UnivaPreTrainedModel):
 
     def forward(
         self,
-        dialogue_index: torch.LongTensor | None = None,
-        utterance_span: torch.LongTensor | None = None,
-        input_ids: torch.LongTensor | None = None,
-        attention_mask: torch.LongTensor | None = None,
-        text_features: torch.FloatTensor | None = None,
-        text_attention_mask: torch.LongTensor | None = None,
-        audio_features: torch.FloatTensor | None = None,
-        audio_attention_mask: torch.LongTensor | None = None,
-        vision_features: torch.FloatTensor | None = None,
-        vision_attention_mask: torch.LongTensor | None = None,
+        dialogue_index: torch.Tensor | None = None,
+        utterance_span: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        text_features: torch.Tensor | None = None,
+        text_attention_mask: torch.Tensor | None = None,
+        audio_features: torch.Tensor | None = None,
+        audio_attention_mask: torch.Tensor | None = None,
+        vision_features: torch.Tensor | None = None,
+        vision_attention_mask: torch.Tensor | None = None,
         output_pooling_attentions: bool = False,
         return_dict: bool | None = None,
     ) -> UnivaModelOutput | tuple[torch.Tensor, ...]:
@@ -335,6 +354,9 @@ class UnivaModel(UnivaPreTrainedModel):
             if output_pooling_attentions:
                 output[f"{modality}_attention"] = weights
         embeds = [output[f"{modality}_embeds"] for modality in self.config.modalities]
+        if len({len(embed) for embed in embeds}) > 1:
+            sizes = {modality: len(embed) for modality, embed in zip(self.config.modalities, embeds, strict=True)}
+            raise ValueError(f"Every modality needs one entry an utterance, got {sizes}.")
         result = UnivaModelOutput(**output, multimodal_embeds=torch.cat(embeds, dim=-1))
         return result if _wants_dict(self.config, return_dict) else result.to_tuple()
 
@@ -352,7 +374,11 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
 
     @classmethod
     def from_text_encoder(
-        cls, config: UnivaConfig, text_model_name_or_path: str, **hub_kwargs: Any
+        cls,
+        config: UnivaConfig,
+        text_model_name_or_path: str,
+        attn_implementation: str | None = None,
+        **hub_kwargs: Any,
     ) -> "UnivaForEmotionClassification":
         """
         A new model whose text encoder holds pretrained weights; everything else is freshly initialised.
@@ -360,14 +386,25 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         Args:
             config (`UnivaConfig`): the model's configuration; its `text_config` is replaced by that of the encoder.
             text_model_name_or_path (`str`): Hub id or folder of any encoder that `AutoModel` loads.
+            attn_implementation (`str`, *optional*): attention of the whole model ("sdpa", "eager", …).
             hub_kwargs: passed on to `from_pretrained` (`revision`, `token`, `cache_dir`, …).
         """
         config.text_config = AutoConfig.from_pretrained(text_model_name_or_path, **hub_kwargs)
-        model = cls(config)
-        encoder_class = type(model.univa.encoders["text"].encoder)
-        model.univa.encoders["text"].encoder = encoder_class.from_pretrained(
-            text_model_name_or_path, **_without_pooler(encoder_class), dtype=model.dtype, **hub_kwargs
+        model = cls._from_config(
+            config, **({"attn_implementation": attn_implementation} if attn_implementation else {})
         )
+        encoder_class = type(model.univa.encoders["text"].encoder)
+        encoder = encoder_class.from_pretrained(
+            text_model_name_or_path,
+            config=config.text_config,
+            dtype=model.dtype,
+            **_without_pooler(encoder_class),
+            **hub_kwargs,
+        )
+        if Path(text_model_name_or_path).is_dir():
+            encoder.config._name_or_path = ""  # A folder of this machine is nobody else's business.
+        # One configuration for both, so that whatever is set on it later (attention, say) reaches the encoder.
+        model.univa.encoders["text"].encoder, config.text_config = encoder, encoder.config
         return model
 
     def get_text_features(self, **inputs: torch.Tensor) -> torch.Tensor:
@@ -384,17 +421,17 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
 
     def forward(
         self,
-        labels: torch.FloatTensor | None = None,
-        dialogue_index: torch.LongTensor | None = None,
-        utterance_span: torch.LongTensor | None = None,
-        input_ids: torch.LongTensor | None = None,
-        attention_mask: torch.LongTensor | None = None,
-        text_features: torch.FloatTensor | None = None,
-        text_attention_mask: torch.LongTensor | None = None,
-        audio_features: torch.FloatTensor | None = None,
-        audio_attention_mask: torch.LongTensor | None = None,
-        vision_features: torch.FloatTensor | None = None,
-        vision_attention_mask: torch.LongTensor | None = None,
+        labels: torch.Tensor | None = None,
+        dialogue_index: torch.Tensor | None = None,
+        utterance_span: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        text_features: torch.Tensor | None = None,
+        text_attention_mask: torch.Tensor | None = None,
+        audio_features: torch.Tensor | None = None,
+        audio_attention_mask: torch.Tensor | None = None,
+        vision_features: torch.Tensor | None = None,
+        vision_attention_mask: torch.Tensor | None = None,
         output_pooling_attentions: bool = False,
         return_dict: bool | None = None,
     ) -> UnivaOutput | tuple[torch.Tensor, ...]:
@@ -447,6 +484,13 @@ def label_similarity(label_affect: torch.Tensor) -> torch.Tensor:
     scaled = 2 * (affect - lowest) / (highest - lowest).clamp_min(torch.finfo(affect.dtype).tiny) - 1
     unit = nn.functional.normalize(scaled, dim=-1)
     return (unit @ unit.T).float()
+
+
+def _check_shape(name: str, tensor: torch.Tensor, shape: Sequence[int | str]) -> None:
+    """Refuse a tensor of another shape; a string in `shape` names a dimension of any size."""
+    wanted = zip(tensor.shape, shape, strict=False)
+    if tensor.ndim != len(shape) or any(isinstance(size, int) and found != size for found, size in wanted):
+        raise ValueError(f"`{name}` must have shape ({', '.join(map(str, shape))}), got {tuple(tensor.shape)}.")
 
 
 def masked_softmax(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -66,7 +66,7 @@ class UnivaProcessor(ProcessorMixin):
         **kwargs: Any,
     ):
         self.chat_template = kwargs.pop("chat_template", None)
-        self.tokenizer = tokenizer
+        self.tokenizer: Any = tokenizer
         self.modalities = list(modalities)
         self.feature_sizes = dict(feature_sizes or {})
         self.max_lengths = dict(max_lengths or {})
@@ -331,13 +331,16 @@ class UnivaProcessor(ProcessorMixin):
             if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
                 raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")
         wanted = sorted({row for row, _ in utterances})
-        rows, where = [], {}
+        rows: list[np.ndarray] = []
+        where: dict[tuple[int, int], tuple[int, ...]] = {}
         for dialogue in wanted:
-            for row in self.build_dialogue(self.tokenize(dialogues[dialogue])):
-                first = sum(1 for key in where if key[0] == dialogue)
-                where.update({(dialogue, first + place): (len(rows), *span) for place, span in enumerate(row.spans)})
-                rows.append(row.input_ids)
-        found = np.array([where[tuple(utterance)] for utterance in utterances])
+            place = 0
+            for built in self.build_dialogue(self.tokenize(dialogues[dialogue])):
+                for span in built.spans:
+                    where[dialogue, place] = (len(rows), *span)
+                    place += 1
+                rows.append(built.input_ids)
+        found = np.array([where[row, place] for row, place in utterances])
         used, index = np.unique(found[:, 0], return_inverse=True)
         return {
             "dialogue_index": torch.from_numpy(index.astype(np.int64)),
@@ -388,15 +391,15 @@ def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
     Returns:
         `np.ndarray` of shape `(len(lengths),)`, what the step-by-step rule gives.
     """
-    lengths = np.asarray(lengths, dtype=np.int64)
-    if lengths.sum() <= budget:
-        return lengths
-    levels = np.arange(lengths.max() + 1)
-    totals = np.minimum(lengths[:, None], levels).sum(axis=0)
+    full = np.asarray(lengths, dtype=np.int64)
+    if full.sum() <= budget:
+        return full
+    levels = np.arange(full.max() + 1)
+    totals = np.minimum(full[:, None], levels).sum(axis=0)
     level = int(np.searchsorted(totals, budget, side="right")) - 1
-    kept = np.minimum(lengths, level)
+    kept = np.minimum(full, level)
     # What is left goes to the latest of the long ones, since the earliest lose a token first.
-    candidates = np.flatnonzero(lengths > level)
+    candidates = np.flatnonzero(full > level)
     kept[candidates[len(candidates) - (budget - kept.sum()) :]] += 1
     return kept
 

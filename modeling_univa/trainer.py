@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import evaluate
 import numpy as np
@@ -141,7 +141,7 @@ class UnivaTrainer(Trainer):
         loader = DataLoader(
             dataset,
             batch_sampler=sampler,
-            collate_fn=UtteranceCollator(dataset, with_va=True),
+            collate_fn=cast(Any, UtteranceCollator(dataset, with_va=True)),
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self._pins_memory,
             persistent_workers=self.args.dataloader_persistent_workers,
@@ -150,9 +150,11 @@ class UnivaTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset: str | UtteranceDataset | None = None) -> DataLoader:
         """Corpus order, batches of fixed size: only a dialogue that a border cuts is encoded twice."""
-        if isinstance(eval_dataset, str):
-            eval_dataset = self.eval_dataset[eval_dataset]
-        return self.get_test_dataloader(self.eval_dataset if eval_dataset is None else eval_dataset)
+        if eval_dataset is None:
+            return self.get_test_dataloader(self.eval_dataset)
+        return self.get_test_dataloader(
+            self.eval_dataset[eval_dataset] if isinstance(eval_dataset, str) else eval_dataset
+        )
 
     def get_test_dataloader(self, test_dataset: UtteranceDataset) -> DataLoader:
         """As `get_eval_dataloader`."""
@@ -160,7 +162,7 @@ class UnivaTrainer(Trainer):
             test_dataset,
             sampler=SequentialSampler(test_dataset),
             batch_size=self.args.eval_batch_size,
-            collate_fn=UtteranceCollator(test_dataset),
+            collate_fn=cast(Any, UtteranceCollator(test_dataset)),
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self._pins_memory,
         )

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a corpus as a memory-mapped torch data set, and their way into model inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import datasets
@@ -19,6 +19,8 @@ from .va_scaling import scale_va
 
 
 __all__ = ["UtteranceCollator", "UtteranceDataset", "UtteranceRows", "known_va", "scaled_va"]
+
+_DIALOGUES_TOKENIZED_TOGETHER = 100
 
 
 @dataclass(frozen=True)
@@ -92,18 +94,26 @@ class UtteranceDataset(TorchDataset):
                 )
 
     def _tokenize(self, rows: datasets.Dataset) -> None:
-        token_ids = self.processor.tokenize(list(rows["text"]))
-        starts = np.flatnonzero(np.diff(self.dialogues, prepend=-1))
         self.token_rows: list[np.ndarray] = []
         self.row_of_utterance = np.empty(len(rows), dtype=np.int64)
         self.spans = np.empty((len(rows), 2), dtype=np.int64)
-        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-            for row in self.processor.build_dialogue(token_ids[start:end]):
+        for start, token_ids in self._tokenized_dialogues(rows["text"]):
+            for row in self.processor.build_dialogue(token_ids):
                 stop = start + len(row.spans)
                 self.row_of_utterance[start:stop] = len(self.token_rows)
                 self.spans[start:stop] = row.spans
                 self.token_rows.append(row.input_ids.astype(np.int32))
                 start = stop
+
+    def _tokenized_dialogues(self, texts: Sequence[str]) -> Iterator[tuple[int, list[list[int]]]]:
+        """First row of each dialogue, and the token ids of its utterances."""
+        edges = np.append(np.flatnonzero(np.diff(self.dialogues, prepend=-1)), len(texts))
+        # Not all at once: what a tokenizer keeps of a text is a hundred times the size of its ids.
+        for first in range(0, len(edges) - 1, _DIALOGUES_TOKENIZED_TOGETHER):
+            block = edges[first : first + _DIALOGUES_TOKENIZED_TOGETHER + 1]
+            token_ids = self.processor.tokenize(texts[block[0] : block[-1]])
+            for start, end in zip(block, block[1:], strict=False):
+                yield start, token_ids[start - block[0] : end - block[0]]
 
     @property
     def lengths(self) -> np.ndarray:

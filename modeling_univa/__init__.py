@@ -1,11 +1,29 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""UniVA as a Hugging Face citizen: multimodal multi-label emotion recognition driven by valence and arousal."""
+"""UniVA as a Hugging Face citizen: multimodal multi-label emotion recognition driven by valence and arousal.
+
+Where this package is imported, transformers' auto classes load UniVA folders with its code, so that
+`trust_remote_code` is not needed; elsewhere they load the code that lies beside the weights.
+"""
 
 from importlib.metadata import PackageNotFoundError, version
+
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor
+
+from .configuration_univa import UnivaConfig
+from .losses import UnivaObjective
+from .modeling_univa import UnivaForEmotionClassification, UnivaModel
+from .processing_univa import UnivaProcessor
 
 
 try:
     __version__ = version("univa")
 except PackageNotFoundError:  # a source tree that was not installed
     __version__ = "0+unknown"
+
+AutoConfig.register(UnivaConfig.model_type, UnivaConfig)
+AutoModel.register(UnivaConfig, UnivaForEmotionClassification)
+AutoModelForSequenceClassification.register(UnivaConfig, UnivaForEmotionClassification)
+AutoProcessor.register(UnivaConfig, UnivaProcessor)
+
+__all__ = ["UnivaConfig", "UnivaForEmotionClassification", "UnivaModel", "UnivaObjective", "UnivaProcessor"]

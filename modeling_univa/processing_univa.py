@@ -63,12 +63,13 @@ class UnivaProcessor(ProcessorMixin):
         modalities: Sequence[str] = MODALITIES,
         feature_sizes: dict[str, int] | None = None,
         max_lengths: dict[str, int] | None = None,
-        **kwargs: Any,
+        chat_template: str | None = None,
     ):
-        self.chat_template = kwargs.pop("chat_template", None)
+        self.chat_template = chat_template  # ProcessorMixin has one; UniVA has no use for it.
         self.tokenizer: Any = tokenizer
         self.modalities = list(modalities)
-        self.feature_sizes = dict(feature_sizes or {})
+        # In this order in every batch, also after loading: JSON files are sorted by name.
+        self.feature_sizes = dict(sorted((feature_sizes or {}).items(), key=lambda item: MODALITIES.index(item[0])))
         self.max_lengths = dict(max_lengths or {})
         self.extractors = {name: dict(value) for name, value in (extractors or {}).items() if value}
         self._check_extractors()
@@ -302,6 +303,8 @@ class UnivaProcessor(ProcessorMixin):
         given = {"text": text_features, "audio": audio_features, "vision": vision_features}
         given["audio"] = self._from_raw("audio", audio, given["audio"], self.extract_audio)
         given["vision"] = self._from_raw("vision", faces, given["vision"], self.extract_vision)
+        if dialogues is not None and "text" not in self.modalities:
+            raise ValueError(f"This model takes {self.modalities} and no text: leave `dialogues` out.")
         batch: dict[str, torch.Tensor] = {}
         if "text" in self.modalities and self.tokenizer is not None:
             batch = self._text_inputs(dialogues, utterances)
@@ -327,6 +330,8 @@ class UnivaProcessor(ProcessorMixin):
             )
         if utterances is None:
             utterances = [(row, place) for row, dialogue in enumerate(dialogues) for place in range(len(dialogue))]
+        if len(utterances) == 0:
+            raise ValueError("`dialogues` and `utterances` name no utterance.")
         for row, place in utterances:
             if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
                 raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")

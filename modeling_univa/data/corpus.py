@@ -94,5 +94,8 @@ def _read_extractors(name_or_path: str, revision: str | None) -> dict[str, dict[
             file = Path(hf_hub_download(name_or_path, EXTRACTORS_FILE, repo_type="dataset", revision=revision))
         except EntryNotFoundError:
             return {}
-    content = json.loads(file.read_text()) if file.is_file() else {}
+    try:
+        content = json.loads(file.read_text()) if file.is_file() else {}
+    except ValueError as error:
+        raise CorpusError(f"{file} is not JSON ({error}); build the corpus again") from error
     return {modality: extractor for modality, extractor in content.items() if extractor}

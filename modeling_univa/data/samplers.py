@@ -14,7 +14,8 @@ __all__ = ["BATCHINGS", "Batching", "UtteranceBatchSampler"]
 Batching = Literal["length", "dialogue", "random"]
 BATCHINGS: tuple[str, ...] = get_args(Batching)
 
-# As in transformers' length grouping: sorting runs over this many batches, so that batches stay random.
+# As in transformers' length grouping: sorting runs over this many batches at the most and a quarter of the epoch, so
+# that the rows of a batch change from epoch to epoch.
 _BATCHES_SORTED_TOGETHER = 50
 
 
@@ -91,7 +92,8 @@ class UtteranceBatchSampler(Sampler[list[int]]):
         return np.concatenate([self._dialogue_rows[dialogue] for dialogue in dialogues])
 
     def _group_size(self, items: int) -> int:
-        return -(-items * _BATCHES_SORTED_TOGETHER // self.num_batches)
+        batches = max(1, min(_BATCHES_SORTED_TOGETHER, self.num_batches // 4))
+        return -(-items * batches // self.num_batches)
 
 
 def _sorted_in_groups(order: np.ndarray, lengths: np.ndarray, group_size: int) -> np.ndarray:

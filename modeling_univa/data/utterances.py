@@ -53,8 +53,8 @@ class UtteranceDataset(TorchDataset):
         name: of the split, for messages.
 
     Raises:
-        CorpusError: a column that the model needs is missing, features of another width, other labels, rows of a
-            dialogue that do not stand together.
+        CorpusError: no row, a column that the model needs is missing, features of another width, other labels, rows
+            of a dialogue that do not stand together.
     """
 
     def __init__(
@@ -79,6 +79,8 @@ class UtteranceDataset(TorchDataset):
             self._tokenize(rows)
 
     def _check_columns(self, rows: datasets.Dataset) -> None:
+        if len(rows) == 0:
+            raise CorpusError(f"{self.name}: there is no row; fill the split or leave it out")
         for modality, size in self.processor.feature_sizes.items():
             column = f"{modality}_features"
             if column not in rows.features:
@@ -108,7 +110,7 @@ class UtteranceDataset(TorchDataset):
     def _tokenized_dialogues(self, texts: Sequence[str]) -> Iterator[tuple[int, list[list[int]]]]:
         """First row of each dialogue, and the token ids of its utterances."""
         edges = np.append(np.flatnonzero(np.diff(self.dialogues, prepend=-1)), len(texts))
-        # Not all at once: what a tokenizer keeps of a text is a hundred times the size of its ids.
+        # Not all at once: what a tokenizer makes of a text is many times the size of its ids.
         for first in range(0, len(edges) - 1, _DIALOGUES_TOKENIZED_TOGETHER):
             block = edges[first : first + _DIALOGUES_TOKENIZED_TOGETHER + 1]
             token_ids = self.processor.tokenize(texts[block[0] : block[-1]])

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arguments of a training run: a YAML recipe, overridden by the command line."""
 
+import argparse
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, get_args, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -32,6 +34,13 @@ class ModelArguments:
         },
     )
     text_model_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of `text_model`."})
+    text_attention_dropout: float | None = field(
+        default=None,
+        metadata={"help": "Attention dropout of the text encoder; 0 lets a CPU use its fast attention in training."},
+    )
+    freeze_text_embeddings: bool = field(
+        default=False, metadata={"help": "Keep the text encoder's token embeddings as they were pretrained."}
+    )
     modalities: list[str] | None = field(default=None, metadata={"help": "Some of text, audio, vision."})
     text_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over word vectors."})
     audio_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over speech frames."})
@@ -94,22 +103,46 @@ def parse_arguments(
     Parse `[RECIPE.yaml …] [--name value …]`; the command line wins over the recipes, a later recipe over an earlier.
 
     Raises:
-        ValueError: a recipe that is missing, is not YAML or not a mapping, or a key or option that nothing knows.
+        ValueError: a recipe that is missing, is not YAML or not a mapping, a key or option that nothing knows, or a
+            value of the wrong type.
     """
     arguments = list(arguments)
     recipe: dict[str, Any] = {}
     while arguments and not arguments[0].startswith("-"):
         recipe |= read_recipe(Path(arguments.pop(0)))
-    parser = HfArgumentParser(types, allow_abbrev=False)
-    known = {action.dest for action in parser._actions}
-    unknown = sorted(set(recipe) - known)
+    parser = _Parser(types, allow_abbrev=False)
+    actions = {action.dest: action for action in parser._actions}
+    unknown = sorted(map(str, set(recipe) - set(actions)))
     if unknown:
         raise ValueError(f"The recipe has the unknown key {unknown[0]!r}; `--help` lists the known ones.")
-    parser.set_defaults(**recipe)
+    optional = {name for kind in types for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
+    for name, value in recipe.items():
+        if value is None and name not in optional:
+            raise ValueError(f"The recipe leaves {name!r} empty: give it a value or remove the line.")
+        actions[name].default = _as_typed(actions[name], value)
     *parsed, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     if remaining:
         raise ValueError(f"Unknown option {remaining[0]!r}; `--help` lists the known ones.")
     return tuple(parsed)
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; `--help` describes the options.")
+
+
+def _as_typed(action: argparse.Action, value: Any) -> Any:
+    """A recipe's value as the command line would give it; strings are converted by argparse itself."""
+    if value is None:
+        return None
+    if isinstance(value, list) != (action.nargs in ("+", "*")):
+        raise ValueError(f"The recipe's {action.dest!r} takes {'a list' if action.nargs else 'one value'}: {value!r}.")
+    if not isinstance(value, list):
+        return json.dumps(value) if isinstance(value, dict) else str(value)
+    try:
+        return [action.type(str(item)) if callable(action.type) else str(item) for item in value]
+    except ValueError as error:
+        raise ValueError(f"The recipe's {action.dest!r} is {value!r}: {error}.") from error
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

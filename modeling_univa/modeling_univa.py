@@ -378,6 +378,7 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         config: UnivaConfig,
         text_model_name_or_path: str,
         attn_implementation: str | None = None,
+        text_config_overrides: dict[str, Any] | None = None,
         **hub_kwargs: Any,
     ) -> "UnivaForEmotionClassification":
         """
@@ -387,9 +388,11 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
             config (`UnivaConfig`): the model's configuration; its `text_config` is replaced by that of the encoder.
             text_model_name_or_path (`str`): Hub id or folder of any encoder that `AutoModel` loads.
             attn_implementation (`str`, *optional*): attention of the whole model ("sdpa", "eager", …).
+            text_config_overrides (`dict`, *optional*): fields of the encoder's configuration to change, dropouts say.
             hub_kwargs: passed on to `from_pretrained` (`revision`, `token`, `cache_dir`, …).
         """
-        config.text_config = AutoConfig.from_pretrained(text_model_name_or_path, **hub_kwargs)
+        overrides = text_config_overrides or {}
+        config.text_config = AutoConfig.from_pretrained(text_model_name_or_path, **overrides, **hub_kwargs)
         model = cls._from_config(
             config, **({"attn_implementation": attn_implementation} if attn_implementation else {})
         )

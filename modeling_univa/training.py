@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, set_seed
 from transformers.utils import logging
 
@@ -152,26 +153,49 @@ def build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionCl
     The model and the processor of a run: a trained one to go on from, or a new one that fits the corpus.
 
     Raises:
-        ValueError: the corpus' features were made by another extractor than the trained model's.
+        ValueError: there is no such model or text encoder, arguments that contradict each other, or the corpus'
+            features were made by another extractor than the trained model's.
     """
+    try:
+        return _build_model(args, corpus)
+    except OSError as error:
+        raise ValueError(
+            f"{args.model or args.text_model} cannot be loaded: {' '.join(str(error).split())}"
+        ) from error
+    except StrictDataclassError as error:
+        raise ValueError(str(error).rsplit("Error: ", maxsplit=1)[-1]) from error
+
+
+def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionClassification, UnivaProcessor]:
     attention = {"attn_implementation": args.attn_implementation} if args.attn_implementation else {}
     if args.model:
-        config = UnivaConfig.from_pretrained(args.model, revision=args.model_revision, **args.config_overrides())
-        model = UnivaForEmotionClassification.from_pretrained(
-            args.model, config=config, revision=args.model_revision, **attention
-        )
-        processor = UnivaProcessor.from_pretrained(args.model, revision=args.model_revision or "main")
+        hub = {"revision": args.model_revision or "main"}
+        config = UnivaConfig.from_pretrained(args.model, **hub, **args.config_overrides())
+        model = UnivaForEmotionClassification.from_pretrained(args.model, config=config, **hub, **attention)
+        processor = UnivaProcessor.from_pretrained(args.model, **hub)
         check_extractors(corpus, processor)
-        return model, processor
-    config = config_for_corpus(args, corpus)
-    if args.text_model is None or "text" not in config.modalities:
-        model, tokenizer = UnivaForEmotionClassification._from_config(config, **attention), None
     else:
-        name, hub = resolve_package(args.text_model), {"revision": args.text_model_revision or "main"}
-        model = UnivaForEmotionClassification.from_text_encoder(config, name, **hub, **attention)
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-    extractors = {name: corpus.extractors[name] for name in config.feature_sizes if name in corpus.extractors}
-    return model, UnivaProcessor.from_config(model.config, tokenizer, extractors)
+        model, tokenizer = _new_model(args, config_for_corpus(args, corpus), attention)
+        made_by = corpus.extractors
+        extractors = {name: made_by[name] for name in model.config.feature_sizes if name in made_by}
+        processor = UnivaProcessor.from_config(model.config, tokenizer, extractors)
+    if args.freeze_text_embeddings and processor.tokenizer is not None:
+        model.get_input_embeddings().requires_grad_(False)
+    return model, processor
+
+
+def _new_model(
+    args: ModelArguments, config: UnivaConfig, attention: dict[str, str]
+) -> tuple[UnivaForEmotionClassification, Any]:
+    if args.text_model is None or "text" not in config.modalities:
+        return UnivaForEmotionClassification._from_config(config, **attention), None
+    name, hub = resolve_package(args.text_model), {"revision": args.text_model_revision or "main"}
+    dropout = args.text_attention_dropout
+    overrides = None if dropout is None else {"attention_probs_dropout_prob": dropout}
+    model = UnivaForEmotionClassification.from_text_encoder(
+        config, name, text_config_overrides=overrides, **hub, **attention
+    )
+    return model, AutoTokenizer.from_pretrained(name, **hub)
 
 
 def config_for_corpus(args: ModelArguments, corpus: Corpus) -> UnivaConfig:

@@ -1,0 +1,189 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmarks run, compare like with like, and notice when they do not."""
+
+import importlib
+import json
+import math
+import sys
+
+import datasets
+import numpy as np
+import pytest
+import torch
+import yaml
+from testing_utils import MAX_TOKENS, REPOSITORY, random_rows, write_corpus, write_text_encoder
+from transformers.utils import logging
+
+from modeling_univa.losses import CONTRASTIVE_LOSSES, UnivaObjective
+from modeling_univa.modeling_univa import UnivaOutput
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    """speed.py, naive.py and memory.py, which import each other as scripts of one folder do."""
+    sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+    yield {name: importlib.import_module(name) for name in ("speed", "naive", "memory")}
+    sys.path.remove(str(REPOSITORY / "benchmarks"))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    splits = {
+        "train": random_rows([3, 5, 1, 4, 6, 2, 3], seed=1, longest=12),
+        "validation": random_rows([4, 3, 5], seed=2, longest=12, prefix="v"),
+    }
+    content = {
+        "dataset": str(write_corpus(folder / "corpus", splits)),
+        "output_dir": str(folder / "output"),
+        "text_model": str(write_text_encoder(folder / "encoder")),
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "audio_num_hidden_layers": 1,
+        "vision_num_hidden_layers": 1,
+        "max_audio_length": 8,
+        "va_distance_threshold": 0.8,
+        "va_scaling": "none",
+        "per_device_train_batch_size": 4,
+        "per_device_eval_batch_size": 5,
+    }
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path_factory, monkeypatch):
+    """Processes that a benchmark starts do not see the caches that conftest.py set in this one; it silences logs."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path_factory.getbasetemp() / "benchmark_cache"))
+    verbosity = logging.get_verbosity()
+    yield
+    logging.set_verbosity(verbosity)
+    logging.enable_progress_bar()
+    datasets.enable_progress_bars()
+
+
+@pytest.fixture
+def loops(scripts, recipe):
+    return scripts["speed"].build_loops([str(recipe), "--use_cpu", "true"])
+
+
+def test_naive_batch_shares_nothing_and_is_padded_to_the_end(loops):
+    rows = [0, 1, 2, 9]
+    ours, naive = (loop.train_collator(loop.trainer.train_dataset.__getitems__(rows)) for loop in loops.values())
+    assert len(ours["input_ids"]) == 2
+    assert naive["input_ids"].shape == (4, MAX_TOKENS)
+    assert naive["audio_features"].shape == (4, 8, 5)
+    assert naive["vision_features"].shape == (4, 12, 3)
+    assert ours["labels"].equal(naive["labels"])
+    for index in range(4):
+        (start, end), row = ours["utterance_span"][index], ours["dialogue_index"][index]
+        tokens = ours["input_ids"][row, start:end]
+        (start, end), row = naive["utterance_span"][index], naive["dialogue_index"][index]
+        assert tokens.equal(naive["input_ids"][row, start:end])
+
+
+def test_logits_and_losses_are_equal_and_a_difference_is_noticed(scripts, loops):
+    speed, batches = scripts["speed"], [[0, 1, 2, 9], [20, 5, 23, 3]]
+    equality = speed.check_equal(loops, batches)
+    assert equality["rows"] == 8
+    assert equality["largest_logit_difference"] <= 1e-5
+    assert equality["largest_relative_loss_difference"] <= 1e-4
+    object.__setattr__(loops["naive"].trainer.objective, "va_distance_threshold", 0.1)
+    with pytest.raises(RuntimeError, match="differ: loss"):
+        speed.check_equal({name: loops[name] for name in ("ours", "naive")}, batches)
+    with torch.no_grad():
+        loops["naive"].trainer.model.classifier.bias[0] += 1e-4
+    with pytest.raises(RuntimeError, match="differ: logits"):
+        speed.check_equal(loops, batches)
+
+
+@pytest.mark.parametrize("contrastive_loss", CONTRASTIVE_LOSSES)
+def test_naive_objective_is_the_objective(scripts, contrastive_loss):
+    generator = torch.Generator().manual_seed(0)
+    embeds = {f"{name}_embeds": torch.randn(6, 4, generator=generator) for name in ("text", "audio", "vision")}
+    va = {f"{name}_va": torch.rand(6, 2, generator=generator) for name in ("text", "audio", "vision")}
+    va["audio_va"][2] = math.nan
+    labels = torch.tensor([[0, 1], [0, 1], [1, 1], [0, 0], [0, 0], [1, 0]])
+    outputs = UnivaOutput(logits=torch.randn(6, 2, generator=generator), label_similarity=torch.eye(2), **embeds)
+    options = {
+        "modalities": ["text", "audio", "vision"], "objective": "released", "contrastive_loss": contrastive_loss,
+        "contrastive_weight": 0.4, "contrastive_temperature": 0.7, "contrastive_modality_weights": [3, 1, 1],
+        "va_distance_threshold": 0.4, "correlation_prior_weight": 1.0,
+    }  # fmt: skip
+    ours, naive = (
+        kind(**options)(outputs, labels=labels, **va) for kind in (UnivaObjective, scripts["naive"].NaiveObjective)
+    )
+    for name, value in ours.items():
+        torch.testing.assert_close(naive[name], value, rtol=1e-6, atol=0)
+
+
+def test_speed_reports_ratios_of_one_run(scripts, recipe, tmp_path, capsys):
+    output = tmp_path / "speed.json"
+    arguments = ["--recipe", str(recipe), "--batches", "3", "--skip-memory", "--output", str(output)]
+    assert scripts["speed"].main(arguments) == 0
+    report = json.loads(output.read_text())
+    assert report["equality"]["rows"] == 8 + 12
+    assert (report["training"]["batches"], report["training"]["rows"]) == (3, 12)
+    assert (report["evaluation"]["batches"], report["evaluation"]["rows"]) == (3, 12)
+    for phase in ("training", "evaluation"):
+        found = report[phase]
+        assert found["ratio"] == pytest.approx(found["naive"]["seconds"] / found["ours"]["seconds"])
+        assert found["tokens"]["ours"] < found["tokens"]["naive"] == 12 * MAX_TOKENS
+    assert set(report["batchings"]) == {"length", "dialogue", "random"}
+    assert len({found["rows"] for found in report["batchings"].values()}) == 1
+    tokens = {name: found["tokens_per_epoch"] for name, found in report["batchings"].items()}
+    assert tokens["dialogue"] < tokens["random"]
+    printed = capsys.readouterr().out
+    assert f"{report['training']['ratio']:.1f}x" in printed and "torch threads" in printed
+
+
+def test_tokens_of_batches_are_those_of_the_batches(scripts, loops):
+    loop = loops["ours"]
+    dataset, batches = loop.trainer.train_dataset, [[0, 1, 2, 9], [20, 5, 23]]
+    encoded = sum(loop.train_collator(dataset.__getitems__(rows))["input_ids"].numel() for rows in batches)
+    assert scripts["speed"].encoded_tokens(dataset, batches) == encoded
+
+
+def test_peak_memory_in_a_process_of_its_own(scripts, recipe):
+    arguments = ([str(recipe), "--use_cpu", "true"], 1, "naive", "training")
+    found = scripts["memory"].in_fresh_process(scripts["speed"].peak_memory, *arguments)
+    assert found["rows"] == 8
+    assert 100 < found["start_mb"] <= found["peak_mb"] < 4000
+
+
+def test_speed_refuses_a_recipe_without_a_text_encoder(scripts, recipe, capsys):
+    assert scripts["speed"].main(["--recipe", str(recipe), "--modalities", "audio"]) == 2
+    assert "text_model" in capsys.readouterr().err
+
+
+def test_memory_reads_every_row_of_its_corpus(scripts, tmp_path, capsys):
+    output, encoder = tmp_path / "memory.json", write_text_encoder(tmp_path / "encoder")
+    arguments = ["--rows", "200", "--frames", "9", "--width", "16", "--tokenizer", str(encoder), "--folder",
+                 str(tmp_path), "--output", str(output)]  # fmt: skip
+    assert scripts["memory"].main(arguments) == 0
+    report = json.loads(output.read_text())
+    (size,) = report["sizes"]
+    assert (size["rows"], size["frames"], size["batches"]) == (200, 200 * 9, 13)
+    assert size["features_gb"] == 200 * 9 * 16 * 2 / 1e9
+    assert 50 < size["rss_anon_imported_mb"] <= size["rss_anon_opened_mb"] <= size["rss_anon_mb"] < 1500
+    assert report["rss_anon_difference_percent"] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["encoder", "memory.json"]
+    assert "RssAnon" in capsys.readouterr().out
+
+
+def test_memory_corpus_is_finite_and_in_several_shards(scripts, tmp_path, monkeypatch):
+    monkeypatch.setattr(scripts["memory"], "_SHARD_BYTES", 10_000)
+    scripts["memory"].write_corpus(tmp_path / "corpus", 100, 5, 32)
+    assert len(list((tmp_path / "corpus" / "data").iterdir())) == 4
+    rows = datasets.load_dataset(str(tmp_path / "corpus"), split="train").with_format("numpy")
+    frames = np.stack(rows["audio_features"][:])
+    assert frames.shape == (100, 5, 32) and np.isfinite(frames).all() and frames.std() > 0.1
+    assert len(set(rows["dialogue_id"])) == 10
+
+
+def test_memory_refuses_what_does_not_fit_on_the_disk(scripts, tmp_path, capsys):
+    assert scripts["memory"].main(["--rows", "1000000000", "--folder", str(tmp_path)]) == 2
+    assert "GB are free" in capsys.readouterr().err

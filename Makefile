@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(BIN)/univa predict outputs/demo outputs/corpora/demo-media/metadata/test.csv --utterance test_d0_u0
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

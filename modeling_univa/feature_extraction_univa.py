@@ -13,50 +13,75 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
-from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+from transformers.audio_utils import hertz_to_mel, mel_filter_bank, mel_to_hertz, spectrogram, window_function
 
 
 __all__ = ["EXTRACTORS", "HogExtractor", "LogMelExtractor", "extractor_from_dict"]
 
 
+# Power of a mel band below which nothing is told apart (a hann window of 400 samples, full scale at 1e4).
+_MEL_FLOOR = 1e-8
+# Autocorrelation from which an analysis frame counts as voiced.
+_VOICED = 0.5
+_MIN_PITCH, _MAX_PITCH = 65.0, 650.0
+_MIN_MEL_FREQUENCY = 20.0
+_PITCH_STATISTICS = 10
+
+
 @dataclass(frozen=True)
 class LogMelExtractor:
-    """Log-mel frames of a waveform.
+    """Log-mel cepstra, spectral balance, pitch and voicing of a waveform, pooled into output frames.
+
+    Every hop the analysis gives a set of contours: the cepstra (or log-mel bands), four measures of spectral balance
+    as in eGeMAPS (alpha ratio, Hammarberg index, slopes below 500 Hz and from 500 to 1500 Hz), pitch and voicing by
+    autocorrelation (Boersma, 1993). They are shifted and scaled by constants to about zero mean and unit variance for
+    ordinary speech, because nothing between here and the model's attention does it. The level of the recording is
+    kept: it tells arousal.
 
     Args:
-        sampling_rate: Rate of the waveforms, in Hz.
-        num_mel_bins: Number of mel bands.
+        sampling_rate: Rate of the waveforms, in Hz; at least 8000.
+        num_mel_bins: Number of mel bands; at least 20.
+        num_cepstra: Number of cepstra kept of each log-mel spectrum; 0 keeps the log-mel bands themselves.
         window_length: Analysis window, in samples.
         hop_length: Step between analysis windows, in samples.
-        frame_rate: Output frames a second; as many analysis frames as fall into one are averaged.
-        normalization: "none" keeps the level of the recording; "utterance" takes each band's mean over the clip away.
+        frame_rate: Output frames a second. What is left over at the end of a clip is a frame of its own if it fills
+            half of one, and else belongs to the last.
+        pooling: "statistics" describes an output frame by mean, standard deviation and change of the contours over its
+            voiced part, mean and standard deviation over the rest, and a summary of pitch and voicing (made for about
+            one frame a second); "mean" averages the contours (made for ten frames a second or more).
+        normalization: "none", or "utterance", which takes the clip's mean off every spectral contour, for recordings
+            of unknown level and microphone.
     """
 
     extractor_type: ClassVar[str] = "log-mel"
 
     sampling_rate: int = 16000
-    num_mel_bins: int = 64
+    num_mel_bins: int = 40
+    num_cepstra: int = 13
     window_length: int = 400
     hop_length: int = 160
-    frame_rate: float = 12.5
+    frame_rate: float = 1.0
+    pooling: str = "statistics"
     normalization: str = "none"
 
     def __post_init__(self):
-        for name in ("sampling_rate", "num_mel_bins", "window_length", "hop_length", "frame_rate"):
-            _check_positive(self, name)
-        if self.normalization not in ("none", "utterance"):
-            raise ValueError(f"`normalization` must be 'none' or 'utterance', got {self.normalization!r}")
-        frames = self.sampling_rate / self.hop_length / self.frame_rate
-        if frames < 1 or frames != round(frames):
+        _check_at_least(self, sampling_rate=8000, num_mel_bins=20, num_cepstra=0, window_length=64, hop_length=1)
+        _check_choice(self, pooling=("statistics", "mean"), normalization=("none", "utterance"))
+        if self.num_cepstra > self.num_mel_bins:
+            raise ValueError(f"`num_cepstra` must be at most num_mel_bins {self.num_mel_bins}, got {self.num_cepstra}")
+        rate, analysis_rate = self.frame_rate, self.sampling_rate / self.hop_length
+        is_number = isinstance(rate, (int, float)) and 0 < rate <= analysis_rate
+        if not is_number or not (analysis_rate / rate).is_integer():
             raise ValueError(
-                f"`frame_rate` must divide the {self.sampling_rate / self.hop_length:g} analysis frames a second "
-                f"(sampling_rate / hop_length) without remainder, got {self.frame_rate}"
+                f"`frame_rate` must divide the {analysis_rate:g} analysis frames a second "
+                f"(sampling_rate / hop_length) without remainder, got {rate!r}"
             )
 
     @property
     def feature_size(self) -> int:
         """Numbers in one frame."""
-        return self.num_mel_bins
+        contours = (self.num_cepstra or self.num_mel_bins) + 4
+        return contours + 2 if self.pooling == "mean" else 5 * contours + _PITCH_STATISTICS
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, with the kind and the size of the features; `extractor_from_dict` reads it back."""
@@ -66,40 +91,59 @@ class LogMelExtractor:
         """Compute the frames of one clip.
 
         Args:
-            waveform: float32 mono samples in [-1, 1], shape (samples,). Less than one window is padded with silence.
+            waveform: Floating-point mono samples in [-1, 1], shape (samples,). Less than one analysis window is
+                padded with silence.
             sampling_rate: Rate of `waveform` in Hz, which must be the extractor's.
 
         Returns:
             float32, shape (frames, feature_size), always finite, at least one frame.
 
         Raises:
-            ValueError: Another sampling rate; a waveform that is empty, not one-dimensional, not floating point or
-                not finite.
+            ValueError: Another sampling rate; a waveform that is empty, not one-dimensional, not floating point, not
+                finite or far outside [-1, 1].
         """
         _check_waveform(waveform, sampling_rate, self.sampling_rate)
-        missing = self.window_length - len(waveform)
+        waveform = np.pad(waveform, (0, max(0, self.window_length - len(waveform)))).astype(np.float64)
+        spectral = self._spectral_contours(waveform)
+        pitch, voicing = _pitch_contours(waveform, len(spectral), self.window_length, self.hop_length, sampling_rate)
+        group = round(sampling_rate / self.hop_length / self.frame_rate)
+        borders = _frame_borders(len(spectral), group)
+        if self.pooling == "mean":
+            contours = np.column_stack([spectral, np.where(voicing > _VOICED, pitch, 0.0), voicing])
+            frames = [contours[first:last].mean(axis=0) for first, last in borders]
+        else:
+            rate = sampling_rate / self.hop_length
+            frames = [_statistics(spectral[i:j], pitch[i:j], voicing[i:j], rate) for i, j in borders]
+        return np.array(frames, dtype=np.float32)
+
+    def _spectral_contours(self, waveform: np.ndarray) -> np.ndarray:
+        """Cepstra (or log-mel bands) and spectral balance, scaled, shape (analysis frames, contours)."""
+        fft_length = _next_power_of_two(self.window_length)
+        filters, centres = _mel_filters(self.sampling_rate, self.num_mel_bins, fft_length)
         log_mel = spectrogram(
-            np.pad(waveform, (0, max(0, missing))),
+            waveform,
             window_function(self.window_length, "hann"),
             frame_length=self.window_length,
             hop_length=self.hop_length,
-            fft_length=_next_power_of_two(self.window_length),
+            fft_length=fft_length,
             power=2.0,
             center=False,
-            mel_filters=_mel_filters(self.sampling_rate, self.num_mel_bins, _next_power_of_two(self.window_length)),
+            mel_filters=filters,
+            mel_floor=_MEL_FLOOR,
             log_mel="log",
+            dtype=np.float64,
         ).T
-        if self.normalization == "utterance":
-            log_mel = log_mel - log_mel.mean(axis=0)
-        group = round(self.sampling_rate / self.hop_length / self.frame_rate)
-        starts = np.arange(0, len(log_mel), group)
-        counts = np.minimum(group, len(log_mel) - starts)[:, None]
-        return (np.add.reduceat(log_mel, starts, axis=0) / counts).astype(np.float32)
+        spectrum = _cepstra(log_mel)[:, : self.num_cepstra] if self.num_cepstra else (log_mel + 7.0) / 3.5
+        contours = np.column_stack([spectrum, _spectral_balance(log_mel, centres)])
+        return contours - contours.mean(axis=0) if self.normalization == "utterance" else contours
 
 
 @dataclass(frozen=True)
 class HogExtractor:
     """Histograms of oriented gradients (Dalal and Triggs, 2005) of face images, one frame an image.
+
+    Each block is scaled to a root mean square of 1 rather than to unit length, the order of size that the model's
+    input projection wants.
 
     Args:
         image_size: Side in pixels to which the grey image is resized.
@@ -111,15 +155,14 @@ class HogExtractor:
 
     extractor_type: ClassVar[str] = "hog"
 
-    image_size: int = 64
-    cell_size: int = 8
+    image_size: int = 96
+    cell_size: int = 16
     block_size: int = 2
     num_bins: int = 9
     equalize: bool = False
 
     def __post_init__(self):
-        for name in ("image_size", "cell_size", "block_size", "num_bins"):
-            _check_positive(self, name)
+        _check_at_least(self, image_size=1, cell_size=1, block_size=1, num_bins=1)
         if self.image_size % self.cell_size:
             raise ValueError(f"`cell_size` must divide `image_size` {self.image_size}, got {self.cell_size}")
         if self.block_size > self.image_size // self.cell_size:
@@ -154,7 +197,8 @@ class HogExtractor:
         if not len(images):
             raise ValueError("expected at least one face image, got none")
         descriptor = self._descriptor()
-        return np.stack([descriptor.compute(self._prepare(image, i)) for i, image in enumerate(images)])
+        frames = np.stack([descriptor.compute(self._prepare(image, i)) for i, image in enumerate(images)])
+        return frames * np.float32(self.block_size * self.num_bins**0.5)
 
     def _descriptor(self):
         side, cell = (self.image_size, self.image_size), (self.cell_size, self.cell_size)
@@ -209,10 +253,17 @@ def _to_dict(extractor: Any) -> dict[str, Any]:
     }
 
 
-def _check_positive(extractor: Any, name: str) -> None:
-    value = getattr(extractor, name)
-    if not value > 0:
-        raise ValueError(f"`{name}` must be positive, got {value}")
+def _check_at_least(extractor: Any, **minima: int) -> None:
+    for name, minimum in minima.items():
+        value = getattr(extractor, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ValueError(f"`{name}` must be a whole number of at least {minimum}, got {value!r}")
+
+
+def _check_choice(extractor: Any, **choices: tuple[str, ...]) -> None:
+    for name, allowed in choices.items():
+        if getattr(extractor, name) not in allowed:
+            raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(extractor, name)!r}")
 
 
 def _check_waveform(waveform: np.ndarray, sampling_rate: int, expected_rate: int) -> None:
@@ -225,6 +276,9 @@ def _check_waveform(waveform: np.ndarray, sampling_rate: int, expected_rate: int
         raise ValueError("expected a waveform with at least one sample, got an empty one")
     if not np.isfinite(waveform).all():
         raise ValueError("the waveform holds samples that are NaN or infinite")
+    peak = np.abs(waveform).max()
+    if peak > 16:
+        raise ValueError(f"expected samples in [-1, 1], got a peak of {peak:g}; divide integer samples by full scale")
 
 
 def _check_image(image: np.ndarray, index: int) -> None:
@@ -248,7 +302,135 @@ def _next_power_of_two(length: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def _mel_filters(sampling_rate: int, num_mel_bins: int, fft_length: int) -> np.ndarray:
-    return mel_filter_bank(
-        fft_length // 2 + 1, num_mel_bins, 0.0, sampling_rate / 2, sampling_rate, norm="slaney", mel_scale="slaney"
+def _mel_filters(sampling_rate: int, num_mel_bins: int, fft_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Triangular filters (fft_length // 2 + 1, bands) and the centre of each band in Hz."""
+    highest = sampling_rate / 2
+    filters = mel_filter_bank(
+        fft_length // 2 + 1, num_mel_bins, _MIN_MEL_FREQUENCY, highest, sampling_rate, norm=None, mel_scale="htk"
     )
+    edges = np.linspace(hertz_to_mel(_MIN_MEL_FREQUENCY), hertz_to_mel(highest), num_mel_bins + 2)
+    return filters, mel_to_hertz(edges[1:-1])
+
+
+@lru_cache(maxsize=8)
+def _cosines(size: int) -> np.ndarray:
+    """Orthonormal DCT-II as a matrix (bands, cepstra); numpy has no DCT and scipy may be missing at inference."""
+    cosines = np.cos(np.pi / size * (np.arange(size)[:, None] + 0.5) * np.arange(size)) * (2 / size) ** 0.5
+    cosines[:, 0] /= 2**0.5
+    return cosines
+
+
+def _cepstra(log_mel: np.ndarray) -> np.ndarray:
+    """Cepstra with exponential liftering: the spread of cepstrum i in speech falls about as i ** -0.6."""
+    size = log_mel.shape[1]
+    cepstra = log_mel @ _cosines(size)
+    # The zeroth cepstrum is the mean log band times sqrt(size).
+    cepstra[:, 0] = cepstra[:, 0] / size**0.5 / 3.2 + 2.2
+    cepstra[:, 1:] *= np.arange(1, size) ** 0.6 / (1.42 * size**0.5)
+    return cepstra
+
+
+def _spectral_balance(log_mel: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Alpha ratio, Hammarberg index, slopes below 500 Hz and from 500 to 1500 Hz, scaled, shape (frames, 4)."""
+    low, high = centres < 2000, (centres >= 2000) & (centres < 5000)
+    alpha = _log_power(log_mel[:, centres < 1000]) - _log_power(log_mel[:, (centres >= 1000) & (centres < 5000)])
+    hammarberg = log_mel[:, low].max(axis=1) - log_mel[:, high].max(axis=1)
+    slope_low = _slope(log_mel, centres, 0, 500)
+    slope_high = _slope(log_mel, centres, 500, 1500)
+    return np.column_stack([alpha / 2.5 - 0.8, hammarberg / 3 - 1.3, slope_low / 12 - 0.6, slope_high / 3 + 0.9])
+
+
+def _log_power(log_mel: np.ndarray) -> np.ndarray:
+    return np.log(np.exp(log_mel).sum(axis=1))
+
+
+def _slope(log_mel: np.ndarray, centres: np.ndarray, lowest: float, highest: float) -> np.ndarray:
+    """Least-squares slope of the log spectrum over a range of frequencies, per kHz."""
+    band = (centres >= lowest) & (centres < highest)
+    kilohertz = centres[band] / 1000
+    kilohertz = kilohertz - kilohertz.mean()
+    return log_mel[:, band] @ kilohertz / (kilohertz @ kilohertz)
+
+
+def _pitch_contours(
+    waveform: np.ndarray, num_frames: int, window_length: int, hop_length: int, sampling_rate: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pitch in octaves above 200 Hz and voicing in [0, 1], both (frames,), of windows centred on the analysis frames.
+
+    The autocorrelation of the windowed signal is divided by the window's own, and its best peak taken with a small
+    bonus for short lags against octave errors (Boersma, 1993). Pitch means something only where voicing is high.
+    """
+    length = max(window_length, round(2.6 * sampling_rate / _MIN_PITCH))
+    shortest, longest = round(sampling_rate / _MAX_PITCH), round(sampling_rate / _MIN_PITCH)
+    lags = np.arange(shortest, longest + 1)
+    window = window_function(length, "hann")
+    reference = _autocorrelation(window, longest + 2)
+    margin = (length - window_length) // 2
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(waveform, (margin, length)), length)
+    windows = windows[: num_frames * hop_length : hop_length]
+    pitch, voicing = np.zeros(num_frames), np.zeros(num_frames)
+    for first in range(0, num_frames, 1000):  # long recordings would need gigabytes at once
+        chunk = windows[first : first + 1000]
+        chunk = (chunk - chunk.mean(axis=1, keepdims=True)) * window
+        correlation = _autocorrelation(chunk, longest + 2)
+        correlation = correlation / (correlation[:, :1] + 1e-8) / (reference / reference[0])
+        before, here, after = (correlation[:, shortest + i : longest + 1 + i] for i in (-1, 0, 1))
+        score = np.where((here > before) & (here >= after), here - 0.02 * np.log2(lags / shortest), -1.0)
+        best = score.argmax(axis=1)
+        rows = np.arange(len(chunk))
+        found = score[rows, best] > -1
+        pitch[first : first + 1000] = np.log2(sampling_rate / lags[best] / 200)
+        voicing[first : first + 1000] = np.where(found, here[rows, best], 0.0).clip(0.0, 1.0)
+    return pitch, voicing
+
+
+def _autocorrelation(signal: np.ndarray, num_lags: int) -> np.ndarray:
+    fft_length = _next_power_of_two(signal.shape[-1] + num_lags)
+    return np.fft.irfft(np.abs(np.fft.rfft(signal, fft_length)) ** 2)[..., :num_lags]
+
+
+def _frame_borders(num_frames: int, group: int) -> list[tuple[int, int]]:
+    """First and last (exclusive) analysis frame of each output frame; a rest under half a group joins the last one."""
+    count = max(1, (num_frames + group // 2) // group)
+    return [(i * group, (i + 1) * group if i + 1 < count else num_frames) for i in range(count)]
+
+
+def _statistics(spectral: np.ndarray, pitch: np.ndarray, voicing: np.ndarray, rate: float) -> np.ndarray:
+    """One output frame: the voiced part, the rest, then pitch and voicing. `rate`: analysis frames a second."""
+    voiced = voicing > _VOICED
+    # A part of fewer than five analysis frames has no statistics of its own; the whole frame stands in.
+    speech = spectral[voiced] if voiced.sum() > 4 else spectral
+    others = spectral[~voiced] if (~voiced).sum() > 4 else spectral
+    change = np.abs(np.diff(speech, axis=0)).mean(axis=0) if len(speech) > 1 else np.zeros(spectral.shape[1])
+    return np.concatenate(
+        [
+            speech.mean(axis=0) * 1.5,
+            (speech.std(axis=0) - 0.7) * 4,
+            change * 8 - 2.5,
+            others.mean(axis=0) * 1.5,
+            (others.std(axis=0) - 0.7) * 4,
+            _pitch_statistics(pitch, voicing, voiced, rate),
+        ]
+    )
+
+
+def _pitch_statistics(pitch: np.ndarray, voicing: np.ndarray, voiced: np.ndarray, rate: float) -> np.ndarray:
+    """Level, spread, percentiles and change of pitch, strength and share of voicing, voice onsets a second; scaled."""
+    enough = voiced.sum() > 4
+    melody = pitch[voiced] if enough else np.zeros(1)
+    steps = np.abs(np.diff(pitch))[voiced[1:] & voiced[:-1]] if enough else np.zeros(1)
+    steps = steps[steps < 0.3]  # larger ones in 10 ms are octave errors
+    change = steps.mean() if steps.size else 0.0
+    strength = voicing[voiced].mean() if enough else voicing.mean()
+    onsets = (np.diff(voiced.astype(int)) == 1).sum() / len(voiced) * rate
+    statistics = [
+        melody.mean(),
+        melody.std() * 2,
+        *np.percentile(melody, [10, 50, 90]),
+        change * 40 - 1.5,
+        (strength - 0.85) * 12,
+        (voicing.mean() - 0.7) * 6,
+        (voiced.mean() - 0.7) * 5,
+        onsets / 2 - 1.5,
+    ]
+    return 1.5 * np.array(statistics)

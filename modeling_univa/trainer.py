@@ -15,13 +15,13 @@ from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
 
 from .configuration_univa import MODALITIES
 from .data.samplers import BATCHINGS, UtteranceBatchSampler
 from .data.utterances import UtteranceCollator, UtteranceDataset
 from .data.va_scaling import VA_SCALINGS
-from .losses import UnivaObjective
+from .losses import UnivaObjective, kl_divergence_loss
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
 
@@ -47,8 +47,12 @@ class UnivaTrainingArguments(TrainingArguments):
     )
     metric_for_best_model: str | None = field(default="micro_f1", metadata={"help": "The validation score."})
     greater_is_better: bool | None = field(default=True, metadata={"help": "Whether a higher score is better."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints to keep besides the best."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep: the best and the last."})
     remove_unused_columns: bool | None = field(default=False, metadata={"help": "Our collator chooses the columns."})
+    # Trainer switches this off with activation checkpointing, which changes nothing about what goes unused.
+    ddp_find_unused_parameters: bool | None = field(
+        default=True, metadata={"help": "Whether some parameters may go unused in a step, over several processes."}
+    )
     adam_epsilon: float = field(default=1e-6, metadata={"help": "Epsilon of AdamW, as in the released code."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Steps, or below 1 the share of steps, of warm-up."})
     seed: int = field(default=1111, metadata={"help": "Seed of weights, dropout and batches."})
@@ -71,6 +75,11 @@ class UnivaTrainingArguments(TrainingArguments):
         for name, known in (("batching", BATCHINGS), ("va_scaling", VA_SCALINGS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.num_train_epochs <= 0 and self.max_steps <= 0:
+            raise ValueError(f"`num_train_epochs` must be greater than 0, got {self.num_train_epochs}.")
         super().__post_init__()
 
 
@@ -107,6 +116,7 @@ class UnivaTrainer(Trainer):
                 "train_hf.py …`."
             )
         self.objective = UnivaObjective.from_config(model.config)
+        self.processor = processing_class
         self._terms: dict[str, torch.Tensor] = {}
         self._term_counts: dict[str, int] = defaultdict(int)
         kwargs.setdefault("compute_metrics", MultilabelMetrics(model.config))
@@ -115,7 +125,8 @@ class UnivaTrainer(Trainer):
             args,
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
-            processing_class=processing_class,
+            # Trainer reads special tokens off a processor's tokenizer, and word vectors have none; see `_save`.
+            processing_class=getattr(processing_class, "tokenizer", None) and processing_class,
             data_collator=lambda rows: rows,
             **kwargs,
         )
@@ -186,6 +197,15 @@ class UnivaTrainer(Trainer):
         self._track(terms)
         return (terms["loss"], outputs) if return_outputs else terms["loss"]
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """As Trainer's, but the loss is over every row once: Trainer's counts those again that fill up a batch."""
+        output = super().evaluation_loop(*args, **kwargs)
+        if output.predictions is not None and output.label_ids is not None:
+            logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
+            loss = kl_divergence_loss(logits, labels, self.objective.objective)
+            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
+        return output
+
     def _track(self, terms: dict[str, torch.Tensor]) -> None:
         for name, value in terms.items():
             if name != "loss":
@@ -217,11 +237,18 @@ class UnivaTrainer(Trainer):
 
     # Files
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The first process writes `trainer_state.json` next, which declares the checkpoint of all of them complete.
+        self.accelerator.wait_for_everyone()
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         super()._save(output_dir, state_dict)
         # A pickle has no place beside weights that are to be shared.
         folder = Path(output_dir or self.args.output_dir)
         if self.args.should_save:
+            if self.processing_class is None and self.processor is not None:
+                self.processor.save_pretrained(folder)
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
             (folder / "training_args.json").write_text(self.args.to_json_string() + "\n")
 

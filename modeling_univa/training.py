@@ -137,13 +137,17 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
 
 
 def _build_corpus(data_args: DataArguments) -> None:
-    script = Path(__file__).resolve().parent.parent / "datasets_scripts" / f"{data_args.corpus_script}.py"
+    root = Path(__file__).resolve().parent.parent
+    script = root / "datasets_scripts" / f"{data_args.corpus_script}.py"
     if not script.is_file():
         raise ValueError(f"There is no corpus script {script}.")
     command = [sys.executable, str(script), "--output", str(data_args.dataset)]
     if data_args.corpus_source:
         command += ["--source", data_args.corpus_source]
-    result = subprocess.run([*command, *(data_args.corpus_options or [])], check=False)
+    # The script imports this package, which a source tree that was not installed has on no path of its own.
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run([*command, *(data_args.corpus_options or [])], env=environment, check=False)
     if result.returncode:
         raise CorpusError(f"{script.name} could not build {data_args.dataset}; see its message above")
 

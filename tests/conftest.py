@@ -11,6 +11,8 @@ import pytest
 # Tests never reach for the network, and never leave anything in the user's own cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The models are tiny: a second thread costs more than it brings, above all where tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -1,0 +1,87 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Loads saved folders where the package and the media libraries cannot be imported: `load_remote_code.py FOLDER …`.
+
+Every folder holds a saved model, and `inputs.json` with dialogues, features and the logits that they give.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+BLOCKED = ("modeling_univa", "cv2", "soundfile", "av", "scipy")
+
+
+class Filter:
+    """A finder to which some packages look as if they were not installed."""
+
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.partition(".")[0] in BLOCKED else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+
+sys.meta_path = [Filter(finder) for finder in sys.meta_path]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoProcessor,
+)
+
+
+def logits_of(model, processor, inputs: dict) -> torch.Tensor:
+    features = {
+        name: [None if clip is None else np.array(clip, dtype=np.float32) for clip in clips]
+        for name, clips in inputs["features"].items()
+    }
+    dialogues = [inputs["dialogues"]] if inputs["dialogues"] else []
+    with torch.no_grad():
+        return model(**processor(*dialogues, **features)).logits
+
+
+def load(folder: Path) -> dict:
+    trusted = {"trust_remote_code": True}
+    inputs = json.loads((folder / "inputs.json").read_text())
+    found = {"classes": {}, "equal": {}, "refused": {}}
+    processor = AutoProcessor.from_pretrained(folder, **trusted)
+    for auto_class in (AutoModel, AutoModelForSequenceClassification):
+        model = auto_class.from_pretrained(folder, **trusted)
+        equal = torch.equal(logits_of(model, processor, inputs), torch.tensor(inputs["logits"]))
+        found["equal"][auto_class.__name__] = equal
+        found["classes"][auto_class.__name__] = f"{type(model).__module__}.{type(model).__name__}"
+    found["classes"]["AutoConfig"] = type(AutoConfig.from_pretrained(folder, **trusted)).__name__
+    found["classes"]["AutoProcessor"] = type(processor).__name__
+
+    again = folder / "again"
+    model.save_pretrained(again)
+    processor.save_pretrained(again)
+    found["copied"] = sorted(path.name for path in again.glob("*.py"))
+    model, processor = (kind.from_pretrained(again, **trusted) for kind in (AutoModel, AutoProcessor))
+    found["equal"]["again"] = torch.equal(logits_of(model, processor, inputs), torch.tensor(inputs["logits"]))
+
+    for auto_class in (AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor):
+        try:
+            auto_class.from_pretrained(folder)
+            found["refused"][auto_class.__name__] = ""
+        except ValueError as error:
+            found["refused"][auto_class.__name__] = str(error)
+    try:
+        processor.extract_audio("clip.wav")
+    except ImportError as error:
+        found["audio_error"] = str(error)
+    return found
+
+
+report = {folder: load(Path(folder)) for folder in sys.argv[1:]}
+report["imported"] = sorted(name for name in sys.modules if name.partition(".")[0] in BLOCKED)
+# transformers leaves its question whether to trust the code without an end of line.
+print("\n" + json.dumps(report))

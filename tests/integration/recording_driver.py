@@ -1,0 +1,51 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""train_hf.py, with a record of what each process sees, in `{RECORD}-{rank}.json` and `.npz`."""
+
+import hashlib
+import json
+import os
+import sys
+
+import numpy as np
+
+import train_hf
+from modeling_univa import training
+from modeling_univa.data.utterances import UtteranceCollator
+from modeling_univa.trainer import MultilabelMetrics, UnivaTrainer
+
+
+record = {"train": [], "evaluate": [], "world_size": None}
+predictions: list[np.ndarray] = []
+
+
+def recording_collator(self, rows, call=UtteranceCollator.__call__):
+    record["train" if self.with_va else "evaluate"].append(rows.indices.tolist())
+    return call(self, rows)
+
+
+def recording_metrics(self, prediction, call=MultilabelMetrics.__call__):
+    predictions.append(np.asarray(prediction.predictions))
+    return call(self, prediction)
+
+
+def recording_build(*arguments, call=training.build_trainer) -> UnivaTrainer:
+    record["trainer"] = call(*arguments)
+    return record["trainer"]
+
+
+UtteranceCollator.__call__ = recording_collator
+MultilabelMetrics.__call__ = recording_metrics
+training.build_trainer = recording_build
+
+status = train_hf.main()
+trainer = record.pop("trainer")
+digest = hashlib.sha256()
+for value in trainer.model.state_dict().values():
+    digest.update(value.numpy().tobytes())
+record |= {"world_size": trainer.args.world_size, "weights": digest.hexdigest(), "log": trainer.state.log_history}
+target = f"{os.environ['RECORD']}-{trainer.args.process_index}"
+with open(f"{target}.json", "w") as file:
+    json.dump(record, file)
+np.savez(f"{target}.npz", *predictions)
+sys.exit(status)

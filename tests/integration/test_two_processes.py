@@ -1,0 +1,137 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Two processes: every row once in training and evaluation, and the predictions of one process."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from testing_utils import random_rows, run_command, subprocess_environment, write_corpus, write_text_encoder
+
+import train_hf
+from modeling_univa.data.corpus import load_corpus
+from modeling_univa.data.utterances import UtteranceDataset
+from modeling_univa.modeling_univa import UnivaForEmotionClassification
+from modeling_univa.processing_univa import UnivaProcessor
+from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments
+from modeling_univa.training import check_world_size
+
+
+DRIVER = Path(__file__).with_name("recording_driver.py")
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+EPOCHS = 2
+# Rows of each split: odd numbers, so that no split is shared evenly.
+TRAIN, VALIDATION, TEST = (4, 3, 5, 1, 4, 2), (3, 4), (2, 1, 4, 4)
+
+
+def splits(**options: Any) -> dict[str, Any]:
+    sizes = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+    return {
+        name: random_rows(value, seed=seed, prefix=name, **options) for seed, (name, value) in enumerate(sizes.items())
+    }
+
+
+VARIANTS = {
+    "pretrained text": ({}, ["--heads_learning_rate", "0.02"]),
+    # An absent modality in every row, a prior that is off while M is trainable, and recomputed activations.
+    "absent modality": (
+        {"modalities": ("text", "audio", "vision"), "absent": {"audio": 1.0, "text": 0.2, "vision": 0.2}},
+        ["--activation_checkpointing", "true", "--correlation_prior_weight", "0"],
+    ),
+}
+
+
+class Run:
+    """One training run of two processes."""
+
+    def __init__(self, variant: str, folder: Path):
+        rows, options = VARIANTS[variant]
+        self.corpus = write_corpus(folder / "corpus", splits(**rows))
+        self.output = folder / "output"
+        arguments = [
+            "--dataset", self.corpus, "--output_dir", self.output, "--use_cpu", "true", "--hidden_size", 16,
+            "--num_attention_heads", 2, "--intermediate_size", 32, "--audio_num_hidden_layers", 1,
+            "--vision_num_hidden_layers", 1, "--text_num_hidden_layers", 1, "--num_train_epochs", EPOCHS,
+            "--per_device_train_batch_size", 3, "--per_device_eval_batch_size", 2, "--learning_rate", 0.01, *options,
+        ]  # fmt: skip
+        if variant == "pretrained text":
+            arguments += ["--text_model", write_text_encoder(folder / "encoder")]
+        environment = {**subprocess_environment(folder / "cache"), "RECORD": str(folder / "record")}
+        self.result = run_command([*TORCHRUN, DRIVER, *arguments], environment, folder)
+        assert self.result.returncode == 0, self.result.stderr[-5000:]
+        files = [folder / f"record-{rank}" for rank in (0, 1)]
+        self.records = [json.loads(Path(f"{file}.json").read_text()) for file in files]
+        self.predictions = [list(np.load(f"{file}.npz").values()) for file in files]
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def run(request, tmp_path_factory) -> Run:
+    return Run(request.param, tmp_path_factory.mktemp("two"))
+
+
+def test_there_were_two_processes(run):
+    assert [record["world_size"] for record in run.records] == [2, 2]
+
+
+def test_every_training_row_is_seen_once_an_epoch(run):
+    assert len(run.records[0]["train"]) == len(run.records[1]["train"])
+    batches = len(run.records[0]["train"]) // EPOCHS
+    for epoch in range(EPOCHS):
+        seen = [
+            index
+            for record in run.records
+            for batch in record["train"][epoch * batches : (epoch + 1) * batches]
+            for index in batch
+        ]
+        assert sorted(seen) == list(range(sum(TRAIN)))
+
+
+def test_both_processes_have_the_same_weights(run):
+    assert run.records[0]["weights"] == run.records[1]["weights"]
+    # They were trained: those of the first epoch's end are others than those of the second's.
+    losses = [entry["loss"] for entry in run.records[0]["log"] if "loss" in entry]
+    assert len(losses) == EPOCHS
+    assert losses[0] != losses[1]
+
+
+def test_every_row_is_scored_once(run):
+    results = json.loads((run.output / "all_results.json").read_text())
+    assert results["validation"]["eval_num_rows"] == sum(VALIDATION)
+    assert results["test"]["eval_num_rows"] == sum(TEST)
+    assert f"{sum(TEST):>8}" in run.result.stdout
+    for predictions in run.predictions:
+        assert [len(logits) for logits in predictions] == [sum(VALIDATION)] * (EPOCHS + 1) + [sum(TEST)]
+
+
+def test_predictions_and_metrics_are_those_of_one_process(run, tmp_path):
+    model = UnivaForEmotionClassification.from_pretrained(run.output)
+    processor = UnivaProcessor.from_pretrained(run.output)
+    rows = load_corpus(str(run.corpus)).split("test")
+    dataset = UtteranceDataset(rows, processor, model.config.label_names)
+    args = UnivaTrainingArguments(str(tmp_path), use_cpu=True, per_device_eval_batch_size=3, disable_tqdm=True)
+    expected = UnivaTrainer(model, args, eval_dataset=dataset, processing_class=processor).predict(dataset)
+    for predictions in run.predictions:
+        np.testing.assert_allclose(predictions[-1], expected.predictions, atol=1e-5)
+    found = json.loads((run.output / "all_results.json").read_text())["test"]
+    for name in ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "loss"):
+        assert found[f"eval_{name}"] == pytest.approx(expected.metrics[f"test_{name}"], rel=1e-5)
+
+
+def test_terms_are_logged_once_for_both(run):
+    entries = [entry for entry in run.records[0]["log"] if "kl" in entry]
+    assert len(entries) == EPOCHS
+    assert entries == [entry for entry in run.records[1]["log"] if "kl" in entry]
+
+
+def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path, monkeypatch, capsys):
+    args = UnivaTrainingArguments(str(tmp_path), use_cpu=True)
+    assert args.world_size == 1
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="2 processes were launched, but the training arguments see 1.*torchrun"):
+        check_world_size(args)
+    # Started without the rest of what torchrun sets, accelerate itself refuses.
+    assert train_hf.main(["--use_cpu", "true", "--output_dir", str(tmp_path), "--dataset", "nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("train_hf.py: ")

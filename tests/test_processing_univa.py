@@ -1,0 +1,378 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The processor: layout of dialogues, truncation, features and raw media, files, and everything it refuses."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from testing_utils import TOKENIZERS, Utterances, bert_tokenizer, random_text, tiny_config, tiny_processor
+from tokenizers import processors
+from transformers import AutoProcessor
+
+from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
+from modeling_univa.processing_univa import PRECOMPUTED, UnivaProcessor, truncated_lengths
+
+
+PRECOMPUTED_AUDIO = {"extractor_type": PRECOMPUTED, "name": "some-speech-encoder", "feature_size": 5}
+
+
+@pytest.fixture(params=["bert", "roberta"])
+def processor(request) -> UnivaProcessor:
+    return tiny_processor(tiny_config(request.param, modalities=["text"]))
+
+
+def with_max_length(processor: UnivaProcessor, length: int) -> UnivaProcessor:
+    processor.max_lengths["text"] = length
+    return processor
+
+
+def shortened_step_by_step(lengths: list[int], budget: int) -> list[int]:
+    """The rule, literally: while too long, the earliest of the longest loses its last token."""
+    lengths = list(lengths)
+    while sum(lengths) > budget:
+        lengths[lengths.index(max(lengths))] -= 1
+    return lengths
+
+
+# Text
+
+
+def test_bert_dialogue_is_laid_out_as_published():
+    processor = tiny_processor(tiny_config("bert", modalities=["text"]))
+    inputs = processor([["ab c", "yes!", "d"]])
+    tokens = processor.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    assert tokens == ["[CLS]", "a", "##b", "c", "[SEP]", "yes", "!", "[SEP]", "d", "[SEP]"]
+    assert inputs["utterance_span"].tolist() == [[1, 4], [5, 7], [8, 9]]
+    assert inputs["dialogue_index"].tolist() == [0, 0, 0]
+
+
+def test_roberta_dialogue_is_laid_out_as_published():
+    processor = tiny_processor(tiny_config("roberta", modalities=["text"]))
+    inputs = processor([["yes no", "a", "b"]])
+    tokens = processor.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    # Each utterance is tokenised by itself: no space before its first word.
+    assert tokens == ["<s>", "yes", "Ġn", "o", "</s>", "</s>", "a", "</s>", "</s>", "b", "</s>"]
+    assert inputs["utterance_span"].tolist() == [[1, 4], [6, 7], [9, 10]]
+
+
+def test_pair_of_utterances_is_what_the_tokenizer_itself_gives(processor):
+    found = processor([["ab c", "yes!"]])["input_ids"][0].tolist()
+    assert found == processor.tokenizer("ab c", "yes!")["input_ids"]
+
+
+def test_spans_hold_exactly_the_own_tokens(processor):
+    generator = np.random.default_rng(0)
+    dialogues = [[random_text(generator) for _ in range(size)] for size in (1, 4, 2)]
+    inputs = processor(dialogues)
+    texts = [text for dialogue in dialogues for text in dialogue]
+    for text, row, (start, end) in zip(texts, inputs["dialogue_index"], inputs["utterance_span"], strict=True):
+        assert inputs["input_ids"][row, start:end].tolist() == processor.tokenize([text])[0]
+    special = inputs["input_ids"].clone()
+    for row, (start, end) in zip(inputs["dialogue_index"], inputs["utterance_span"], strict=True):
+        special[row, start:end] = processor.tokenizer.pad_token_id
+    assert set(special.unique().tolist()) <= set(processor.tokenizer.all_special_ids)
+    assert torch.equal(inputs["attention_mask"].bool(), inputs["input_ids"] != processor.tokenizer.pad_token_id)
+
+
+def test_wanted_utterances_choose_rows_and_order(processor):
+    dialogues = [["a", "b c"], ["never seen"], ["d", "e f", "g"]]
+    inputs = processor(dialogues, [(2, 1), (0, 0), (2, 1), (2, 2)])
+    assert inputs["input_ids"].shape[0] == 2
+    found = [
+        processor.tokenizer.decode(inputs["input_ids"][row, start:end])
+        for row, (start, end) in zip(inputs["dialogue_index"], inputs["utterance_span"], strict=True)
+    ]
+    assert [text.replace(" ", "") for text in found] == ["ef", "a", "ef", "g"]
+
+
+def test_special_token_in_the_text_moves_no_border(processor):
+    separator = processor.tokenizer.sep_token
+    inputs = processor([[f"a {separator} b", "c"]])
+    (start, end), (next_start, _) = inputs["utterance_span"].tolist()
+    assert inputs["input_ids"][0, start:end].tolist() == processor.tokenize([f"a {separator} b"])[0]
+    assert next_start > end
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_truncation_equals_the_step_by_step_rule(seed):
+    generator = np.random.default_rng(seed)
+    for _ in range(100):
+        lengths = generator.integers(0, 12, generator.integers(1, 9)).tolist()
+        for budget in range(sum(lengths) + 2):
+            assert truncated_lengths(lengths, budget).tolist() == shortened_step_by_step(lengths, budget)
+
+
+def test_published_length_with_a_long_dialogue():
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 300, 40).tolist()
+    assert truncated_lengths(lengths, 512 - 41).tolist() == shortened_step_by_step(lengths, 512 - 41)
+
+
+def test_long_dialogue_keeps_the_beginning_of_every_utterance(processor):
+    with_max_length(processor, 16)
+    texts = ["a b", "c d e f g h i j k l", "m n o p q r s t"]
+    whole = processor.tokenize(texts)
+    inputs = processor([texts])
+    assert inputs["input_ids"].shape == (1, 16)
+    spans = inputs["utterance_span"].tolist()
+    kept = [end - start for start, end in spans]
+    assert sum(kept) < sum(map(len, whole))
+    specials = 16 - sum(kept)
+    assert kept == shortened_step_by_step([len(ids) for ids in whole], 16 - specials)
+    for (start, end), ids in zip(spans, whole, strict=True):
+        assert inputs["input_ids"][0, start:end].tolist() == ids[: end - start]
+
+
+def test_dialogue_of_many_utterances_never_overflows(processor):
+    generator = np.random.default_rng(1)
+    for count in (5, 24, 47, 48, 200):
+        texts = [random_text(generator) for _ in range(count)]
+        inputs = processor([texts])
+        assert inputs["input_ids"].shape[1] <= processor.max_text_length
+        assert len(inputs["utterance_span"]) == count
+        lengths = inputs["utterance_span"][:, 1] - inputs["utterance_span"][:, 0]
+        assert (lengths >= 1).all()
+        # Rows are windows of consecutive utterances, each of which starts with the utterance's own tokens.
+        assert (inputs["dialogue_index"].diff() >= 0).all()
+        for text, row, (start, end) in zip(texts, inputs["dialogue_index"], inputs["utterance_span"], strict=True):
+            ids = inputs["input_ids"][row, start:end].tolist()
+            assert ids == processor.tokenize([text])[0][: len(ids)]
+            assert start >= 1
+    assert len(inputs["input_ids"]) > 1
+
+
+def test_windows_are_used_only_where_one_token_each_would_not_fit(processor):
+    prefix, separator, suffix = processor._special_tokens
+    with_max_length(processor, len(prefix) + len(suffix) + 5 + 4 * len(separator))
+    assert processor([["a", "b", "c", "d", "e f g h"]])["input_ids"].shape[0] == 1
+    assert processor([list("abcdef")])["input_ids"].shape[0] == 2
+
+
+def test_utterances_of_a_window_may_be_wanted_alone(processor):
+    with_max_length(processor, 8)
+    texts = list("abcdefghij")
+    everything, alone = processor([texts]), processor([texts], [(0, 7)])
+    assert alone["input_ids"].shape[0] == 1
+    start, end = alone["utterance_span"][0]
+    assert processor.tokenizer.decode(alone["input_ids"][0, start:end]).strip() == texts[7]
+    row = everything["dialogue_index"][7]
+    width = int(alone["attention_mask"].sum())
+    assert torch.equal(everything["input_ids"][row, :width], alone["input_ids"][0, :width])
+
+
+def test_empty_utterance_has_an_empty_span(processor):
+    start, end = processor([["a", "", "b"]])["utterance_span"][1]
+    assert start == end
+
+
+def test_limit_of_the_tokenizer_counts_too(processor):
+    with_max_length(processor, 4000)
+    assert processor.max_text_length == processor.tokenizer.model_max_length
+
+
+# Features
+
+
+def test_features_are_padded_to_the_longest_with_their_mask():
+    config = tiny_config("words")
+    clips = [np.ones((3, 5)), None, np.full((1, 5), 2.0, dtype=np.float16)]
+    inputs = tiny_processor(config)(audio_features=clips, vision_features=[None] * 3, text_features=[None] * 3)
+    assert inputs["audio_attention_mask"].tolist() == [[1, 1, 1], [0, 0, 0], [1, 0, 0]]
+    assert inputs["audio_features"].dtype == torch.float32
+    assert inputs["audio_features"][2].tolist() == [[2.0] * 5, [0.0] * 5, [0.0] * 5]
+    assert inputs["vision_attention_mask"].tolist() == [[0], [0], [0]]
+    assert inputs["vision_features"].shape == (3, 1, 3)
+
+
+def test_long_clips_are_cut_at_the_end_and_counted(caplog):
+    processor = tiny_processor(tiny_config("words", modalities=["audio"]))
+    clips = [np.arange(50, dtype=np.float32).reshape(10, 5), np.ones((2, 5)), np.ones((11, 5))]
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    inputs = processor(audio_features=clips)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert inputs["audio_features"].shape == (3, 8, 5)
+    assert torch.equal(inputs["audio_features"][0], torch.arange(40.0).reshape(8, 5))
+    assert inputs["audio_attention_mask"].sum(dim=1).tolist() == [8, 2, 8]
+    assert "2 of 3 clips have more than `max_audio_length` = 8" in caplog.text
+
+
+def test_missing_modality_is_absent_in_every_utterance(caplog):
+    processor = tiny_processor(tiny_config())
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    inputs = processor([["a", "b"]], audio_features=[np.ones((2, 5)), None])
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert inputs["vision_attention_mask"].tolist() == [[0], [0]]
+    assert "No vision was given" in caplog.text
+
+
+def test_raw_media_meet_the_extractors_of_the_training_features():
+    speech, faces = LogMelExtractor(), HogExtractor()
+    config = tiny_config("words", audio_feature_size=speech.feature_size, vision_feature_size=faces.feature_size)
+    config.modalities = ["audio", "vision"]
+    processor = tiny_processor(config, extractors={"audio": speech.to_dict(), "vision": faces.to_dict()})
+    generator = np.random.default_rng(0)
+    wave = generator.uniform(-0.5, 0.5, 4000).astype(np.float32)
+    images = [generator.integers(0, 255, (20, 20, 3), dtype=np.uint8) for _ in range(2)]
+    inputs = processor(audio=[(wave, 16000), None], faces=[[], images])
+    expected = torch.from_numpy(speech(wave, 16000))
+    torch.testing.assert_close(inputs["audio_features"][0, : len(expected)], expected)
+    assert inputs["audio_attention_mask"].sum(dim=1).tolist() == [len(expected), 0]
+    torch.testing.assert_close(inputs["vision_features"][1], torch.from_numpy(faces(images)))
+    assert inputs["vision_attention_mask"].sum(dim=1).tolist() == [0, 2]
+
+
+def test_raw_media_may_be_files(tmp_path):
+    soundfile, cv2 = pytest.importorskip("soundfile"), pytest.importorskip("cv2")
+    speech, faces = LogMelExtractor(), HogExtractor()
+    config = tiny_config("bert", audio_feature_size=speech.feature_size, vision_feature_size=faces.feature_size)
+    processor = tiny_processor(config, extractors={"audio": speech.to_dict(), "vision": faces.to_dict()})
+    wave = np.sin(np.arange(8000) / 7).astype(np.float32) / 2
+    soundfile.write(tmp_path / "a.wav", wave, 16000, subtype="FLOAT")
+    image = np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image[:, :, ::-1])
+    inputs = processor([["yes"]], audio=[tmp_path / "a.wav"], faces=[[str(tmp_path / "a.png")]])
+    torch.testing.assert_close(inputs["audio_features"][0], torch.from_numpy(speech(wave, 16000)))
+    torch.testing.assert_close(inputs["vision_features"][0], torch.from_numpy(faces([image])))
+
+
+# Files
+
+
+@pytest.mark.parametrize("loader", [UnivaProcessor, AutoProcessor])
+@pytest.mark.parametrize("route", ["bert", "roberta", "words"])
+def test_saved_and_loaded_processor_gives_the_same_inputs(route, loader, tmp_path):
+    config = tiny_config(route)
+    utterances = Utterances(config)
+    extractors = {"audio": PRECOMPUTED_AUDIO}
+    utterances.processor = tiny_processor(config, extractors=extractors)
+    before = utterances.inputs()
+    # After use, so that nothing that was computed on the way gets into the file.
+    utterances.processor.save_pretrained(tmp_path)
+    config.save_pretrained(tmp_path)
+    options = {"trust_remote_code": True} if loader is AutoProcessor else {}
+    loaded = loader.from_pretrained(tmp_path, **options)
+    assert type(loaded).__name__ == "UnivaProcessor"
+    assert (loaded.modalities, loaded.feature_sizes) == (config.modalities, config.feature_sizes)
+    assert (loaded.max_lengths, loaded.extractors) == (config.max_lengths, extractors)
+    utterances.processor = loaded
+    after = utterances.inputs()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize("route", ["bert", "words"])
+def test_processor_file_holds_what_init_takes_and_no_more(route, tmp_path):
+    utterances = Utterances(tiny_config(route))
+    utterances.inputs()
+    utterances.processor.save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "processor_config.json").read_text())
+    assert set(content) == {
+        "auto_map", "extractors", "feature_sizes", "has_tokenizer", "max_lengths", "modalities", "processor_class",
+    }  # fmt: skip
+    assert content["auto_map"] == {"AutoProcessor": "processing_univa.UnivaProcessor"}
+    assert (tmp_path / "tokenizer.json").exists() is (route == "bert")
+    copied = {file.name for file in tmp_path.glob("*.py")}
+    assert {"processing_univa.py", "configuration_univa.py", "feature_extraction_univa.py", "media_univa.py"} <= copied
+
+
+def test_saving_again_after_loading_works(tmp_path):
+    for route in ("bert", "words"):
+        tiny_processor(tiny_config(route)).save_pretrained(tmp_path / route / "1")
+        UnivaProcessor.from_pretrained(tmp_path / route / "1").save_pretrained(tmp_path / route / "2")
+        first, second = (
+            json.loads((tmp_path / route / number / "processor_config.json").read_text()) for number in "12"
+        )
+        assert first == second
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ([None], {}, "`dialogues` must be a list of dialogues"),
+        ([[]], {}, "`dialogues` must be a list of dialogues"),
+        ([["one utterance"]], {}, "each the list of its utterances"),
+        ([[["a"]], [(0, 1)]], {}, r"names \(0, 1\), which is not in `dialogues`"),
+        ([[["a"]], [(1, 0)]], {}, r"names \(1, 0\)"),
+        ([[["a"]], [(-1, 0)]], {}, r"names \(-1, 0\)"),
+        ([[["a"]]], {"audio_features": [np.ones((2, 5))] * 2}, "one entry an utterance"),
+        ([[["a"]]], {"audio_features": [np.ones((2, 4))]}, r"width 4 met a model of `audio_feature_size` = 5"),
+        ([[["a"]]], {"audio_features": [np.ones(5)]}, r"must be \(frames, 5\) each, got shape \(5,\)"),
+        ([[["a"]]], {"audio": [None], "audio_features": [None]}, "raw media or as features, not both"),
+        ([[["a"]]], {"text_features": [np.ones((2, 6))]}, r"takes \['audio', 'vision'\] features, not \['text'\]"),
+        ([[["a"]]], {"audio": [(np.zeros(9), 16000)]}, "give `audio_features`"),
+        ([[["a"]]], {"faces": [[np.zeros((9, 9), np.uint8)]]}, "give `vision_features`"),
+        ([[["a"]]], {"images": []}, r"Unknown arguments \['images'\]"),
+        ([[[], []]], {}, "name no utterance"),
+        ([[["a"]], []], {}, "no utterance"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, options, message):
+    processor = tiny_processor(tiny_config(), extractors={"audio": PRECOMPUTED_AUDIO})
+    with pytest.raises(ValueError, match=message):
+        processor(*arguments, **options)
+
+
+def test_message_names_what_made_the_features():
+    processor = tiny_processor(tiny_config(), extractors={"audio": PRECOMPUTED_AUDIO})
+    with pytest.raises(ValueError, match="made by 'some-speech-encoder' and this processor cannot make them"):
+        processor([["a"]], audio=["clip.wav"])
+
+
+@pytest.mark.parametrize("modality", ["audio", "vision"])
+def test_argument_of_a_modality_that_the_model_lacks_is_refused(modality):
+    processor = tiny_processor(tiny_config(modalities=["text"]))
+    with pytest.raises(ValueError, match=rf"not \['{modality}'\]"):
+        processor([["a"]], **{f"{modality}_features": [np.ones((2, 2))]})
+
+
+def test_text_for_a_model_without_text_is_refused():
+    processor = tiny_processor(tiny_config("words", modalities=["audio"]))
+    with pytest.raises(ValueError, match="leave `dialogues` out"):
+        processor([["a"]], audio_features=[np.ones((2, 5))])
+
+
+def test_nothing_given_is_refused():
+    with pytest.raises(ValueError, match="got nothing"):
+        tiny_processor(tiny_config("words"))()
+
+
+def test_model_with_text_encoder_needs_a_tokenizer():
+    with pytest.raises(ValueError, match="needs its tokenizer"):
+        UnivaProcessor.from_config(tiny_config())
+
+
+def test_extractor_of_another_width_is_refused():
+    with pytest.raises(ValueError, match=r"makes frames of width \d+, and the model takes `audio_feature_size` = 5"):
+        tiny_processor(tiny_config(), extractors={"audio": LogMelExtractor().to_dict()})
+
+
+def test_unknown_argument_of_the_processor_is_refused():
+    with pytest.raises(TypeError, match="feature_size"):
+        UnivaProcessor(bert_tokenizer(), feature_size={"audio": 5})
+
+
+def test_room_for_no_token_is_refused(processor):
+    with pytest.raises(ValueError, match="leaves no room for a single token"):
+        with_max_length(processor, 2)([["a"]])
+
+
+def test_tokenizer_without_separator_is_refused():
+    processor = tiny_processor(tiny_config())
+    processor.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B")
+    with pytest.raises(ValueError, match="puts no special token between two texts"):
+        processor([["a", "b"]])
+
+
+@pytest.mark.parametrize("route", TOKENIZERS)
+def test_single_utterances_equal_the_tokenizer(route):
+    processor = tiny_processor(tiny_config(route, modalities=["text"]))
+    inputs = processor([["ab"], ["c d e"], ["f"]])
+    expected = processor.tokenizer(["ab", "c d e", "f"], padding=True, return_tensors="pt")
+    assert torch.equal(inputs["input_ids"], expected["input_ids"])
+    assert torch.equal(inputs["attention_mask"], expected["attention_mask"])

@@ -1,0 +1,354 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer: what it logs, chooses, saves and refuses."""
+
+import copy
+import json
+from pathlib import Path
+
+import evaluate
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor
+from transformers import AutoModel
+from transformers.trainer import TRAINER_STATE_NAME
+
+from modeling_univa.configuration_univa import UnivaConfig
+from modeling_univa.data.utterances import UtteranceDataset, scaled_va
+from modeling_univa.processing_univa import UnivaProcessor
+from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments, last_complete_checkpoint, metric_path
+
+
+TERMS = {"kl", "prior", "contrastive", "contrastive_text", "contrastive_audio", "contrastive_vision"}
+NO_DROPOUT = dict.fromkeys(
+    ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), 0.0
+)
+
+
+def split(config: UnivaConfig, sizes: tuple[int, ...], seed: int, with_va: bool = False) -> UtteranceDataset:
+    rows = random_rows(sizes, seed=seed, modalities=list(config.feature_sizes), prefix=f"s{seed}_")
+    va = scaled_va(rows, "released", config.modalities) if with_va else None
+    return UtteranceDataset(rows, tiny_processor(config), config.label_names, va)
+
+
+def tiny_trainer(folder: Path, config: UnivaConfig | None = None, model=None, **options) -> UnivaTrainer:
+    config = config or tiny_config()
+    settings = {"per_device_train_batch_size": 4, "per_device_eval_batch_size": 4, "learning_rate": 1e-2}
+    args = UnivaTrainingArguments(
+        str(folder), **{**settings, "num_train_epochs": 2, "use_cpu": True, "disable_tqdm": True, **options}
+    )
+    return UnivaTrainer(
+        model or tiny_model(config),
+        args,
+        train_dataset=split(config, (3, 4, 2, 5), seed=1, with_va=True),
+        eval_dataset=split(config, (3, 2, 4), seed=2),
+        processing_class=tiny_processor(config),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> UnivaTrainer:
+    trainer = tiny_trainer(tmp_path_factory.mktemp("run"), num_train_epochs=4, learning_rate=0.05)
+    trainer.train()
+    return trainer
+
+
+def weights_of(folder: str | Path) -> dict[str, torch.Tensor]:
+    return load_file(Path(folder, "model.safetensors"))
+
+
+def logged(trainer: UnivaTrainer, name: str = "loss") -> list[dict[str, float]]:
+    return [entry for entry in trainer.state.log_history if name in entry]
+
+
+# Logs
+
+
+def test_every_term_is_logged_each_epoch(trained):
+    entries = logged(trained)
+    assert len(entries) == 4
+    for entry in entries:
+        assert set(entry) >= TERMS
+        assert np.isfinite([entry[name] for name in TERMS]).all()
+    assert not any(TERMS & set(entry) for entry in trained.state.log_history if "eval_loss" in entry)
+
+
+def test_logged_terms_make_up_the_loss(tmp_path):
+    config = tiny_config()
+    trainer = tiny_trainer(tmp_path, config, logging_strategy="steps", logging_steps=1, num_train_epochs=1)
+    trainer.train()
+    assert len(logged(trainer)) == 4
+    for entry in logged(trainer):
+        rest = (1 - config.contrastive_weight) * (entry["kl"] + entry["prior"])
+        assert entry["loss"] == pytest.approx(config.contrastive_weight * entry["contrastive"] + rest, rel=1e-4)
+        weighted = (3 * entry["contrastive_text"] + entry["contrastive_audio"] + entry["contrastive_vision"]) / 3
+        assert entry["contrastive"] == pytest.approx(weighted, rel=1e-4)
+
+
+def test_terms_between_two_logs_are_averaged(tmp_path):
+    options = {"logging_strategy": "steps", "num_train_epochs": 1}
+    runs = {}
+    for steps in (1, 4):
+        trainer = tiny_trainer(tmp_path / str(steps), logging_steps=steps, **options)
+        trainer.train()
+        runs[steps] = logged(trainer)
+    for name in TERMS:
+        assert runs[4][0][name] == pytest.approx(np.mean([entry[name] for entry in runs[1]]), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "terms"),
+    [
+        ({"contrastive_loss": "none"}, {"kl", "prior"}),
+        ({"correlation_prior_weight": 0}, TERMS - {"prior"}),
+        ({"modalities": ["audio"], "objective": "paper"}, {"kl", "prior", "contrastive", "contrastive_audio"}),
+    ],
+)
+def test_terms_that_are_off_are_not_logged(options, terms, tmp_path):
+    trainer = tiny_trainer(tmp_path, tiny_config(**options), num_train_epochs=1)
+    trainer.train()
+    assert set(logged(trainer)[0]) & TERMS == terms
+
+
+# Choice of the checkpoint
+
+
+def test_checkpoint_of_best_micro_f1_is_loaded_at_the_end(tmp_path):
+    trainer = tiny_trainer(tmp_path, num_train_epochs=4, save_total_limit=2)
+    scores = iter([10.0, 30.0, 20.0, 5.0])
+    trainer.compute_metrics = lambda prediction: {"micro_f1": next(scores), "macro_f1": 100.0 - trainer.state.epoch}
+    trainer.train()
+    assert trainer.state.best_metric == 30.0
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-16", "checkpoint-8"]
+    best, last = weights_of(tmp_path / "checkpoint-8"), weights_of(tmp_path / "checkpoint-16")
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, best[name]), name
+    assert not torch.equal(best["classifier.weight"], last["classifier.weight"])
+
+
+def test_metrics_at_the_end_are_those_of_the_best_epoch(trained):
+    scores = [entry["eval_micro_f1"] for entry in logged(trained, "eval_micro_f1")]
+    assert len(set(scores)) > 1
+    assert trained.evaluate()["eval_micro_f1"] == max(scores)
+
+
+def test_similarity_is_trained(trained):
+    initial = tiny_model(tiny_config()).correlation_prior.label_similarity
+    assert not torch.equal(trained.model.correlation_prior.label_similarity, initial)
+
+
+def test_fixed_similarity_stays(tmp_path):
+    config = tiny_config(learn_label_similarity=False)
+    trainer = tiny_trainer(tmp_path, config, num_train_epochs=1)
+    trainer.train()
+    initial = tiny_model(config).correlation_prior.label_similarity
+    assert torch.equal(trainer.model.correlation_prior.label_similarity, initial)
+
+
+# Evaluation
+
+
+def test_metrics_are_those_of_the_metric_module(trained):
+    prediction = trained.predict(trained.eval_dataset)
+    assert prediction.predictions.shape == (9, 6)
+    np.testing.assert_array_equal(prediction.label_ids, trained.eval_dataset.labels)
+    metric = evaluate.load(str(metric_path()), "multi_hot", keep_in_memory=True)
+    expected = metric.compute(
+        predictions=torch.from_numpy(prediction.predictions).softmax(-1).tolist(),
+        references=trained.eval_dataset.labels.astype(int).tolist(),
+        threshold=0.18,
+        label_names=trained.model.config.label_names,
+    )
+    found = trained.evaluate()
+    for name in ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "num_rows", "num_rows_without_label"):
+        assert found[f"eval_{name}"] == expected[name]
+    assert found["eval_num_rows"] == 9
+    for label in trained.model.config.label_names:
+        assert found[f"eval_f1_{label}"] == expected["label_f1"][label]
+        assert found[f"eval_support_{label}"] == expected["label_support"][label]
+
+
+def test_threshold_of_the_model_decides(tmp_path):
+    config = tiny_config(decision_threshold=0.9)
+    metrics = tiny_trainer(tmp_path, config).evaluate()
+    assert metrics["eval_num_rows_without_prediction"] == 9
+
+
+def test_predictions_come_in_the_order_of_the_corpus(trained):
+    dataset = trained.eval_dataset
+    found = trained.predict(dataset).predictions
+    for index in range(len(dataset)):
+        batch = trained.get_test_dataloader(dataset).collate_fn(dataset[index])
+        with torch.no_grad():
+            logits = trained.model.eval()(**batch).logits[0]
+        np.testing.assert_allclose(found[index], logits.numpy(), atol=1e-5)
+
+
+def test_evaluation_loss_is_the_mean_over_rows(trained):
+    dataset = trained.eval_dataset
+    batch = trained.get_test_dataloader(dataset).collate_fn(dataset.__getitems__(list(range(9))))
+    with torch.no_grad():
+        expected = trained.model.eval()(**batch).loss.item()
+    assert trained.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_evaluation_batches_have_no_va_and_training_batches_do(trained):
+    names = set(next(iter(trained.get_eval_dataloader())))
+    assert not {name for name in names if name.endswith("_va")}
+    assert set(next(iter(trained.get_train_dataloader()))) == names | {"text_va", "audio_va", "vision_va"}
+
+
+# Updates
+
+
+def updated_weights(folder: Path, rows: int, **options) -> dict[str, torch.Tensor]:
+    config = tiny_config(contrastive_loss="none", correlation_prior_weight=0, **NO_DROPOUT)
+    # The text encoder has dropout of its own.
+    config.text_config.hidden_dropout_prob = config.text_config.attention_probs_dropout_prob = 0.0
+    trainer = tiny_trainer(
+        folder, config, num_train_epochs=1, warmup_steps=0, optim="sgd", max_grad_norm=1e9, **options
+    )
+    trainer.train_dataset = split(config, (rows // 2, rows // 2), seed=3, with_va=True)
+    trainer.train()
+    return trainer.model.state_dict()
+
+
+def test_accumulated_gradients_are_those_of_one_big_batch(tmp_path):
+    one = updated_weights(tmp_path / "1", 8, per_device_train_batch_size=8)
+    four = updated_weights(tmp_path / "4", 8, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+    initial = tiny_model(tiny_config()).state_dict()
+    assert any(not torch.equal(one[name], value) for name, value in initial.items())
+    for name, value in one.items():
+        torch.testing.assert_close(four[name], value, atol=1e-4, rtol=1e-3)
+
+
+def test_activation_checkpointing_trains_to_the_same_weights(tmp_path):
+    results = []
+    for checkpointing in (False, True):
+        trainer = tiny_trainer(
+            tmp_path / str(checkpointing), num_train_epochs=1, activation_checkpointing=checkpointing
+        )
+        trainer.train()
+        assert trainer.model.is_activation_checkpointing is checkpointing
+        results.append(trainer.model.state_dict())
+    for name, value in results[0].items():
+        assert torch.equal(results[1][name], value), name
+
+
+def test_heads_may_have_a_learning_rate_of_their_own(tmp_path):
+    trainer = tiny_trainer(tmp_path, heads_learning_rate=0.5, learning_rate=0.25, weight_decay=0.1)
+    optimizer = trainer.create_optimizer()
+    rates = {id(value): group["lr"] for group in optimizer.param_groups for value in group["params"]}
+    assert len(rates) == sum(len(group["params"]) for group in optimizer.param_groups)
+    for name, value in trainer.model.named_parameters():
+        assert rates[id(value)] == (0.25 if name.startswith("univa.encoders.text.encoder.") else 0.5)
+    decayed = {id(value) for group in optimizer.param_groups if group["weight_decay"] for value in group["params"]}
+    parameters = dict(trainer.model.named_parameters())
+    assert id(parameters["classifier.weight"]) in decayed
+    assert id(parameters["classifier.bias"]) not in decayed
+
+
+def test_batches_of_an_epoch_depend_on_the_data_seed(tmp_path):
+    orders = []
+    for seed in (1, 1, 2):
+        trainer = tiny_trainer(tmp_path, data_seed=seed)
+        orders.append([batch["labels"].tolist() for batch in trainer.get_train_dataloader()])
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_unused_parameters_are_looked_for_with_activation_checkpointing_too(tmp_path):
+    for checkpointing in (False, True):
+        trainer = tiny_trainer(tmp_path, activation_checkpointing=checkpointing)
+        handler = trainer.accelerator.ddp_handler
+        assert handler.find_unused_parameters
+
+
+# Files
+
+
+def test_saved_folder_holds_no_pickle(trained, tmp_path):
+    trained.save_model(str(tmp_path))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"model.safetensors", "config.json", "processor_config.json", "training_args.json"} <= names
+    assert not {name for name in names if Path(name).suffix in (".bin", ".pt", ".pth", ".pkl")}
+    assert json.loads((tmp_path / "training_args.json").read_text())["learning_rate"] == 0.05
+
+
+def test_saved_folder_loads_through_the_auto_class(trained, tmp_path):
+    trained.save_model(str(tmp_path))
+    loaded = AutoModel.from_pretrained(tmp_path, trust_remote_code=True)
+    assert type(loaded).__name__ == "UnivaForEmotionClassification"
+    for name, value in trained.model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_word_vector_model_is_trained_and_saved_with_its_processor(tmp_path):
+    config = tiny_config("words")
+    trainer = tiny_trainer(tmp_path, config, num_train_epochs=1)
+    trainer.train()
+    trainer.save_model()
+    processor = UnivaProcessor.from_pretrained(tmp_path)
+    assert (processor.tokenizer, processor.feature_sizes) == (None, config.feature_sizes)
+    assert (next(tmp_path.glob("checkpoint-*")) / "processor_config.json").is_file()
+
+
+def test_last_complete_checkpoint_is_the_newest_one_that_was_finished(tmp_path):
+    assert last_complete_checkpoint(tmp_path) is None
+    assert last_complete_checkpoint(tmp_path / "nowhere") is None
+    for step in (9, 10, 11, 12):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-9" / TRAINER_STATE_NAME).write_text('{"global_step": 9}')
+    (tmp_path / "checkpoint-10" / TRAINER_STATE_NAME).write_text('{"global_step": 10}')
+    (tmp_path / "checkpoint-11" / TRAINER_STATE_NAME).write_text('{"global_step": 11, "log_hist')
+    (tmp_path / "checkpoint-12" / "model.safetensors").write_text("")
+    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+
+
+def test_state_is_the_last_file_of_a_checkpoint(tmp_path, monkeypatch):
+    """What `last_complete_checkpoint` rests on."""
+    trainer = tiny_trainer(tmp_path, num_train_epochs=1)
+    trainer.train()
+    folder = next(tmp_path.glob("checkpoint-*"))
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert max(times, key=times.get) == TRAINER_STATE_NAME
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors"} <= set(times)
+
+
+def test_resuming_in_the_middle_of_an_epoch_gives_the_same_weights(tmp_path):
+    options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+    options |= {"save_total_limit": None, "load_best_model_at_end": False}
+    whole = tiny_trainer(tmp_path / "whole", **options)
+    whole.train()
+    for step in (1, 3, 4, 6):
+        trainer = tiny_trainer(tmp_path / "resumed", model=tiny_model(tiny_config(), seed=9), **options)
+        trainer.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
+        assert trainer.state.global_step == whole.state.global_step == 8
+        for name, value in whole.model.state_dict().items():
+            assert torch.equal(trainer.model.state_dict()[name], value), (step, name)
+
+
+# Refusals
+
+
+def test_several_gpus_in_one_process_are_refused(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    args = copy.copy(trainer.args)
+    args._n_gpu = 2
+    with pytest.raises(ValueError, match="One process sees 2 GPUs, and DataParallel would split .*`torchrun"):
+        UnivaTrainer(trainer.model, args, trainer.train_dataset, trainer.eval_dataset)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batching": "x"}, "`batching` must be one of length, dialogue, random, got 'x'"),
+        ({"va_scaling": "x"}, "`va_scaling` must be one of none, released, standardize, got 'x'"),
+        ({"per_device_eval_batch_size": 0}, "`per_device_eval_batch_size` must be at least 1, got 0"),
+        ({"num_train_epochs": 0}, "`num_train_epochs` must be greater than 0"),
+    ],
+)
+def test_wrong_training_arguments_are_refused(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        UnivaTrainingArguments(str(tmp_path), **options)

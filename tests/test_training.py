@@ -1,0 +1,225 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""train_hf.py from end to end in this process, the model it builds, and what it says of a user's mistakes."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from testing_utils import FEATURE_SIZES, bert_tokenizer, random_rows, write_corpus, write_text_encoder
+
+import train_hf
+from modeling_univa.arguments import ModelArguments
+from modeling_univa.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.data.corpus import load_corpus
+from modeling_univa.data.schema import CorpusError
+from modeling_univa.modeling_univa import UnivaForEmotionClassification
+from modeling_univa.processing_univa import UnivaProcessor
+from modeling_univa.training import build_model, make_split, resolve_package, results_table
+
+
+SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    splits = {
+        name: random_rows(sizes, seed=seed, prefix=name, modalities=("text", "audio", "vision"))
+        for seed, (name, sizes) in enumerate({"train": [4, 3, 5], "validation": [3, 4], "test": [5]}.items())
+    }
+    write_corpus(folder / "corpus", splits)
+    write_text_encoder(folder / "encoder")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(inputs):
+    return load_corpus(str(inputs / "corpus"))
+
+
+def options(inputs: Path, output: Path, **extra: object) -> list[str]:
+    given = {"dataset": inputs / "corpus", "text_model": inputs / "encoder", "output_dir": output, **SIZES}
+    given |= {"audio_num_hidden_layers": 1, "vision_num_hidden_layers": 1, "num_train_epochs": 1, "use_cpu": True}
+    return [part for name, value in (given | extra).items() if value is not None for part in (f"--{name}", str(value))]
+
+
+# From end to end
+
+
+@pytest.mark.parametrize("route", ["pretrained text", "word vectors"])
+def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, capsys):
+    extra = {} if route == "pretrained text" else {"text_model": None, "text_num_hidden_layers": 1}
+    assert train_hf.main(options(inputs, tmp_path, **extra)) == 0
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    assert list(results) == ["validation", "test"]
+    assert [metrics["eval_num_rows"] for metrics in results.values()] == [7, 5]
+    table = capsys.readouterr().out
+    for split, metrics in results.items():
+        assert f"{split:<12}{metrics['eval_accuracy']:>8.2f}{metrics['eval_hamming_loss']:>8.4f}" in table
+    model = UnivaForEmotionClassification.from_pretrained(tmp_path)
+    assert model.config.uses_word_vectors is (route == "word vectors")
+    processor = UnivaProcessor.from_pretrained(tmp_path)
+    audio = {"extractor_type": "precomputed", "name": "tiny audio", "feature_size": FEATURE_SIZES["audio"]}
+    assert processor.extractors["audio"] == audio
+    assert set(processor.extractors) == set(model.config.feature_sizes)
+
+
+def test_finished_run_started_again_ends_the_same(inputs, tmp_path):
+    weights, results = [], []
+    for _ in range(2):
+        assert train_hf.main(options(inputs, tmp_path, num_train_epochs=2)) == 0
+        weights.append((tmp_path / "model.safetensors").read_bytes())
+        results.append(json.loads((tmp_path / "all_results.json").read_text())["test"]["eval_micro_f1"])
+    assert weights[0] == weights[1]
+    assert results[0] == results[1]
+
+
+def test_no_test_split(inputs, tmp_path):
+    assert train_hf.main(options(inputs, tmp_path, test_split="none")) == 0
+    assert list(json.loads((tmp_path / "all_results.json").read_text())) == ["validation"]
+
+
+def test_table_names_the_rows_that_scores_rest_on():
+    metrics = {"accuracy": 51.25, "hamming_loss": 0.1824, "micro_f1": 60.5, "macro_f1": 44.4}
+    counts = {"num_rows": 4659, "num_rows_without_label": 7, "num_rows_without_prediction": 3}
+    table = results_table({"test": {f"eval_{name}": value for name, value in (metrics | counts).items()}})
+    assert table.splitlines()[1].split() == ["test", "51.25", "0.1824", "60.50", "44.40", "4659", "7", "3"]
+
+
+# The model
+
+
+def model_arguments(**given: object) -> ModelArguments:
+    layers = {f"{name}_num_hidden_layers": 1 for name in FEATURE_SIZES}
+    return ModelArguments(**{**SIZES, **layers, **given})
+
+
+def test_new_model_fits_the_corpus(corpus, inputs):
+    model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), corpus)
+    assert model.config.label_names == list(MOSEI_EMOTIONS)
+    assert model.config.feature_sizes == {"audio": 5, "vision": 3} == processor.feature_sizes
+    assert model.config.text_config.model_type == "bert"
+    assert processor.tokenizer.get_vocab() == bert_tokenizer().get_vocab()
+
+
+def test_word_vectors_without_a_text_model(corpus):
+    model, processor = build_model(model_arguments(), corpus)
+    assert model.config.feature_sizes == FEATURE_SIZES
+    assert processor.tokenizer is None
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_holds_for_the_whole_model(attention, corpus, inputs):
+    given = model_arguments(text_model=str(inputs / "encoder"), attn_implementation=attention)
+    model, _ = build_model(given, corpus)
+    assert model.config._attn_implementation == attention
+    assert model.univa.encoders["text"].encoder.config._attn_implementation == attention
+
+
+def test_frozen_token_embeddings_stay_and_all_else_is_trained(corpus, inputs):
+    given = model_arguments(text_model=str(inputs / "encoder"), freeze_text_embeddings=True)
+    model, _ = build_model(given, corpus)
+    frozen = [name for name, value in model.named_parameters() if not value.requires_grad]
+    assert frozen == ["univa.encoders.text.encoder.embeddings.word_embeddings.weight"]
+
+
+def test_trained_model_may_be_gone_on_from(corpus, inputs, tmp_path):
+    model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), corpus)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again, _ = build_model(ModelArguments(model=str(tmp_path), contrastive_weight=0.125), corpus)
+    assert again.config.contrastive_weight == 0.125
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_features_of_another_extractor_are_refused(inputs, tmp_path):
+    built = load_corpus(str(inputs / "corpus"))
+    model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), built)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    built.extractors["audio"] = {**built.extractors["audio"], "name": "another encoder"}
+    with pytest.raises(ValueError, match="audio features of .* were made by .*'another encoder'.*'tiny audio'"):
+        build_model(ModelArguments(model=str(tmp_path)), built)
+
+
+def test_labels_without_affect_switch_the_prior_off(tmp_path, caplog):
+    rows = random_rows([3, 2], label_names=("bored", "keen"))
+    found = load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    model, _ = build_model(model_arguments(modalities=["audio"]), found)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert model.correlation_prior is None
+    assert "No valence and arousal is known for all of ['bored', 'keen']" in caplog.text
+
+
+def test_cut_rows_are_reported_once_a_split(corpus, caplog):
+    model, processor = build_model(model_arguments(modalities=["vision"], max_vision_length=2), corpus)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    make_split(corpus, "train", processor, model.config)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert caplog.text.count("rows have more than `max_vision_length` = 2 vision frames") == 1
+
+
+def test_text_model_inside_a_package():
+    assert resolve_package("org/name") == "org/name"
+    assert resolve_package("package://numpy/linalg").endswith("numpy/linalg")
+    with pytest.raises(ValueError, match="needs the Python package: pip install no-such-package"):
+        resolve_package("package://no_such_package/model")
+
+
+# A user's mistakes end in one sentence and exit status 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"dataset": None}, "There is no corpus to train on: give `--dataset FOLDER_OR_ID`"),
+        ({"dataset": "nowhere"}, "nowhere is neither a folder nor a data set id"),
+        ({"dataset": "nowhere", "corpus_script": "no_such"}, "There is no corpus script"),
+        ({"train_split": "training"}, "has no split 'training'; it has"),
+        ({"eval_split": "dev"}, "has no split 'dev'; it has"),
+        ({"text_model": "/no/where"}, "/no/where cannot be loaded: "),
+        ({"text_model": "no/where"}, "no/where cannot be loaded: "),
+        ({"text_model": "package://no_such_package/model"}, "pip install no-such-package"),
+        ({"model": "/no/where"}, "/no/where cannot be loaded: "),
+        ({"modalities": "smell"}, r"`modalities` must be some of ['text', 'audio', 'vision'], got ['smell']"),
+        ({"objective": "published"}, "Field 'objective' expected one of ('released', 'paper'), got published"),
+        ({"contrastive_loss": "triplet"}, "Field 'contrastive_loss' expected one of"),
+        ({"contrastive_temperature": 0}, "`contrastive_temperature` must be greater than 0"),
+        ({"num_attention_heads": 3}, "`hidden_size` must be a multiple of `num_attention_heads`, got 16 and 3"),
+        ({"attn_implementation": "magic"}, 'attn_implementation="magic"'),
+        ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
+        ({"learning_rate": -1}, "Invalid learning rate: -1"),
+        ({"batching": "speaker"}, "`batching` must be one of length, dialogue, random"),
+        ({"resume_from_checkpoint": "/no/where"}, "/no/where"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(extra, message, inputs, tmp_path, capsys):
+    assert train_hf.main(options(inputs, tmp_path / "output", **extra)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("train_hf.py: ")
+    assert message in error
+
+
+def test_script_that_cannot_build_the_corpus_is_named(inputs, tmp_path, capfd):
+    extra = {"dataset": tmp_path / "new", "corpus_script": "utterance_folder", "corpus_source": tmp_path / "nowhere"}
+    assert train_hf.main(options(inputs, tmp_path / "output", **extra)) == 2
+    error = capfd.readouterr().err
+    assert "utterance_folder.py could not build" in error
+    assert "Traceback" not in error
+
+
+def test_run_with_other_arguments_does_not_go_on(inputs, tmp_path, capsys):
+    assert train_hf.main(options(inputs, tmp_path)) == 0
+    assert train_hf.main(options(inputs, tmp_path, learning_rate=0.5)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "is of a run with learning_rate = 5e-05, and now it is 0.5" in error
+
+
+def test_corpus_error_is_a_value_error():
+    """What `train_hf.py` rests on."""
+    assert issubclass(CorpusError, ValueError)

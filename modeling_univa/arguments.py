@@ -38,8 +38,9 @@ class ModelArguments:
         default=None,
         metadata={"help": "Attention dropout of the text encoder; 0 lets a CPU use its fast attention in training."},
     )
-    freeze_text_embeddings: bool = field(
-        default=False, metadata={"help": "Keep the text encoder's token embeddings as they were pretrained."}
+    frozen_text_layers: int | None = field(
+        default=None,
+        metadata={"help": "Keep the text encoder's embeddings and this many of its lower layers as pretrained."},
     )
     modalities: list[str] | None = field(default=None, metadata={"help": "Some of text, audio, vision."})
     text_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over word vectors."})

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoTokenizer, set_seed
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedModel, set_seed
 from transformers.utils import logging
 
 from .arguments import DataArguments, ModelArguments
@@ -183,9 +184,25 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
         made_by = corpus.extractors
         extractors = {name: made_by[name] for name in model.config.feature_sizes if name in made_by}
         processor = UnivaProcessor.from_config(model.config, tokenizer, extractors)
-    if args.freeze_text_embeddings and processor.tokenizer is not None:
-        model.get_input_embeddings().requires_grad_(False)
+    if args.frozen_text_layers is not None and processor.tokenizer is not None:
+        freeze_lower_layers(model.univa.encoders["text"].encoder, args.frozen_text_layers)
     return model, processor
+
+
+def freeze_lower_layers(encoder: PreTrainedModel, count: int) -> None:
+    """Exclude the embeddings and the `count` lowest layers of a text encoder from training."""
+    layers = next((module for module in encoder.modules() if isinstance(module, nn.ModuleList)), nn.ModuleList())
+    if not 0 <= count <= len(layers):
+        raise ValueError(
+            f"`frozen_text_layers` must lie between 0 and the encoder's {len(layers)} layers, got {count}."
+        )
+    for module in (encoder.get_input_embeddings(), *layers[:count]):
+        module.requires_grad_(False)
+    if count:
+        # Position embeddings and the like: with layers above them frozen they are frozen too.
+        for name, parameter in encoder.named_parameters():
+            if "embeddings." in name:
+                parameter.requires_grad_(False)
 
 
 def _new_model(

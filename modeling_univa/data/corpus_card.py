@@ -106,10 +106,8 @@ def corpus_card(builder: "UnivaCorpusBuilder", facts: CardFacts) -> str:
 def _metadata(builder: "UnivaCorpusBuilder", facts: CardFacts, num_rows: int) -> str:
     tasks = {"text": "text-classification", "audio": "audio-classification", "vision": "video-classification"}
     size = next((name for limit, name in _SIZE_CATEGORIES if num_rows < limit), "n>1M")
-    configs = {
-        "config_name": "default",
-        "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in builder.statistics],
-    }
+    # No `configs`: with them datasets keys its cache by the folder's name alone and would go on serving the rows of a
+    # corpus that was built there before. The file names tell it the splits.
     return DatasetCardData(
         pretty_name=facts.pretty_name,
         license=facts.license or "unknown",
@@ -118,7 +116,6 @@ def _metadata(builder: "UnivaCorpusBuilder", facts: CardFacts, num_rows: int) ->
         task_ids=["multi-label-classification"],
         tags=["emotion-recognition", "multimodal", "valence-arousal"],
         size_categories=[size],
-        configs=[configs],
     ).to_yaml()
 
 

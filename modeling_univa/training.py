@@ -194,15 +194,12 @@ def freeze_lower_layers(encoder: PreTrainedModel, count: int) -> None:
     layers = next((module for module in encoder.modules() if isinstance(module, nn.ModuleList)), nn.ModuleList())
     if not 0 <= count <= len(layers):
         raise ValueError(
-            f"`frozen_text_layers` must lie between 0 and the encoder's {len(layers)} layers, got {count}."
+            f"`frozen_text_layers` must lie between 0 and {len(layers)}, the encoder's layers, got {count}."
         )
-    for module in (encoder.get_input_embeddings(), *layers[:count]):
-        module.requires_grad_(False)
-    if count:
-        # Position embeddings and the like: with layers above them frozen they are frozen too.
-        for name, parameter in encoder.named_parameters():
-            if "embeddings." in name:
-                parameter.requires_grad_(False)
+    layers[:count].requires_grad_(False)
+    for name, parameter in encoder.named_parameters():
+        if "embeddings." in name:
+            parameter.requires_grad_(False)
 
 
 def _new_model(

@@ -119,11 +119,19 @@ def test_attention_holds_for_the_whole_model(attention, corpus, inputs):
     assert model.univa.encoders["text"].encoder.config._attn_implementation == attention
 
 
-def test_frozen_token_embeddings_stay_and_all_else_is_trained(corpus, inputs):
-    given = model_arguments(text_model=str(inputs / "encoder"), freeze_text_embeddings=True)
-    model, _ = build_model(given, corpus)
+@pytest.mark.parametrize("count", [0, 1])
+def test_frozen_lower_layers_stay_and_all_else_is_trained(count, corpus, inputs):
+    model, _ = build_model(model_arguments(text_model=str(inputs / "encoder"), frozen_text_layers=count), corpus)
     frozen = [name for name, value in model.named_parameters() if not value.requires_grad]
-    assert frozen == ["univa.encoders.text.encoder.embeddings.word_embeddings.weight"]
+    below = ["univa.encoders.text.encoder.embeddings."]
+    below += [f"univa.encoders.text.encoder.encoder.layer.{layer}." for layer in range(count)]
+    assert frozen == [name for name, _ in model.named_parameters() if name.startswith(tuple(below))]
+    assert any("word_embeddings" in name for name in frozen)
+
+
+def test_more_frozen_layers_than_there_are_is_refused(corpus, inputs):
+    with pytest.raises(ValueError, match="must lie between 0 and .* the encoder's layers, got 9"):
+        build_model(model_arguments(text_model=str(inputs / "encoder"), frozen_text_layers=9), corpus)
 
 
 def test_trained_model_may_be_gone_on_from(corpus, inputs, tmp_path):

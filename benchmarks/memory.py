@@ -81,6 +81,8 @@ def measure_sizes(options: argparse.Namespace) -> dict[str, Any]:
     """Every size in turn, each on its own corpus, and how far the private memory of the sizes is apart."""
     sizes = []
     for rows in options.rows:
+        if options.folder:
+            Path(options.folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=options.folder, prefix="univa-memory-") as folder:
             corpus, cache = Path(folder, "corpus"), Path(folder, "cache")
             num_bytes = write_corpus(corpus, rows, options.frames, options.width)

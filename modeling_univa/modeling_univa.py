@@ -14,13 +14,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
-from transformers.utils import ModelOutput, logging
+from transformers.utils import ModelOutput
 
-from .configuration_univa import MODALITIES, UnivaConfig
+from .configuration_univa import UnivaConfig
 from .losses import kl_divergence_loss
-
-
-logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -526,7 +523,6 @@ UnivaConfig.register_for_auto_class()
 UnivaForEmotionClassification.register_for_auto_class("AutoModel")
 
 __all__ = [
-    "MODALITIES",
     "UnivaForEmotionClassification",
     "UnivaModel",
     "UnivaModelOutput",

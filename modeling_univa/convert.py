@@ -144,15 +144,25 @@ def _modalities(choice: str) -> list[str]:
     return [name for name in MODALITIES if name[0].upper() in choice.split("+")]
 
 
-def _read_checkpoint(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load_checkpoint(checkpoint: Path, *classes: type) -> Any:
+    """
+    What `torch.save` wrote, on the CPU, without running any code that it may hold.
+
+    Raises:
+        `ValueError`: no such file, or it holds more than tensors, plain values and `classes`.
+    """
     if not checkpoint.is_file():
-        raise ValueError(f"{checkpoint} is not a file: --checkpoint needs the authors' `best_model.pth`.")
+        raise ValueError(f"{checkpoint} is not a file: --checkpoint needs a published checkpoint.")
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([*classes]):
+            return torch.load(checkpoint, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{checkpoint} cannot be read as tensors and plain arguments: {reason}") from error
+        raise ValueError(f"{checkpoint} cannot be read as tensors and plain values: {reason}") from error
+
+
+def _read_checkpoint(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    content = load_checkpoint(checkpoint, argparse.Namespace)
     if not isinstance(content, dict) or not {"model", "config"} <= content.keys():
         found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
         raise ValueError(
@@ -188,4 +198,4 @@ def _save_processor(config: UnivaConfig, dataset: str, text_model: str | None, o
     UnivaProcessor.from_config(config, tokenizer, extractors).save_pretrained(output)
 
 
-__all__ = ["AUDIO_MODELS", "VISION_MODEL", "config_from_arguments", "convert_univa", "rename"]
+__all__ = ["AUDIO_MODELS", "VISION_MODEL", "config_from_arguments", "convert_univa", "load_checkpoint", "rename"]

@@ -3,12 +3,12 @@
 """Light features of speech and faces that need no pretrained weights, so that raw media work offline.
 
 An extractor is a frozen dataclass: its fields are all that decides the features, `to_dict` writes them beside the
-model and `extractor_from_dict` rebuilds it. Further kinds (pretrained encoders among them) keep the same interface and
-are added to `EXTRACTORS`.
+model and `extractor_from_dict` rebuilds it. Pretrained encoders, of the same interface,
+are in `pretrained_features_univa`.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -16,7 +16,14 @@ import numpy as np
 from transformers.audio_utils import hertz_to_mel, mel_filter_bank, mel_to_hertz, spectrogram, window_function
 
 
-__all__ = ["EXTRACTORS", "HogExtractor", "LogMelExtractor", "extractor_from_dict"]
+__all__ = [
+    "EXTRACTORS",
+    "HogExtractor",
+    "LogMelExtractor",
+    "extractor_from_dict",
+    "extractor_to_dict",
+    "same_extractor",
+]
 
 
 # Power of a mel band below which nothing is told apart (a hann window of 400 samples, full scale at 1e4).
@@ -65,8 +72,8 @@ class LogMelExtractor:
     normalization: str = "none"
 
     def __post_init__(self):
-        _check_at_least(self, sampling_rate=8000, num_mel_bins=20, num_cepstra=0, window_length=64, hop_length=1)
-        _check_choice(self, pooling=("statistics", "mean"), normalization=("none", "utterance"))
+        check_at_least(self, sampling_rate=8000, num_mel_bins=20, num_cepstra=0, window_length=64, hop_length=1)
+        check_choice(self, pooling=("statistics", "mean"), normalization=("none", "utterance"))
         if self.num_cepstra > self.num_mel_bins:
             raise ValueError(f"`num_cepstra` must be at most num_mel_bins {self.num_mel_bins}, got {self.num_cepstra}")
         rate, analysis_rate = self.frame_rate, self.sampling_rate / self.hop_length
@@ -85,7 +92,7 @@ class LogMelExtractor:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, with the kind and the size of the features; `extractor_from_dict` reads it back."""
-        return _to_dict(self)
+        return extractor_to_dict(self)
 
     def __call__(self, waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
         """Compute the frames of one clip.
@@ -102,7 +109,7 @@ class LogMelExtractor:
             ValueError: Another sampling rate; a waveform that is empty, not one-dimensional, not floating point, not
                 finite or far outside [-1, 1].
         """
-        _check_waveform(waveform, sampling_rate, self.sampling_rate)
+        check_waveform(waveform, sampling_rate, self.sampling_rate)
         waveform = np.pad(waveform, (0, max(0, self.window_length - len(waveform)))).astype(np.float64)
         spectral = self._spectral_contours(waveform)
         pitch, voicing = _pitch_contours(waveform, len(spectral), self.window_length, self.hop_length, sampling_rate)
@@ -115,6 +122,10 @@ class LogMelExtractor:
             rate = sampling_rate / self.hop_length
             frames = [_statistics(spectral[i:j], pitch[i:j], voicing[i:j], rate) for i, j in borders]
         return np.array(frames, dtype=np.float32)
+
+    def extract_batch(self, items: Sequence[tuple[np.ndarray, int]]) -> list[np.ndarray]:
+        """Frames of several clips, each given as `(waveform, sampling_rate)`; see `__call__`."""
+        return [self(waveform, sampling_rate) for waveform, sampling_rate in items]
 
     def _spectral_contours(self, waveform: np.ndarray) -> np.ndarray:
         """Cepstra (or log-mel bands) and spectral balance, scaled, shape (analysis frames, contours)."""
@@ -162,7 +173,7 @@ class HogExtractor:
     equalize: bool = False
 
     def __post_init__(self):
-        _check_at_least(self, image_size=1, cell_size=1, block_size=1, num_bins=1)
+        check_at_least(self, image_size=1, cell_size=1, block_size=1, num_bins=1)
         if self.image_size % self.cell_size:
             raise ValueError(f"`cell_size` must divide `image_size` {self.image_size}, got {self.cell_size}")
         if self.block_size > self.image_size // self.cell_size:
@@ -179,7 +190,7 @@ class HogExtractor:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, with the kind and the size of the features; `extractor_from_dict` reads it back."""
-        return _to_dict(self)
+        return extractor_to_dict(self)
 
     def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Compute the frames of one face sequence.
@@ -200,6 +211,10 @@ class HogExtractor:
         frames = np.stack([descriptor.compute(self._prepare(image, i)) for i, image in enumerate(images)])
         return frames * np.float32(self.block_size * self.num_bins**0.5)
 
+    def extract_batch(self, items: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+        """Frames of several face sequences; see `__call__`."""
+        return [self(images) for images in items]
+
     def _descriptor(self):
         side, cell = (self.image_size, self.image_size), (self.cell_size, self.cell_size)
         block = (self.block_size * self.cell_size,) * 2
@@ -207,7 +222,7 @@ class HogExtractor:
 
     def _prepare(self, image: np.ndarray, index: int) -> np.ndarray:
         cv2 = _import_cv2()
-        _check_image(image, index)
+        check_image(image, index)
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         # Averaging over the area is the one that does not alias when an image shrinks.
         shrinks = min(image.shape[:2]) > self.image_size
@@ -221,22 +236,28 @@ EXTRACTORS: dict[str, type[LogMelExtractor] | type[HogExtractor]] = {
 }
 
 
-def extractor_from_dict(config: dict[str, Any]) -> LogMelExtractor | HogExtractor:
-    """Rebuild an extractor from what its `to_dict` gave.
+def extractor_from_dict(config: dict[str, Any]) -> Any:
+    """Rebuild an extractor from what its `to_dict` gave; pretrained ones (`pretrained_features_univa`) too.
 
     Raises:
         ValueError: An unknown kind or setting, or a `feature_size` that the settings do not give.
     """
-    settings = dict(config)
+    # Not above, since that module builds on this one.
+    from .pretrained_features_univa import PRETRAINED_EXTRACTORS
+
+    kinds: dict[str, Any] = {**EXTRACTORS, **PRETRAINED_EXTRACTORS}
+    settings = {name: value for name, value in config.items() if name != "replaces"}
     kind = settings.pop("extractor_type", None)
-    feature_size = settings.pop("feature_size", None)
-    if kind not in EXTRACTORS:
-        raise ValueError(f"unknown `extractor_type` {kind!r}; known are {', '.join(sorted(EXTRACTORS))}")
-    known = [field.name for field in fields(EXTRACTORS[kind])]
+    feature_size = settings.get("feature_size")
+    if kind not in kinds:
+        raise ValueError(f"unknown `extractor_type` {kind!r}; known are {', '.join(sorted(kinds))}")
+    known = _settings(kinds[kind])
+    if "feature_size" not in known:
+        settings.pop("feature_size", None)
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"the {kind} extractor has no setting {', '.join(unknown)}; it has {', '.join(known)}")
-    extractor = EXTRACTORS[kind](**settings)
+    extractor = kinds[kind](**settings)
     if feature_size not in (None, extractor.feature_size):
         raise ValueError(
             f"the {kind} extractor with these settings makes features of size {extractor.feature_size}, "
@@ -245,28 +266,47 @@ def extractor_from_dict(config: dict[str, Any]) -> LogMelExtractor | HogExtracto
     return extractor
 
 
-def _to_dict(extractor: Any) -> dict[str, Any]:
+def same_extractor(config: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two configurations make the same features.
+
+    What has a checksum may lie in different places, and `replaces` is what a model was trained on before it got the
+    extractor of it.
+    """
+
+    def identity(settings: dict[str, Any]) -> dict[str, Any]:
+        ignored = {"replaces", "model" if settings.get("sha256") else ""}
+        return {name: value for name, value in settings.items() if name not in ignored}
+
+    return identity(config) == identity(other) or config.get("replaces") == other or other.get("replaces") == config
+
+
+def extractor_to_dict(extractor: Any) -> dict[str, Any]:
+    """Kind, settings and feature size of an extractor, without the settings of this machine."""
     return {
         "extractor_type": extractor.extractor_type,
-        **asdict(extractor),
+        **{name: getattr(extractor, name) for name in _settings(type(extractor))},
         "feature_size": extractor.feature_size,
     }
 
 
-def _check_at_least(extractor: Any, **minima: int) -> None:
+def _settings(extractor: Any) -> list[str]:
+    return [item.name for item in fields(extractor) if not item.metadata.get("runtime")]
+
+
+def check_at_least(extractor: Any, **minima: int) -> None:
     for name, minimum in minima.items():
         value = getattr(extractor, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             raise ValueError(f"`{name}` must be a whole number of at least {minimum}, got {value!r}")
 
 
-def _check_choice(extractor: Any, **choices: tuple[str, ...]) -> None:
+def check_choice(extractor: Any, **choices: tuple[Any, ...]) -> None:
     for name, allowed in choices.items():
         if getattr(extractor, name) not in allowed:
             raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(extractor, name)!r}")
 
 
-def _check_waveform(waveform: np.ndarray, sampling_rate: int, expected_rate: int) -> None:
+def check_waveform(waveform: np.ndarray, sampling_rate: int, expected_rate: int) -> None:
     if sampling_rate != expected_rate:
         raise ValueError(f"expected speech at {expected_rate} Hz, got {sampling_rate} Hz; resample it first")
     if not isinstance(waveform, np.ndarray) or waveform.dtype.kind != "f" or waveform.ndim != 1:
@@ -281,7 +321,7 @@ def _check_waveform(waveform: np.ndarray, sampling_rate: int, expected_rate: int
         raise ValueError(f"expected samples in [-1, 1], got a peak of {peak:g}; divide integer samples by full scale")
 
 
-def _check_image(image: np.ndarray, index: int) -> None:
+def check_image(image: np.ndarray, index: int) -> None:
     is_bytes = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
     if is_bytes and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
         return

@@ -2,28 +2,36 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dialogues and features or raw media to the inputs of a UniVA model."""
 
-from collections.abc import Iterable, Sequence
+import filecmp
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from huggingface_hub import HfApi, snapshot_download
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import PROCESSOR_NAME, logging
 
 from .configuration_univa import MODALITIES, UnivaConfig
+from .faces_univa import FaceReader, FaceTrack
 from .feature_extraction_univa import extractor_from_dict
-from .media_univa import read_audio, read_image
+from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio, read_image
 
 
 logger = logging.get_logger(__name__)
 
 # `extractor_type` of features that came ready-made, by something that this package cannot run.
 PRECOMPUTED = "precomputed"
+# How the path of what was copied into the model's folder begins; a Hub id cannot begin so.
+_EMBEDDED = "./"
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,9 @@ class UnivaProcessor(ProcessorMixin):
     Args:
         tokenizer (`PreTrainedTokenizerBase`, *optional*): that of the text encoder; `None` on the word-vector route.
         extractors (`dict[str, dict]`, *optional*): for audio, vision or text, what made its features, by
-            `Extractor.to_dict()`. With it raw media meet the same features as in training.
+            `Extractor.to_dict()`. With it raw media meet the same features as in training. A path in it that begins
+            with `./` is relative to the folder or the Hub repository that the processor was loaded from. Under
+            `faces` stands how faces are found in video, by `FaceReader.to_dict()`.
         modalities (`list[str]`): modalities of the model.
         feature_sizes (`dict[str, int]`, *optional*): frame width of each modality that comes as features.
         max_lengths (`dict[str, int]`, *optional*): longest dialogue in tokens (or utterance in words) for text,
@@ -55,6 +65,9 @@ class UnivaProcessor(ProcessorMixin):
     """
 
     model_input_names: ClassVar[tuple[str, ...]] = ("dialogue_index", "utterance_span", "input_ids", "attention_mask")
+
+    # Folder or Hub id that the processor was loaded from, and how.
+    _source: tuple[str, dict[str, Any]] | None = None
 
     def __init__(
         self,
@@ -109,7 +122,8 @@ class UnivaProcessor(ProcessorMixin):
         return {**super().to_dict(), "has_tokenizer": self.tokenizer is not None}
 
     def save_pretrained(self, save_directory: str | PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """Write `processor_config.json`, the code, and the tokenizer's files where there is one."""
+        """Write `processor_config.json`, code, tokenizer, and the extractors that lie with the model."""
+        self._copy_embedded(Path(save_directory))
         if self.tokenizer is not None:
             return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
         if push_to_hub:
@@ -126,6 +140,83 @@ class UnivaProcessor(ProcessorMixin):
         if processor_dict is not None and not processor_dict.pop("has_tokenizer", True):
             return [None]
         return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike, **kwargs: Any) -> "UnivaProcessor":
+        """Load from a folder or from the Hub, where the extractors that lie with the model are then looked for."""
+        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        names = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
+        hub = {name: kwargs[name] for name in names if kwargs.get(name)}
+        processor._source = (os.fspath(pretrained_model_name_or_path), hub)
+        return processor
+
+    def resolved_extractor(self, modality: str) -> dict[str, Any]:
+        """Settings of an extractor, with the path of what lies in the model's folder or repository as it is here."""
+        config = dict(self.extractors[modality])
+        for name, value in config.items():
+            if isinstance(value, str) and value.startswith(_EMBEDDED):
+                config[name] = str(self._embedded_root(value) / value)
+        return config
+
+    def _embedded_folders(self) -> set[str]:
+        """`./extractors/NAME` of every extractor that lies with the model."""
+        values = [value for config in self.extractors.values() for value in config.values() if isinstance(value, str)]
+        return {str(PurePosixPath(*_embedded_parts(value))) for value in values if value.startswith(_EMBEDDED)}
+
+    def _embedded_root(self, path: str) -> Path:
+        """The folder to which `path` is relative; what lies there on the Hub is downloaded."""
+        folder = PurePosixPath(*_embedded_parts(path))
+        if self._source is None:
+            raise ValueError(f"{path} lies in the folder of a model: load the processor from there.")
+        name, hub = self._source
+        hub = dict(hub)
+        subfolder = hub.pop("subfolder", "")
+        if Path(name).is_dir():
+            return Path(name, subfolder)
+        snapshot = snapshot_download(name, allow_patterns=str(PurePosixPath(subfolder, folder, "*")), **hub)
+        return Path(snapshot, subfolder)
+
+    def _copy_embedded(self, target: Path) -> None:
+        for modality, config in self.extractors.items():
+            if Path(str(config.get("model", ""))).is_absolute():
+                logger.warning_once(
+                    f"The {modality} extractor is in {config['model']}, where only this machine finds it: "
+                    "`univa complete` copies it into the model's folder."
+                )
+        for folder in sorted(self._embedded_folders()):
+            source, copy = self._embedded_root(folder) / folder, target / folder
+            if not source.is_dir():
+                raise ValueError(f"{source} is missing: the extractor that lies with the model.")
+            if copy.is_dir() and (source.samefile(copy) or _same_files(source, copy)):
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=copy.parent) as temporary:
+                shutil.copytree(source, Path(temporary, copy.name))
+                if copy.is_dir():
+                    shutil.rmtree(copy)
+                Path(temporary, copy.name).rename(copy)
+
+    def _upload_modified_files(
+        self, working_dir, repo_id, files_timestamps, commit_message=None, token=None, create_pr=False, revision=None,
+        commit_description=None,
+    ):  # fmt: skip
+        # That of transformers takes folders of one level only.
+        api = HfApi(token=token)
+        if revision is not None and not create_pr:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        names = [
+            item.name for item in Path(working_dir).iterdir()
+            if item.is_file() and item.stat().st_mtime > files_timestamps.get(item.name, 0)
+        ]  # fmt: skip
+        return api.upload_folder(
+            repo_id=repo_id,
+            folder_path=working_dir,
+            allow_patterns=[*names, *(f"{folder}/*" for folder in self._embedded_folders())],
+            commit_message=commit_message or "Upload processor",
+            commit_description=commit_description,
+            create_pr=create_pr,
+            revision=revision,
+        )
 
     # Text
 
@@ -234,16 +325,20 @@ class UnivaProcessor(ProcessorMixin):
         Speech frames `(frames, audio_feature_size)` of one clip, by the extractor that made the training features.
 
         Args:
-            clip: a path, a waveform with its rate as `(array, sampling_rate)`, or `None` for no sound.
+            clip: a path (or bytes) of sound or video, a part of one as `(path, start, end)` in seconds, a waveform
+                with its rate as `(array, sampling_rate)`, or `None` for no sound.
         """
-        if clip is None:
-            return None
-        extractor = self._extractor("audio")
-        if isinstance(clip, tuple):
-            waveform, sampling_rate = clip
-        else:
-            waveform, sampling_rate = read_audio(clip, extractor.sampling_rate), extractor.sampling_rate
-        return extractor(waveform, sampling_rate)
+        return self._extract_audio([clip])[0]
+
+    def _extract_audio(self, clips: Sequence[Any]) -> list[np.ndarray | None]:
+        def read(clip: Any) -> tuple[np.ndarray, int] | None:
+            if clip is None or (isinstance(clip, tuple) and len(clip) == 2):
+                return clip
+            source, start, end = _clip_part(clip)
+            sampling_rate = self._extractor("audio").sampling_rate
+            return read_audio(source, sampling_rate, start, end), sampling_rate
+
+        return self._extract("audio", [read(clip) for clip in clips])
 
     def extract_vision(self, faces: Iterable[Any] | None) -> np.ndarray | None:
         """
@@ -253,18 +348,83 @@ class UnivaProcessor(ProcessorMixin):
             faces: paths or images (`np.ndarray`, H × W × 3 RGB or H × W grey, uint8) of the clip's faces in order;
                 `None` or nothing for no face.
         """
-        images = [face if isinstance(face, np.ndarray) else read_image(face) for face in faces or ()]
-        return self._extractor("vision")(images) if images else None
+        return self._extract_vision([faces])[0]
+
+    def _extract_vision(self, clips: Sequence[Iterable[Any] | None]) -> list[np.ndarray | None]:
+        def read(faces: Iterable[Any] | None) -> list[np.ndarray] | None:
+            return [face if isinstance(face, np.ndarray) else read_image(face) for face in faces or ()] or None
+
+        return self._extract("vision", [read(faces) for faces in clips])
+
+    def extract_faces(self, video: Any) -> FaceTrack:
+        """
+        The face of one clip, found as the processor's face reader says.
+
+        Args:
+            video: a path (or bytes) of a video, or a part of one as `(path, start, end)` in seconds.
+
+        Returns:
+            [`FaceTrack`], without images where the clip shows no face.
+
+        Raises:
+            `ValueError`: the processor has no face reader.
+            `MediaError`: the video cannot be read.
+        """
+        if "faces" not in self.extractors:
+            raise ValueError(
+                "This processor does not say how faces are found in video: give `faces`, or set "
+                "`processor.extractors['faces'] = FaceReader(detector=…).to_dict()` with the detector that made the "
+                "training faces (yunet, haar, mtcnn or whole-frame)."
+            )
+        source, start, end = _clip_part(video)
+        return FaceReader.from_dict(self.resolved_extractor("faces"))(source, start, end)
+
+    def _video_sound(self, video: Any) -> tuple[np.ndarray, int] | None:
+        if video is None:
+            return None
+        source, start, end = _clip_part(video)
+        sampling_rate = self._extractor("audio").sampling_rate
+        try:
+            return read_audio(source, sampling_rate, start, end), sampling_rate
+        except NoSoundError as error:
+            logger.warning_once(f"{error}; its sound is absent.")
+            return None
+
+    def _video_faces(self, video: Any) -> list[np.ndarray] | None:
+        if video is None:
+            return None
+        try:
+            track = self.extract_faces(video)
+        except NoVideoError as error:
+            logger.warning_once(f"{error}; its faces are absent.")
+            return None
+        if track.note:
+            source = _clip_part(video)[0]
+            logger.warning_once(f"{'<bytes>' if isinstance(source, bytes) else source}: {track.note}.")
+        return track.images
+
+    def _extract_words(self, texts: Sequence[str]) -> list[np.ndarray | None]:
+        return self._extract("text", texts)
+
+    def _extract(self, modality: str, items: Sequence[Any]) -> list[np.ndarray | None]:
+        """Features of several clips at once; `None` where a clip is `None`."""
+        present = [item for item in items if item is not None]
+        frames = iter(self._extractor(modality).extract_batch(present) if present else ())
+        return [None if item is None else next(frames) for item in items]
+
+    def can_extract(self, modality: str) -> bool:
+        """Whether the features of a modality can be made from raw media."""
+        return self.extractors.get(modality, {}).get("extractor_type", PRECOMPUTED) != PRECOMPUTED
 
     def _extractor(self, modality: str) -> Any:
-        config = self.extractors.get(modality)
-        if config is None or config["extractor_type"] == PRECOMPUTED:
+        if not self.can_extract(modality):
+            config = self.extractors.get(modality)
             made_by = f"by {config.get('name')!r}" if config else "elsewhere"
             raise ValueError(
                 f"This model's {modality} features were made {made_by} and this processor cannot make them from raw "
                 f"media: give `{modality}_features`."
             )
-        return extractor_from_dict(config)
+        return extractor_from_dict(self.resolved_extractor(modality))
 
     # The whole
 
@@ -275,6 +435,7 @@ class UnivaProcessor(ProcessorMixin):
         *,
         audio: Sequence[Any] | None = None,
         faces: Sequence[Any] | None = None,
+        video: Sequence[Any] | None = None,
         text_features: Sequence[np.ndarray | None] | None = None,
         audio_features: Sequence[np.ndarray | None] | None = None,
         vision_features: Sequence[np.ndarray | None] | None = None,
@@ -284,11 +445,14 @@ class UnivaProcessor(ProcessorMixin):
         Model inputs of B utterances out of some dialogues.
 
         Args:
-            dialogues: every dialogue as the list of its utterances. On the word-vector route not used.
+            dialogues: every dialogue as the list of its utterances. On the word-vector route `text_features` may be
+                given instead.
             utterances: `(dialogue, utterance)` indices of the utterances wanted; by default all, in order. The lists
                 below are in their order, one entry each, `None` where the modality is absent.
             audio: clips of speech; see `extract_audio`.
             faces: faces of each clip; see `extract_vision`.
+            video: video of each clip, from which sound and faces are taken where they are not given otherwise; see
+                `extract_faces`. What a video lacks (sound, picture, a face) is absent, with a warning.
             text_features, audio_features, vision_features: ready features, `(frames, k)` each.
 
         Returns:
@@ -301,40 +465,44 @@ class UnivaProcessor(ProcessorMixin):
         if kwargs:
             raise ValueError(f"Unknown arguments {sorted(kwargs)}.")
         given = {"text": text_features, "audio": audio_features, "vision": vision_features}
-        given["audio"] = self._from_raw("audio", audio, given["audio"], self.extract_audio)
-        given["vision"] = self._from_raw("vision", faces, given["vision"], self.extract_vision)
+        if video is not None:
+            audio, faces = self._from_video(video, audio, faces, given)
+        given["audio"] = self._from_raw("audio", audio, given["audio"], self._extract_audio)
+        given["vision"] = self._from_raw("vision", faces, given["vision"], self._extract_vision)
         if dialogues is not None and "text" not in self.modalities:
             raise ValueError(f"This model takes {self.modalities} and no text: leave `dialogues` out.")
         batch: dict[str, torch.Tensor] = {}
         if "text" in self.modalities and self.tokenizer is not None:
             batch = self._text_inputs(dialogues, utterances)
+        elif dialogues is not None:
+            dialogues, places = _checked_places(dialogues, utterances)
+            texts = [dialogues[row][place] for row, place in places]
+            given["text"] = self._from_raw("text", texts, given["text"], self._extract_words)
         size = self._batch_size(batch, given)
         for modality in self.feature_sizes:
             batch.update(self._feature_inputs(modality, given[modality], size))
         return BatchFeature(batch)
 
-    def _from_raw(self, modality: str, raw: Any, features: Any, extract: Any) -> Any:
+    def _from_video(self, video: Sequence[Any], audio: Any, faces: Any, given: dict[str, Any]) -> tuple[Any, Any]:
+        if "audio" not in self.feature_sizes and "vision" not in self.feature_sizes:
+            raise ValueError(f"This model takes {self.modalities} and nothing of a video: leave `video` out.")
+        if "audio" in self.feature_sizes and audio is None and given["audio"] is None:
+            audio = [self._video_sound(clip) for clip in video]
+        if "vision" in self.feature_sizes and faces is None and given["vision"] is None:
+            faces = [self._video_faces(clip) for clip in video]
+        return audio, faces
+
+    def _from_raw(self, modality: str, raw: Any, features: Any, extract: Callable[[Sequence[Any]], Any]) -> Any:
         if raw is None:
             return features
         if features is not None:
             raise ValueError(f"Give the {modality} modality as raw media or as features, not both.")
-        return [extract(clip) for clip in raw]
+        return extract(raw)
 
     def _text_inputs(
         self, dialogues: Sequence[Sequence[str]] | None, utterances: Sequence[tuple[int, int]] | None
     ) -> dict[str, torch.Tensor]:
-        if not dialogues or any(isinstance(dialogue, str) for dialogue in dialogues):
-            raise ValueError(
-                "`dialogues` must be a list of dialogues, each the list of its utterances, such as "
-                f'[["How was it?", "Wonderful!"]]; got {dialogues!r}.'
-            )
-        if utterances is None:
-            utterances = [(row, place) for row, dialogue in enumerate(dialogues) for place in range(len(dialogue))]
-        if len(utterances) == 0:
-            raise ValueError("`dialogues` and `utterances` name no utterance.")
-        for row, place in utterances:
-            if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
-                raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")
+        dialogues, utterances = _checked_places(dialogues, utterances)
         wanted = sorted({row for row, _ in utterances})
         rows: list[np.ndarray] = []
         where: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -383,6 +551,48 @@ class UnivaProcessor(ProcessorMixin):
                 "frames; they are cut at the end."
             )
         return self.pad_features(modality, np.concatenate(frames), lengths)
+
+
+def _checked_places(
+    dialogues: Sequence[Sequence[str]] | None, utterances: Sequence[tuple[int, int]] | None
+) -> tuple[Sequence[Sequence[str]], Sequence[tuple[int, int]]]:
+    """Both arguments of `__call__`, checked; all utterances where none are named."""
+    if not dialogues or any(isinstance(dialogue, str) for dialogue in dialogues):
+        raise ValueError(
+            "`dialogues` must be a list of dialogues, each the list of its utterances, such as "
+            f'[["How was it?", "Wonderful!"]]; got {dialogues!r}.'
+        )
+    if utterances is None:
+        utterances = [(row, place) for row, dialogue in enumerate(dialogues) for place in range(len(dialogue))]
+    if len(utterances) == 0:
+        raise ValueError("`dialogues` and `utterances` name no utterance.")
+    for row, place in utterances:
+        if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
+            raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")
+    return dialogues, utterances
+
+
+def _clip_part(clip: Any) -> tuple[MediaSource, float | None, float | None]:
+    """Source, start and end of a clip."""
+    if not isinstance(clip, tuple):
+        return clip, None, None
+    if len(clip) != 3:
+        raise ValueError(f"A part of a file is (source, start, end) with the times in seconds, got {clip!r}.")
+    return clip
+
+
+def _embedded_parts(path: str) -> tuple[str, ...]:
+    """`extractors` and the name of the extractor, of the path of something in it."""
+    parts = PurePosixPath(path).parts
+    if len(parts) < 2 or ".." in parts or parts[0] != "extractors":
+        raise ValueError(f"{path!r} is no path of an extractor: expected ./extractors/NAME.")
+    return parts[:2]
+
+
+def _same_files(folder: Path, other: Path) -> bool:
+    """Whether two folders hold files of the same names, sizes and times."""
+    compared = filecmp.dircmp(folder, other, ignore=[])
+    return not (compared.left_only or compared.right_only or compared.diff_files or compared.funny_files)
 
 
 def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:

@@ -1,13 +1,24 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
 import io
+import os
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from video_files import level_index, levels, write_video
 
-from modeling_univa.media_univa import MediaError, read_audio, read_image
+from modeling_univa.media_univa import (
+    MediaError,
+    NoSoundError,
+    NoVideoError,
+    iter_frames,
+    media_duration,
+    read_audio,
+    read_image,
+)
 
 
 cv2 = pytest.importorskip("cv2")
@@ -135,6 +146,213 @@ class TestReadImage:
             read_image(tmp_path / "nowhere.png")
 
 
+CONTAINERS = [".mp4", ".mov", ".mkv", ".webm"]
+
+
+def indices(path: Path | bytes, *arguments: float | None) -> list[int]:
+    return [level_index(frame.image) for frame in iter_frames(path, *arguments)]
+
+
+class TestSoundOfVideo:
+    @pytest.mark.parametrize("suffix", CONTAINERS)
+    @pytest.mark.parametrize("rate", [8000, 48000])
+    def test_every_container_and_rate(self, tmp_path: Path, suffix: str, rate: int):
+        sound = np.stack([tone(440, rate), np.zeros(rate)]).astype(np.float32)
+        path = write_video(tmp_path / f"clip{suffix}", levels(25), sound=sound, sampling_rate=rate)
+        waveform = read_audio(path)
+        assert waveform.dtype == np.float32
+        assert len(waveform) == pytest.approx(16000, abs=2100)  # codecs pad to whole frames: 128 ms at 8 kHz
+        np.testing.assert_allclose(waveform[2000:14000], tone(440, 16000)[2000:14000] / 2, atol=0.03)
+        np.testing.assert_array_equal(read_audio(path.read_bytes()), waveform)
+
+    @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+    def test_same_samples_as_of_a_sound_file(self, tmp_path: Path, rate: int):
+        sound = np.stack([tone(440, rate), tone(700, rate)]).astype(np.float32)
+        path = write_video(tmp_path / "clip.mkv", levels(25), sound=sound, sampling_rate=rate)
+        expected = read_audio(sound_bytes(np.round(sound.T * 32768) / 32768, rate))
+        np.testing.assert_allclose(read_audio(path), expected, atol=4e-5)
+
+    @pytest.mark.parametrize(("start", "end"), [(0.1, 0.3), (1.234, 1.5), (1.9, None), (0.7, 9.0)])
+    def test_part_is_that_of_the_whole(self, tmp_path: Path, start: float, end: float | None):
+        sound = (tone(440, 44100, 2.0) * tone(3, 44100, 2.0)).astype(np.float32)
+        path = write_video(tmp_path / "clip.mp4", levels(50), sound=sound, sampling_rate=44100)
+        wanted = slice(round(start * 16000), None if end is None else round(end * 16000))
+        for source in (path, sound_bytes(sound, 44100)):
+            np.testing.assert_allclose(read_audio(source, start=start, end=end), read_audio(source)[wanted], atol=1e-5)
+
+    def test_late_sound_stays_in_step(self, tmp_path: Path):
+        path = write_video(tmp_path / "late.mkv", levels(50), sound=tone(440, 16000).astype(np.float32),
+                           sampling_rate=16000, sound_start=0.8)  # fmt: skip
+        waveform = read_audio(path)
+        assert len(waveform) == 12800 + 16000
+        assert not waveform[:12800].any()
+        np.testing.assert_allclose(waveform[12800:], tone(440, 16000), atol=1e-4)
+        np.testing.assert_array_equal(read_audio(path, start=0.5, end=1.0), waveform[8000:16000])
+        for part in ((None, 0.7), (1.9, None)):
+            with pytest.raises(NoSoundError, match=r"late\.mkv: no sound from"):
+                read_audio(path, start=part[0], end=part[1])
+
+    def test_no_sound_and_empty_sound(self, tmp_path: Path):
+        silent = write_video(tmp_path / "silent.mp4", levels(5))
+        with pytest.raises(NoSoundError, match=r"silent\.mp4: it has no sound"):
+            read_audio(silent)
+        empty = write_video(tmp_path / "empty.mkv", levels(5), sound=np.zeros(0, np.float32))
+        with pytest.raises(NoSoundError, match=r"empty\.mkv: its sound is empty"):
+            read_audio(empty)
+        with pytest.raises(NoSoundError, match="no samples"):
+            read_audio(sound_bytes(np.zeros(0)))
+
+    def test_sound_file_that_libsndfile_does_not_know(self, tmp_path: Path):
+        path = write_video(tmp_path / "speech.mp4", sound=tone(440, 16000).astype(np.float32), sampling_rate=16000)
+        np.testing.assert_allclose(read_audio(path)[2000:14000], tone(440, 16000)[2000:14000], atol=0.03)
+        with pytest.raises(NoVideoError, match=r"speech\.mp4: it has no moving picture"):
+            next(iter_frames(path))
+
+    def test_without_pyav_the_message_says_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        path = write_video(tmp_path / "clip.mp4", levels(5))
+        monkeypatch.setitem(sys.modules, "av", None)
+        with pytest.raises(MediaError, match=r"clip\.mp4: not a readable sound file .*univa\[media\]"):
+            read_audio(path)
+        with pytest.raises(ImportError, match=r"univa\[media\]"):
+            next(iter_frames(path))
+
+
+class TestIterFrames:
+    @pytest.mark.parametrize("suffix", [*CONTAINERS, ".avi"])
+    def test_every_container(self, tmp_path: Path, suffix: str):
+        path = write_video(tmp_path / f"clip{suffix}", levels(25), sound=tone(440, 48000).astype(np.float32))
+        frames = list(iter_frames(path))
+        assert [level_index(frame.image) for frame in frames] == list(range(25))
+        assert {(frame.image.shape, frame.image.dtype) for frame in frames} == {((48, 64, 3), np.dtype(np.uint8))}
+        # Times of avi hold the decoder's delay.
+        tolerance = 0.1 if suffix == ".avi" else 1e-3
+        np.testing.assert_allclose([frame.time for frame in frames], np.arange(25) / 25, atol=tolerance)
+        assert indices(path.read_bytes()) == list(range(25))
+
+    @pytest.mark.parametrize("suffix", CONTAINERS)
+    def test_chosen_rate_and_part(self, tmp_path: Path, suffix: str):
+        path = write_video(tmp_path / f"clip{suffix}", levels(50))
+        assert indices(path, 5) == list(range(0, 50, 5))
+        assert indices(path, None, 1.0, 1.2) == [25, 26, 27, 28, 29]
+        assert indices(path, None, 1.01, 1.03) == [25]
+        assert indices(path, 12.5, 1.6) == [40, 42, 44, 46, 48]
+        assert indices(path, 10, 1.5, 9.0) == [37, 40, 42, 45, 47]
+        times = [frame.time for frame in iter_frames(path, 10, 1.5)]
+        np.testing.assert_allclose(times, [1.5, 1.6, 1.7, 1.8, 1.9])
+
+    def test_higher_rate_repeats_pictures(self, tmp_path: Path):
+        path = write_video(tmp_path / "slow.mp4", levels(3), frame_rate=5)
+        assert indices(path, 10) == [0, 0, 1, 1, 2, 2]
+
+    @pytest.mark.parametrize("suffix", CONTAINERS)
+    def test_variable_frame_rate(self, tmp_path: Path, suffix: str):
+        times = [0.0, 0.04, 0.5, 0.52, 0.54, 1.2, 1.21, 1.9]
+        path = write_video(tmp_path / f"vfr{suffix}", levels(8), times=times)
+        frames = list(iter_frames(path))
+        np.testing.assert_allclose([frame.time for frame in frames], times, atol=2e-3)
+        assert indices(path, 5, None, 1.9) == [0, 1, 1, 4, 4, 4, 5, 6, 6, 6]
+        assert indices(path, None, 0.6, 1.0) == [4]
+
+    @pytest.mark.parametrize("rotation", [90, 180, -90, 0])
+    def test_rotated_video_is_upright(self, tmp_path: Path, rotation: int):
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[:16, :32] = 240
+        path = write_video(tmp_path / "phone.mp4", [image] * 3, rotation=rotation)
+        import av
+
+        with av.open(str(path)) as container:
+            told = next(container.decode(video=0)).rotation
+        assert abs(told) == abs(rotation)
+        # FFmpeg states the turn counterclockwise.
+        expected = np.rot90(image, told // 90)
+        frame = next(iter_frames(path))
+        assert frame.image.shape == expected.shape
+        assert np.abs(frame.image.astype(int) - expected).mean() < 6
+
+    def test_one_picture(self, tmp_path: Path):
+        path = write_video(tmp_path / "one.mp4", levels(1))
+        assert indices(path) == indices(path, 5) == [0]
+        with pytest.raises(MediaError, match=r"one\.mp4: no picture is shown from 3 s"):
+            list(iter_frames(path, 5, 3.0))
+
+    def test_wanted_rate_must_be_positive(self, tmp_path: Path):
+        with pytest.raises(ValueError, match="`frame_rate` must be positive, got 0"):
+            iter_frames(write_video(tmp_path / "one.mp4", levels(1)), 0)
+
+
+class TestBrokenVideo:
+    @pytest.mark.parametrize("suffix", CONTAINERS)
+    def test_cut_off_file_is_refused_where_it_matters(self, tmp_path: Path, suffix: str):
+        noise = np.random.default_rng(0)
+        images = [noise.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(100)]
+        sound = noise.normal(scale=0.1, size=4 * 48000).astype(np.float32)
+        faststart = {"movflags": "faststart"} if suffix in (".mp4", ".mov") else {}
+        path = write_video(tmp_path / f"cut{suffix}", images, sound=sound, options=faststart)
+        whole = list(iter_frames(path, 5, None, 1.0))
+        waveform = read_audio(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        for read in (lambda: list(iter_frames(path)), lambda: list(iter_frames(path, 5, 1.0, 3.5)),
+                     lambda: read_audio(path), lambda: read_audio(path, start=1.0, end=3.5)):  # fmt: skip
+            with pytest.raises(MediaError, match=rf"cut\{suffix}: .*(cut off|damaged)"):
+                read()
+        for frame, expected in zip(iter_frames(path, 5, None, 1.0), whole, strict=True):
+            np.testing.assert_array_equal(frame.image, expected.image)
+        np.testing.assert_array_equal(read_audio(path, end=1.0), waveform[:16000])
+
+    def test_file_without_its_index(self, tmp_path: Path):
+        path = write_video(tmp_path / "cut.mp4", levels(50))
+        path.write_bytes(path.read_bytes()[:-200])
+        with pytest.raises(MediaError, match=r"cut\.mp4: not a readable video"):
+            next(iter_frames(path))
+        with pytest.raises(MediaError, match=r"cut\.mp4: not a readable sound file \(.*\), nor a readable video"):
+            read_audio(path)
+
+    @pytest.mark.parametrize("read", [lambda path: next(iter_frames(path)), read_audio, media_duration])
+    def test_what_is_no_video_is_refused_by_name(self, tmp_path: Path, read):
+        path = tmp_path / "text.mp4"
+        playlist = "#EXTM3U\n#EXTINF:1,\n" + str(write_video(tmp_path / "other.mp4", levels(5)))
+        for content in ("just a text\n" * 99, playlist, "WEBVTT\n\n00:00.000 --> 00:01.000\nhello\n"):
+            path.write_text(content)
+            with pytest.raises(MediaError, match=r"text\.mp4: .*not? a readable"):
+                read(path)
+        path.write_bytes(b"")
+        with pytest.raises(MediaError, match=r"text\.mp4: the file is empty"):
+            read(path)
+        with pytest.raises(MediaError, match=r"nowhere\.mp4: No such file"):
+            read(tmp_path / "nowhere.mp4")
+        with pytest.raises(MediaError, match="not a file"):
+            read(tmp_path)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+    def test_unreadable_file(self, tmp_path: Path):
+        path = write_video(tmp_path / "secret.mp4", levels(5))
+        path.chmod(0)
+        for read in (lambda: next(iter_frames(path)), lambda: read_audio(path)):
+            with pytest.raises(MediaError, match=r"secret\.mp4: the file may not be read"):
+                read()
+
+
+def test_duration(tmp_path: Path):
+    sound = tone(440, 48000, 1.5).astype(np.float32)
+    assert media_duration(write_video(tmp_path / "clip.mkv", levels(25), sound=sound)) == pytest.approx(1.5, abs=0.01)
+    assert media_duration(write_video(tmp_path / "clip.mp4", levels(50))) == pytest.approx(2.0)
+    assert media_duration(sound_bytes(tone(440, 8000), 8000)) == 1.0
+
+
+@pytest.mark.parametrize("name", ["face_noface.mov", "short_hamilton_clip.mp4"])
+def test_parts_of_real_clips(shared_data: Path, name: str):
+    path = shared_data / "clips" / name
+    waveform = read_audio(path)
+    np.testing.assert_allclose(read_audio(path, start=3.3, end=4.1), waveform[52800:65600], atol=1e-6)
+    whole = {frame.time: frame.image for frame in iter_frames(path, None, None, 3.0)}
+    part = list(iter_frames(path, None, 2.5, 3.0))
+    assert part[0].time <= 2.5 < part[1].time
+    for frame in part:
+        np.testing.assert_array_equal(frame.image, whole[frame.time])
+
+
 def test_errors_survive_worker_processes():
     error = pickle.loads(pickle.dumps(MediaError("a.wav", "too loud")))
     assert (str(error), error.source, error.reason) == ("a.wav: too loud", "a.wav", "too loud")
+    lost = pickle.loads(pickle.dumps(NoSoundError("a.mp4", "it has no sound")))
+    assert (type(lost), str(lost)) == (NoSoundError, "a.mp4: it has no sound")

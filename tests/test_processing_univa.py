@@ -12,7 +12,9 @@ from testing_utils import TOKENIZERS, Utterances, bert_tokenizer, random_text, t
 from tokenizers import processors
 from transformers import AutoProcessor
 
+from modeling_univa.faces_univa import FaceReader
 from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
+from modeling_univa.media_univa import MediaError, read_audio
 from modeling_univa.processing_univa import PRECOMPUTED, UnivaProcessor, truncated_lengths
 
 
@@ -236,6 +238,53 @@ def test_raw_media_may_be_files(tmp_path):
     inputs = processor([["yes"]], audio=[tmp_path / "a.wav"], faces=[[str(tmp_path / "a.png")]])
     torch.testing.assert_close(inputs["audio_features"][0], torch.from_numpy(speech(wave, 16000)))
     torch.testing.assert_close(inputs["vision_features"][0], torch.from_numpy(faces([image])))
+
+
+def video_processor(**extractors) -> UnivaProcessor:
+    speech, faces = LogMelExtractor(), HogExtractor()
+    config = tiny_config("bert", audio_feature_size=speech.feature_size, vision_feature_size=faces.feature_size)
+    return tiny_processor(config, extractors={"audio": speech.to_dict(), "vision": faces.to_dict(), **extractors})
+
+
+def test_sound_and_faces_come_from_video(tmp_path, caplog):
+    pytest.importorskip("cv2")
+    video_files = pytest.importorskip("video_files")
+    reader = FaceReader(detector="whole-frame", frame_rate=5)
+    processor = video_processor(faces=reader.to_dict())
+    sound = video_files.tone(16000, 1.2)
+    whole = video_files.write_video(tmp_path / "a.mkv", video_files.levels(30), sound=sound, sampling_rate=16000)
+    silent = video_files.write_video(tmp_path / "b.mp4", video_files.levels(10))
+    dark = video_files.write_video(tmp_path / "c.mkv", sound=sound, sampling_rate=16000)
+    clips = [whole, (str(whole), 0.2, 1.0), silent, dark.read_bytes(), None]
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    inputs = processor([["a", "b", "yes", "no", "a"]], video=clips)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    speech, hog = LogMelExtractor(), HogExtractor()
+    for row, (start, end) in enumerate([(None, None), (0.2, 1.0)]):
+        heard = torch.from_numpy(speech(read_audio(whole, 16000, start, end), 16000))
+        seen = torch.from_numpy(hog(reader(whole, start, end).images))
+        torch.testing.assert_close(inputs["audio_features"][row, : len(heard)], heard)
+        torch.testing.assert_close(inputs["vision_features"][row, : len(seen)], seen)
+    assert inputs["audio_attention_mask"].any(dim=1).tolist() == [True, True, False, True, False]
+    assert inputs["vision_attention_mask"].sum(dim=1).tolist() == [6, 4, 2, 0, 0]
+    assert "b.mp4: it has no sound; its sound is absent" in caplog.text
+    assert "<bytes>: it has no moving picture; its faces are absent" in caplog.text
+    spoken = processor([["a"]], video=[whole], audio=[(whole, 0.2, 1.0)])
+    length = spoken["audio_features"].shape[1]
+    torch.testing.assert_close(spoken["audio_features"][0], inputs["audio_features"][1, :length])
+
+
+def test_video_that_cannot_be_used_is_refused(tmp_path):
+    video_files = pytest.importorskip("video_files")
+    path = video_files.write_video(tmp_path / "a.mp4", video_files.levels(5))
+    with pytest.raises(ValueError, match=r"how faces are found .*FaceReader\(detector="):
+        video_processor()([["a"]], video=[path], audio=[None])
+    with pytest.raises(ValueError, match=r"\(source, start, end\)"):
+        video_processor(faces=FaceReader(detector="whole-frame").to_dict())([["a"]], video=[(path, 1.0)])
+    with pytest.raises(ValueError, match="nothing of a video"):
+        tiny_processor(tiny_config("bert", modalities=["text"]))([["a"]], video=[path])
+    with pytest.raises(MediaError, match="nowhere.mp4"):
+        video_processor(faces=FaceReader(detector="haar").to_dict())([["a"]], video=[tmp_path / "nowhere.mp4"])
 
 
 # Files

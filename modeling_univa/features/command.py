@@ -1,0 +1,114 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""From the arguments of `univa extract` to its job."""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..configuration_univa import MODALITIES
+from ..data.corpus import load_corpus
+from ..data.schema import CorpusError
+from ..feature_extraction_univa import EXTRACTORS, extractor_from_dict
+from .shards import REJECTED_FILE, ShardJob, own_device, run_job
+
+
+__all__ = ["extract", "extractor_from_argument", "face_reader_from_argument", "run_command"]
+
+# What a Hub id or a path stands for.
+_PRETRAINED = {"audio": "speech-encoder", "vision": "face-embedding", "text": "word-vectors"}
+_MADE_OF = {"log-mel": "audio", "hog": "vision", **{kind: modality for modality, kind in _PRETRAINED.items()}}
+
+
+def extract(options: argparse.Namespace) -> int:
+    """`univa extract`."""
+    from .extraction import ExtractionJob, ExtractionOptions
+
+    corpus = load_corpus(options.corpus)
+    given = {modality: getattr(options, f"{modality}_extractor") for modality in MODALITIES}
+    extractors = {
+        modality: extractor_from_argument(modality, argument, own_device(options.device), options.dtype)
+        for modality, argument in given.items()
+        if argument
+    }
+    faces = face_reader_from_argument(options.faces) if options.faces else None
+    settings = ExtractionOptions(options.media_root, faces, options.batch_size, options.workers)
+    return run_command(lambda: ExtractionJob(corpus, extractors, settings), options)
+
+
+def run_command(make_job: Callable[[], ShardJob], options: argparse.Namespace) -> int:
+    """Do a job and say what came of it; an interruption is no accident.
+
+    Returns:
+        Exit status: 0, or 130 where it was interrupted.
+    """
+    started = time.perf_counter()
+    try:
+        output = run_job(make_job(), options.output, shard_rows=options.shard_rows, strict=options.strict)
+    except KeyboardInterrupt:
+        print("interrupted; give the same command to go on")
+        return 130
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(f"wrote {output} in {time.perf_counter() - started:.0f} s")
+        rejected = output / REJECTED_FILE
+        if rejected.is_file():
+            lines = rejected.read_text(encoding="utf-8").splitlines()
+            print(f"{len(lines)} rejections are listed in {rejected}; the last: {json.loads(lines[-1])['reason']}")
+    return 0
+
+
+def extractor_from_argument(modality: str, argument: str, device: str | None = None, dtype: str | None = None) -> Any:
+    """The extractor that an argument names.
+
+    Args:
+        modality: "text", "audio" or "vision".
+        argument: The name of a light extractor ("log-mel", "hog"); settings as JSON, or a JSON file; or the Hub id or
+            the path of a speech encoder, a face embedding network or a file of word vectors.
+        device, dtype: Where and in which precision a network runs.
+
+    Raises:
+        CorpusError: No such extractor, or one for another modality.
+    """
+    try:
+        extractor = extractor_from_dict(_settings(modality, argument))
+    except (TypeError, ValueError, OSError) as error:
+        raise CorpusError(f"--{modality}-extractor {argument}: {error}") from error
+    kind = extractor.extractor_type
+    if _MADE_OF.get(kind, modality) != modality:
+        raise CorpusError(f"--{modality}-extractor {argument}: {kind} makes {_MADE_OF[kind]} features")
+    known = {field.name for field in fields(extractor)}
+    given = {"device": device, "dtype": dtype}
+    return replace(extractor, **{name: value for name, value in given.items() if value and name in known})
+
+
+def _settings(modality: str, argument: str) -> dict[str, Any]:
+    if argument in EXTRACTORS:
+        return {"extractor_type": argument}
+    settings = _json_settings(argument)
+    return settings or {"extractor_type": _PRETRAINED[modality], "model": argument}
+
+
+def _json_settings(argument: str) -> dict[str, Any] | None:
+    if argument.endswith(".json"):
+        argument = Path(argument).read_text(encoding="utf-8")
+    return json.loads(argument) if argument.lstrip().startswith("{") else None
+
+
+def face_reader_from_argument(argument: str) -> Any:
+    """The `FaceReader` of a detector's name, or of settings as JSON or a JSON file.
+
+    Raises:
+        CorpusError: No such detector or setting.
+    """
+    from ..faces_univa import FaceReader
+
+    try:
+        settings = _json_settings(argument) or {"detector": argument}
+        return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **settings})
+    except (TypeError, ValueError, OSError) as error:
+        raise CorpusError(f"--faces {argument}: {error}") from error

@@ -1,0 +1,138 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from media_corpora import write_image, write_sound
+
+from modeling_univa.data.schema import CorpusError
+from modeling_univa.features import media
+from modeling_univa.features.media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
+from modeling_univa.media_univa import NoSoundError, NoVideoError, read_audio, read_image
+
+
+def test_a_row_has_its_own_files_before_those_of_its_video():
+    row = {"audio": "a.wav", "faces": ["1.png", "2.png"], "video": "v.mp4", "start": 1.0, "end": 2.5}
+    assert sound_of(row) == Item("sound", "a.wav", 1.0, 2.5)
+    assert vision_of(row) == Item("faces", ("1.png", "2.png"))
+    row = {**row, "audio": None, "faces": []}
+    assert sound_of(row) == Item("video-sound", "v.mp4", 1.0, 2.5)
+    assert vision_of(row) == Item("video-faces", "v.mp4", 1.0, 2.5)
+    assert sound_of({"faces": ["1.png"]}) is None
+    assert vision_of({"audio": "a.wav"}) is None
+
+
+def test_items_are_read_as_extractors_take_them(tmp_path):
+    sound, image = write_sound(tmp_path / "a.wav", 1.0), write_image(tmp_path / "1.png")
+    read = MediaReader(tmp_path, 8000)
+    waveform, rate = read(Item("sound", "a.wav", 0.25, 0.75))
+    assert rate == 8000
+    np.testing.assert_array_equal(waveform, read_audio(sound, 8000, 0.25, 0.75))
+    images = read(Item("faces", ("1.png", "1.png")))
+    assert len(images) == 2
+    np.testing.assert_array_equal(images[1], read_image(image))
+    assert read(Item("text", "well")) == "well"
+
+
+def test_what_is_wrong_with_a_file_comes_back_with_its_path_in_the_corpus(tmp_path):
+    write_sound(tmp_path / "clips" / "a.wav", 1.0)
+    (tmp_path / "clips" / "notes.wav").write_text("hello")
+    read = MediaReader(tmp_path)
+    for item, reason in (
+        (Item("sound", "clips/b.wav"), "clips/b.wav: No such file"),
+        (Item("sound", "clips/notes.wav"), "clips/notes.wav: "),
+        (Item("faces", ("clips/notes.wav",)), "clips/notes.wav: not an image"),
+    ):
+        missing = read(item)
+        assert missing.rejected
+        assert missing.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "rejected"),
+    [
+        (NoSoundError("v.mp4", "no sound"), "video-sound", False),
+        (NoSoundError("a.wav", "no sound"), "sound", True),
+        (NoVideoError("v.mp4", "no picture"), "video-faces", False),
+        (RuntimeError("decoder"), "sound", True),
+    ],
+)
+def test_a_video_may_do_without_a_signal(tmp_path, monkeypatch, error, kind, rejected):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(media, "read_audio", fail)
+    missing = MediaReader(tmp_path, face_reader=fail)(Item(kind, "v.mp4"))
+    assert missing.rejected is rejected
+    assert str(error) in missing.reason
+
+
+def test_a_video_without_a_face_says_so(tmp_path):
+    track = SimpleNamespace(images=[], note="no face in 9 pictures")
+    missing = MediaReader(tmp_path, face_reader=lambda *args: track)(Item("video-faces", "v.mp4"))
+    assert missing == Missing("v.mp4: no face in 9 pictures", rejected=False)
+
+
+def test_a_package_that_is_missing_ends_the_job(tmp_path, monkeypatch):
+    def fail(*args):
+        raise ImportError("pip install av")
+
+    monkeypatch.setattr(media, "read_audio", fail)
+    with pytest.raises(ImportError):
+        MediaReader(tmp_path)(Item("sound", "a.wav"))
+
+
+def test_windows_come_in_order_each_item_once_and_one_window_ahead(monkeypatch):
+    reader = MediaReader(None, workers=2)
+    read, gate = [], threading.Event()
+
+    def record(self, item):
+        if item.source == "d":
+            gate.wait(10)
+        read.append(item.source)
+        return item.source
+
+    monkeypatch.setattr(MediaReader, "_read", record)
+    a, b, c, d, e = (Item("text", name) for name in "abcde")
+    windows = reader.windows([[a, b, a], [c, a], [], [d, b], [e]])
+    assert next(windows) == {a: "a", b: "b"}
+    assert next(windows) == {c: "c"}
+    assert next(windows) == {}
+    assert "e" not in read
+    gate.set()
+    assert [*windows] == [{d: "d"}, {e: "e"}]
+    assert sorted(read) == ["a", "b", "c", "d", "e"]
+
+
+def test_batches_are_of_like_length_and_a_bad_item_is_lost_alone():
+    calls = []
+
+    def compute(values):
+        calls.append([len(value) for value in values])
+        if any(len(value) == 3 for value in values):
+            raise ValueError("three is not allowed")
+        return [np.array([len(value)]) for value in values]
+
+    gone = Missing("gone", rejected=True)
+    lengths = [5, 1, 3, 2, 4]
+    raw = {Item("text", f"{n}"): "x" * n for n in lengths} | {Item("text", "gone"): gone}
+    made = in_batches(compute, raw, 2)
+    assert calls == [[1, 2], [3, 4], [3], [4], [5]]
+    assert made[Item("text", "gone")] is gone
+    assert made[Item("text", "3")] == Missing("text: three is not allowed", rejected=True)
+    assert {int(made[Item("text", f"{n}")][0]) for n in (1, 2, 4, 5)} == {1, 2, 4, 5}
+    clips = {Item("sound", f"{n}.wav"): (np.zeros(n), 16000) for n in (9, 8)}
+    assert list(in_batches(lambda batch: [len(clip[0]) for clip in batch], clips, 2).values()) == [8, 9]
+
+
+def test_media_that_cannot_be_found_are_refused_at_the_start(tmp_path):
+    check_media(["text", "video"], tmp_path, "--audio-extractor")
+    for columns, root, message in (
+        (["text"], tmp_path, "has no column audio, faces, video"),
+        (["audio"], None, "give it as --media-root"),
+        (["audio"], tmp_path / "elsewhere", "is not a folder"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            check_media(columns, root, "--audio-extractor")

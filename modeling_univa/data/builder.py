@@ -6,7 +6,7 @@ import argparse
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -58,21 +58,30 @@ class CorpusDescription:
         label_names: The emotions, in the order of the model's outputs.
         splits: For every split the file that lists its rows, as messages shall name it.
         media: Which media columns there are (`schema.MEDIA_COLUMNS`).
+        times: Which columns of a clip's times there are (`schema.TIME_COLUMNS`).
         extractors: For text, audio and vision what made the features, with its `feature_size`; absent or `None`
             where the corpus has no features.
+        face_reader: What found the faces in videos, where the face features came from video.
         files: Files that list rows and labels; the corpus card gives their checksums.
     """
 
     label_names: list[str]
     splits: dict[str, str]
     media: tuple[str, ...] = ()
+    times: tuple[str, ...] = ()
     extractors: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    face_reader: dict[str, Any] | None = None
     files: list[Path] = field(default_factory=list)
 
     def features(self) -> datasets.Features:
         """The columns of the built corpus."""
         sizes = {f"{name}_feature_size": made["feature_size"] for name, made in self.extractors.items() if made}
-        return row_features(self.label_names, media=self.media, **sizes)
+        return row_features(self.label_names, media=self.media, times=self.times, **sizes)
+
+    def made_by(self) -> dict[str, dict[str, Any] | None]:
+        """What made the features of each modality and, where they came from videos, what found the faces."""
+        made = {modality: self.extractors.get(modality) for modality in MODALITIES}
+        return made if self.face_reader is None else {**made, "faces": self.face_reader}
 
 
 class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
@@ -92,6 +101,8 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     PRETTY_NAME: ClassVar[str] = ""
     LANGUAGE: ClassVar[str | None] = None
     PROVENANCE: ClassVar[str] = ""
+    # What the command line calls `source`.
+    SOURCE_OPTION: ClassVar[str] = "--source"
 
     corpus: CorpusDescription
     rejected: list[dict[str, str]]
@@ -110,6 +121,9 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         """Add the command-line options of this corpus, named as the fields of its config."""
+
+    def check_row(self, split: str, row: Mapping[str, Any]) -> None:
+        """Refuse a row for what its source says of it, before its content is checked. Raises `RowError`."""
 
     def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Columns to add to a row or to replace: features (frames, size) and VA. Raises `RowError`."""
@@ -158,8 +172,9 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         for number, row in enumerate(self.rows(split), start=1):
             where = self._where(split, number, row)
             try:
+                self._located(self.check_row, split, row, where)
                 self._validator.check_content(row, where)
-                complete = {**row, **self._located_signals(split, row, where)}
+                complete = {**row, **self._located(self.signals, split, row, where)}
                 self._validator.check_signals(complete, where)
             except RowError as error:
                 self._reject(split, row, str(error))
@@ -173,9 +188,9 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
             first = next(entry["reason"] for entry in self.rejected if entry["split"] == split)
             raise CorpusError(f"every row of split {split} was rejected; the first one: {first}")
 
-    def _located_signals(self, split: str, row: Mapping[str, Any], where: str) -> dict[str, Any]:
+    def _located(self, function: Callable[..., Any], split: str, row: Mapping[str, Any], where: str) -> Any:
         try:
-            return self.signals(split, row)
+            return function(split, row)
         except RowError as error:
             raise RowError(f"{where}: {error}") from None
 
@@ -187,8 +202,7 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
 
     def _save_info(self) -> None:
         super()._save_info()
-        extractors = {modality: self.corpus.extractors.get(modality) for modality in MODALITIES}
-        self._write("feature_extractors.json", json.dumps(extractors, indent=2) + "\n")
+        self._write("feature_extractors.json", json.dumps(self.corpus.made_by(), indent=2) + "\n")
         for name, entries in {"rejected.jsonl": self.rejected, **self.side_files}.items():
             if entries:
                 self._write(name, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))

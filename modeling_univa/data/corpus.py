@@ -14,9 +14,10 @@ from huggingface_hub.errors import EntryNotFoundError
 from .schema import CorpusError
 
 
-__all__ = ["EXTRACTORS_FILE", "Corpus", "load_corpus"]
+__all__ = ["EXTRACTORS_FILE", "SCORERS_FILE", "Corpus", "corpus_file", "load_corpus"]
 
 EXTRACTORS_FILE = "feature_extractors.json"
+SCORERS_FILE = "affect_scorers.json"
 
 
 @dataclass
@@ -28,11 +29,20 @@ class Corpus:
         name: folder or Hub id.
         splits: by name.
         extractors: for text, audio and vision the extractor's `to_dict()`, where the corpus has such features.
+        affect_scorers: for text, audio and vision what scored its valence and arousal, where a scorer did.
+        revision: branch, tag or commit on the Hub.
     """
 
     name: str
     splits: datasets.DatasetDict
     extractors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    affect_scorers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    revision: str | None = None
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether `name` is a Hub id."""
+        return not Path(self.name).is_dir()
 
     @property
     def label_names(self) -> list[str]:
@@ -56,13 +66,14 @@ class Corpus:
         return features[f"{modality}_features"].feature.length if f"{modality}_features" in features else None
 
 
-def load_corpus(name_or_path: str, revision: str | None = None) -> Corpus:
+def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool = False) -> Corpus:
     """
     Load a corpus that one of the scripts in `datasets_scripts/` built.
 
     Args:
         name_or_path: its folder, or its id on the Hub.
         revision: branch, tag or commit on the Hub.
+        streaming: read rows when they are asked for instead of now; gives a `StreamedCorpus`.
 
     Raises:
         CorpusError: there is nothing to load, or it is no such corpus.
@@ -72,10 +83,14 @@ def load_corpus(name_or_path: str, revision: str | None = None) -> Corpus:
             f"{name_or_path} is neither a folder nor a data set id such as ORG/NAME; build the corpus first"
         )
     try:
-        splits = datasets.load_dataset(name_or_path, revision=revision)
+        splits = datasets.load_dataset(name_or_path, revision=revision, streaming=streaming)
     except (FileNotFoundError, ValueError, ConnectionError) as error:
         raise CorpusError(f"{name_or_path} cannot be loaded as a data set: {error}") from error
-    corpus = Corpus(name_or_path, splits, _read_extractors(name_or_path, revision))
+    extractors, scorers = (_read_json(name_or_path, file, revision) for file in (EXTRACTORS_FILE, SCORERS_FILE))
+    kind = Corpus
+    if streaming:
+        from .streaming import StreamedCorpus as kind
+    corpus = kind(name_or_path, splits, extractors, scorers, revision)
     missing = [name for name in ("utterance_id", "dialogue_id", "text", "emotions") if name not in _columns(splits)]
     if missing:
         raise CorpusError(f"{name_or_path} has no column {missing[0]!r}; build it with a script of datasets_scripts/")
@@ -86,16 +101,21 @@ def _columns(splits: datasets.DatasetDict) -> list[str]:
     return next(iter(splits.values())).column_names
 
 
-def _read_extractors(name_or_path: str, revision: str | None) -> dict[str, dict[str, Any]]:
+def corpus_file(name_or_path: str, file: str, revision: str | None = None) -> Path | None:
+    """A file beside the rows of a corpus, downloaded where it is on the Hub; `None` where there is none."""
     if Path(name_or_path).is_dir():
-        file = Path(name_or_path, EXTRACTORS_FILE)
-    else:
-        try:
-            file = Path(hf_hub_download(name_or_path, EXTRACTORS_FILE, repo_type="dataset", revision=revision))
-        except EntryNotFoundError:
-            return {}
+        path = Path(name_or_path, file)
+        return path if path.is_file() else None
     try:
-        content = json.loads(file.read_text()) if file.is_file() else {}
+        return Path(hf_hub_download(name_or_path, file, repo_type="dataset", revision=revision))
+    except EntryNotFoundError:
+        return None
+
+
+def _read_json(name_or_path: str, file: str, revision: str | None) -> dict[str, dict[str, Any]]:
+    path = corpus_file(name_or_path, file, revision)
+    try:
+        content = json.loads(path.read_text()) if path is not None else {}
     except ValueError as error:
-        raise CorpusError(f"{file} is not JSON ({error}); build the corpus again") from error
-    return {modality: extractor for modality, extractor in content.items() if extractor}
+        raise CorpusError(f"{path} is not JSON ({error}); build the corpus again") from error
+    return {modality: made_by for modality, made_by in content.items() if made_by}

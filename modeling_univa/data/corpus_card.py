@@ -5,7 +5,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import datasets
 import numpy as np
 import transformers
+import yaml
 from huggingface_hub import DatasetCardData
 
 from ..configuration_univa import MODALITIES
@@ -21,7 +22,16 @@ from ..configuration_univa import MODALITIES
 if TYPE_CHECKING:
     from .builder import UnivaCorpusBuilder
 
-__all__ = ["CardFacts", "SplitStatistics", "corpus_card"]
+__all__ = [
+    "BENCHMARK_FILE", "CORPUS_ID", "ORIGIN", "CardFacts", "SplitStatistics", "benchmark", "corpus_card",
+    "generated_sections", "summary_line", "task_categories",
+]  # fmt: skip
+
+# Stands for the corpus until a push knows its id.
+CORPUS_ID = "ORG/NAME"
+ORIGIN = "Source: "
+BENCHMARK_FILE = "eval.yaml"
+BENCHMARK_METRICS = ("micro_f1", "macro_f1", "accuracy")
 
 _COLUMN_MEANINGS = {
     "utterance_id": "unique over all splits",
@@ -33,6 +43,8 @@ _COLUMN_MEANINGS = {
     "audio": "path of the sound file in the source, or null",
     "faces": "paths of the face images in the source, in order, or null",
     "video": "path of the video file in the source, or null",
+    "start": "where the utterance begins in its audio and video file, in seconds; null: with the file",
+    "end": "where it ends there, in seconds; null: with the file",
     "text_features": "word vectors, words x size, or null",
     "audio_features": "speech features, frames x size, or null where there is no speech",
     "vision_features": "face features, frames x size, or null where there is no face",
@@ -43,11 +55,19 @@ _SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K
 
 @dataclass
 class CardFacts:
-    """What only the person who builds the corpus knows. `license` is an identifier of the Hub's list."""
+    """What only the person who builds the corpus knows.
+
+    Args:
+        pretty_name: Name of the corpus.
+        license: Identifier of the Hub's list.
+        language: Of the text, such as en.
+        origin: Where the corpus comes from: the address of its publication, or a reference.
+    """
 
     pretty_name: str
     license: str | None = None
     language: str | None = None
+    origin: str | None = None
 
 
 class SplitStatistics:
@@ -89,22 +109,86 @@ def corpus_card(builder: "UnivaCorpusBuilder", facts: CardFacts) -> str:
     """The README.md of a corpus that `builder` has just built, with the Hub's metadata on top."""
     statistics = builder.statistics
     num_rows = sum(split.num_rows for split in statistics.values())
+    extractors = builder.corpus.made_by()
+    tables = generated_sections(statistics, builder.rejected, extractors, builder.info.features)
     sections = [
         f"# {facts.pretty_name}",
-        f"{num_rows} utterances with {_words(builder)}, for multi-label emotion recognition in dialogues. "
-        "One row is one utterance.",
-        _section("Splits", _splits_table(builder)),
-        _section("Labels", _labels_table(statistics)),
-        _section("Valence and arousal", _va_table(statistics)),
-        _section("Features", _features_table(builder)),
-        _section("Columns", _columns_table(builder)),
+        summary_line(num_rows, extractors),
+        _section("Source and licence", _source(facts)),
+        _section("How to use", _usage(statistics)),
+        *(_section(title, body) for title, body in tables.items()),
         _section("How it was built", _provenance(builder)),
     ]
     return f"---\n{_metadata(builder, facts, num_rows)}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
-def _metadata(builder: "UnivaCorpusBuilder", facts: CardFacts, num_rows: int) -> str:
+def benchmark(title: str, splits: Iterable[str]) -> str | None:
+    """
+    The `eval.yaml` that makes a data set a benchmark on the Hub, `None` where there is nothing but a training split.
+
+    Each other split has a task for each metric of which more is better, named as `univa evaluate` names its results.
+    """
+    tasks = [
+        {"id": f"{split}_{metric}", "config": "default", "split": split}
+        for split in splits
+        if not split.startswith("train")
+        for metric in BENCHMARK_METRICS
+    ]
+    description = (
+        f"{title}: multi-label emotion recognition in dialogues. Accuracy is the mean Jaccard index of the labels of "
+        "an utterance and those predicted (0 where there is neither); accuracy and F1 are in percent."
+    )
+    content = {"name": title, "description": description, "tasks": tasks}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if tasks else None
+
+
+def _source(facts: CardFacts) -> str:
+    lines = [f"{ORIGIN}{facts.origin or 'not stated.'}", f"Licence: {facts.license or 'not stated.'}"]
+    return "\n\n".join(lines)
+
+
+def _usage(splits: Iterable[str]) -> str:
+    scored = [split for split in splits if not split.startswith("train")]
+    lines = ["```python", "from datasets import load_dataset", "", f'corpus = load_dataset("{CORPUS_ID}")', "```"]
+    if scored:
+        split = "test" if "test" in scored else scored[-1]
+        lines += ["", "Scores of a model, which also go into its card and its evaluation results:", "", "```bash"]
+        lines += [f"univa evaluate MODEL {CORPUS_ID} --split {split}", "```"]
+    return "\n".join(lines)
+
+
+def generated_sections(
+    statistics: Mapping[str, SplitStatistics],
+    rejected: Sequence[Mapping[str, Any]],
+    extractors: Mapping[str, Mapping[str, Any] | None],
+    features: datasets.Features,
+) -> dict[str, str]:
+    """The sections of a card that follow from the rows alone, by title."""
+    return {
+        "Splits": _splits_table(statistics, rejected),
+        "Labels": _labels_table(statistics),
+        "Valence and arousal": _va_table(statistics),
+        "Features": _features_table(statistics, extractors),
+        "Columns": _columns_table(features),
+    }
+
+
+def summary_line(num_rows: int, extractors: Mapping[str, Any]) -> str:
+    """The first sentence of a card."""
+    words = " and ".join({"text": "text", "audio": "speech", "vision": "faces"}[m] for m in _modalities(extractors))
+    return (
+        f"{num_rows} utterances with {words}, for multi-label emotion recognition in dialogues. "
+        "One row is one utterance."
+    )
+
+
+def task_categories(extractors: Mapping[str, Any]) -> list[str]:
+    """Categories of the Hub for a corpus with these features."""
     tasks = {"text": "text-classification", "audio": "audio-classification", "vision": "video-classification"}
+    return [tasks[modality] for modality in _modalities(extractors)]
+
+
+def _metadata(builder: "UnivaCorpusBuilder", facts: CardFacts, num_rows: int) -> str:
     size = next((name for limit, name in _SIZE_CATEGORIES if num_rows < limit), "n>1M")
     # No `configs`: with them datasets keys its cache by the folder's name alone and would go on serving the rows of a
     # corpus that was built there before. The file names tell it the splits.
@@ -112,30 +196,25 @@ def _metadata(builder: "UnivaCorpusBuilder", facts: CardFacts, num_rows: int) ->
         pretty_name=facts.pretty_name,
         license=facts.license or "unknown",
         language=facts.language,
-        task_categories=[tasks[modality] for modality in _modalities(builder)],
+        task_categories=task_categories(builder.corpus.extractors),
         task_ids=["multi-label-classification"],
         tags=["emotion-recognition", "multimodal", "valence-arousal"],
         size_categories=[size],
     ).to_yaml()
 
 
-def _modalities(builder: "UnivaCorpusBuilder") -> list[str]:
-    extractors = builder.corpus.extractors
+def _modalities(extractors: Mapping[str, Any]) -> list[str]:
     return [modality for modality in MODALITIES if modality == "text" or extractors.get(modality)]
 
 
-def _words(builder: "UnivaCorpusBuilder") -> str:
-    return " and ".join({"text": "text", "audio": "speech", "vision": "faces"}[m] for m in _modalities(builder))
-
-
-def _splits_table(builder: "UnivaCorpusBuilder") -> str:
-    rejected = Counter(entry["split"] for entry in builder.rejected)
+def _splits_table(statistics: Mapping[str, SplitStatistics], rejected: Sequence[Mapping[str, Any]]) -> str:
+    rejections = Counter(entry["split"] for entry in rejected)
     rows = [
-        (split, counts.num_rows, counts.num_dialogues, counts.num_without_emotion, rejected[split])
-        for split, counts in builder.statistics.items()
+        (split, counts.num_rows, counts.num_dialogues, counts.num_without_emotion, rejections[split])
+        for split, counts in statistics.items()
     ]
     table = _table(("split", "utterances", "dialogues", "without any emotion", "rejected"), rows)
-    if builder.rejected:
+    if rejected:
         table += "\n\nRejected rows are in `rejected.jsonl` with the reason; `position` was counted anew without them."
     return table
 
@@ -157,13 +236,17 @@ def _va_table(statistics: Mapping[str, SplitStatistics]) -> str:
     return _table(header, rows) + "\n\nStandard deviations are those of the sample (n − 1)."
 
 
-def _features_table(builder: "UnivaCorpusBuilder") -> str:
-    made = {modality: settings for modality, settings in builder.corpus.extractors.items() if settings}
+def _features_table(
+    statistics: Mapping[str, SplitStatistics], extractors: Mapping[str, Mapping[str, Any] | None]
+) -> str:
+    made = {modality: settings for modality, settings in extractors.items() if settings}
     if not made:
         return "None."
     rows = []
-    for split, counts in builder.statistics.items():
+    for split, counts in statistics.items():
         for modality, settings in made.items():
+            if modality not in MODALITIES:  # how faces were found
+                continue
             frames = counts.num_frames[modality]
             lengths = (
                 (f"{np.mean(frames):.1f}", f"{np.percentile(frames, 95):.0f}", max(frames)) if frames else ("–",) * 3
@@ -174,11 +257,10 @@ def _features_table(builder: "UnivaCorpusBuilder") -> str:
     return _table(header, rows) + f"\n\nWhat made them (also in `feature_extractors.json`):\n\n{makers}"
 
 
-def _columns_table(builder: "UnivaCorpusBuilder") -> str:
-    features = builder.info.features
+def _columns_table(features: datasets.Features) -> str:
     return _table(
         ("column", "type", "meaning"),
-        [(f"`{name}`", _type_name(features[name]), _COLUMN_MEANINGS[name]) for name in features],
+        [(f"`{name}`", _type_name(features[name]), _COLUMN_MEANINGS.get(name, "")) for name in features],
     )
 
 

@@ -14,13 +14,14 @@ from typing import Any
 import datasets
 
 from .builder import UnivaCorpusBuilder
-from .corpus_card import CardFacts, corpus_card
+from .corpus import EXTRACTORS_FILE
+from .corpus_card import BENCHMARK_FILE, CardFacts, benchmark, corpus_card
 from .schema import CorpusError
 
 
 __all__ = ["build_corpus", "corpus_main"]
 
-_MARKER = "feature_extractors.json"
+_MARKER = EXTRACTORS_FILE
 
 
 def build_corpus(
@@ -59,8 +60,11 @@ def build_corpus(
         builder.download_and_prepare(str(built), file_format="parquet", max_shard_size=max_shard_size)
         _collect(builder, built, folder)
         name = builder_class.PRETTY_NAME or Path(config["source"]).resolve().name
-        card = corpus_card(builder, facts or CardFacts(name, language=builder_class.LANGUAGE))
-        Path(folder, "README.md").write_text(card, encoding="utf-8")
+        facts = facts or CardFacts(name, language=builder_class.LANGUAGE)
+        Path(folder, "README.md").write_text(corpus_card(builder, facts), encoding="utf-8")
+        tasks = benchmark(facts.pretty_name, builder.statistics)
+        if tasks is not None:
+            Path(folder, BENCHMARK_FILE).write_text(tasks, encoding="utf-8")
         _replace(folder, output, Path(scratch, "former"))
     return builder
 
@@ -111,6 +115,7 @@ def corpus_main(builder_class: type[UnivaCorpusBuilder], argv: Sequence[str] | N
     arguments = _make_parser(builder_class).parse_args(argv)
     started = time.perf_counter()
     try:
+        _check_push(arguments)
         builder = _build(builder_class, arguments)
     except (CorpusError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -119,19 +124,54 @@ def corpus_main(builder_class: type[UnivaCorpusBuilder], argv: Sequence[str] | N
         print("interrupted; nothing was written", file=sys.stderr)
         return 130
     _print_summary(builder, arguments.output, time.perf_counter() - started)
+    return _push(arguments) if arguments.push_to_hub else 0
+
+
+def _check_push(arguments: argparse.Namespace) -> None:
+    """Refuse before the work what could not be pushed after it, and make the repository."""
+    if arguments.private and not arguments.push_to_hub:
+        raise CorpusError("--private needs --push_to_hub ORG/NAME")
+    if not arguments.push_to_hub:
+        return
+    missing = [name for name in ("license", "source-url") if not getattr(arguments, name.replace("-", "_"))]
+    if missing:
+        options = " and ".join(f"--{name}" for name in missing)
+        raise CorpusError(f"--push_to_hub needs {options}: others must know what they may do with the corpus")
+    from ..hub.push import make_repository
+
+    make_repository(arguments.push_to_hub, "dataset", private=arguments.private)
+
+
+def _push(arguments: argparse.Namespace) -> int:
+    from ..hub.corpus_push import push_corpus
+
+    try:
+        print(push_corpus(arguments.output, arguments.push_to_hub, private=arguments.private).commit_url)
+    except (ValueError, OSError) as error:
+        command = f"univa push {arguments.output} {arguments.push_to_hub}"
+        print(f"error: {error} The corpus is whole; to push it again: {command}", file=sys.stderr)
+        return 2
     return 0
 
 
 def _make_parser(builder_class: type[UnivaCorpusBuilder]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(builder_class.__doc__ or "").split("\n\n")[0], allow_abbrev=False)
-    parser.add_argument("--source", required=True, help="folder of the corpus as it was published or recorded")
+    parser.add_argument(
+        builder_class.SOURCE_OPTION,
+        dest="source",
+        required=True,
+        help="folder of the corpus as it was published or recorded",
+    )
     parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
     parser.add_argument("--overwrite", action="store_true", help="replace a corpus that is already in --output")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of leaving it out")
     parser.add_argument("--max-shard-size", default="500MB", help="rough size of a Parquet file (default 500MB)")
     parser.add_argument("--pretty-name", help="name of the corpus on its card")
     parser.add_argument("--license", help="licence of the corpus on its card, an identifier of the Hub's list")
+    parser.add_argument("--source-url", help="where the corpus comes from, on its card: an address or a reference")
     parser.add_argument("--language", help="language of the text on the card, such as en")
+    parser.add_argument("--push_to_hub", metavar="ORG/NAME", help="also push it; needs --license and --source-url")
+    parser.add_argument("--private", action="store_true", default=None, help="push to a private repository")
     builder_class.add_arguments(parser)
     return parser
 
@@ -147,6 +187,7 @@ def _build(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespac
         pretty_name=arguments.pretty_name or builder_class.PRETTY_NAME or Path(arguments.source).resolve().name,
         license=arguments.license,
         language=arguments.language or builder_class.LANGUAGE,
+        origin=arguments.source_url,
     )
     return build_corpus(
         builder_class,

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Light features of media files while a corpus is built, each file read once however many rows name it."""
+"""Light features of media files while a corpus is built, each clip read once however many rows name it."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -12,9 +12,16 @@ import numpy as np
 from .schema import CorpusError, RowError
 
 
-__all__ = ["MediaFeatures"]
+__all__ = ["AbsentSignal", "Clip", "MediaFeatures"]
 
 _CACHE_BYTES = 256 * 2**20
+
+# A file and where the clip begins and ends in it, in seconds; `None` is the file's own beginning or end.
+Clip = tuple[str, float | None, float | None]
+
+
+class AbsentSignal(ValueError):
+    """A sound clip that has nothing of a modality: a video without a sound track, or one without a face."""
 
 
 class MediaFeatures:
@@ -24,47 +31,103 @@ class MediaFeatures:
         root: Folder that paths are relative to.
         audio_extractor, vision_extractor: As in `feature_extraction_univa`; a vision extractor makes one frame an
             image. `None` where no features of the modality are wanted.
+        face_reader: Finds the faces in videos, `faces_univa.FaceReader`; `None` where there are no videos.
         cache_bytes: Features are kept up to this size, those not used for longest going first.
+
+    `notes` collects what the face reader says of videos that do show a face, such as that some faces were left out.
     """
 
-    def __init__(self, root: Path, audio_extractor: Any, vision_extractor: Any, cache_bytes: int = _CACHE_BYTES):
+    def __init__(
+        self,
+        root: Path,
+        audio_extractor: Any,
+        vision_extractor: Any,
+        face_reader: Any = None,
+        cache_bytes: int = _CACHE_BYTES,
+    ):
         self.root = root
         self.audio_extractor = audio_extractor
         self.vision_extractor = vision_extractor
+        self.face_reader = face_reader
         self.cache_bytes = cache_bytes
-        self._cache: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, Clip], np.ndarray | AbsentSignal] = OrderedDict()
         self._cached_bytes = 0
+        self.notes: list[str] = []
 
-    def speech(self, path: str) -> np.ndarray:
-        """Features (frames, size) of a sound file. Raises `RowError` where the file is of no use."""
-        return self._once(path, self._read_speech)
+    def speech(self, clip: Clip) -> np.ndarray:
+        """Features (frames, size) of a clip of a sound file. Raises `RowError` where the file is of no use."""
+        return self._once("speech", clip, self._read_speech)
+
+    def speech_of_video(self, clip: Clip) -> np.ndarray:
+        """As `speech`, of a video. Raises `AbsentSignal` where it has no sound track."""
+        return self._once("speech of video", clip, self._read_speech_of_video)
 
     def faces(self, paths: Sequence[str]) -> np.ndarray:
         """Features (images, size) of a sequence of images. Raises `RowError` where a file is of no use."""
-        return np.concatenate([self._once(path, self._read_face) for path in paths])
+        return np.concatenate([self._once("face", (path, None, None), self._read_face) for path in paths])
 
-    def _read_speech(self, path: str) -> np.ndarray:
+    def faces_of_video(self, clip: Clip) -> np.ndarray:
+        """Features (faces, size) of a clip of a video. Raises `AbsentSignal` where it shows no face."""
+        return self._once("faces of video", clip, self._read_faces_of_video)
+
+    def _read_speech(self, clip: Clip) -> np.ndarray:
         from ..media_univa import read_audio
 
+        path, start, end = clip
         rate = self.audio_extractor.sampling_rate
-        return self.audio_extractor(read_audio(self.root / path, sampling_rate=rate), rate)
+        return self.audio_extractor(read_audio(self.root / path, rate, start, end), rate)
 
-    def _read_face(self, path: str) -> np.ndarray:
+    def _read_speech_of_video(self, clip: Clip) -> np.ndarray:
+        from ..media_univa import NoSoundError
+
+        try:
+            return self._read_speech(clip)
+        except NoSoundError as error:
+            raise AbsentSignal(error.reason) from None
+
+    def _read_face(self, clip: Clip) -> np.ndarray:
         from ..media_univa import read_image
 
-        return self.vision_extractor([read_image(self.root / path)])
+        return self.vision_extractor([read_image(self.root / clip[0])])
 
-    def _once(self, path: str, read: Callable[[str], np.ndarray]) -> np.ndarray:
-        if path in self._cache:
-            self._cache.move_to_end(path)
-            return self._cache[path]
+    def _read_faces_of_video(self, clip: Clip) -> np.ndarray:
+        from ..media_univa import NoVideoError
+
+        path, start, end = clip
         try:
-            features = self._cache[path] = read(path)
-        except ImportError as error:
-            raise CorpusError(str(error)) from None
+            track = self.face_reader(self.root / path, start, end)
+        except NoVideoError as error:
+            raise AbsentSignal(error.reason) from None
+        if not len(track.images):
+            raise AbsentSignal(track.note or "no face was found")
+        if track.note:
+            self.notes.append(f"{path}: {track.note}")
+        return self.vision_extractor(track.images)
+
+    def _once(self, kind: str, clip: Clip, read: Callable[[Clip], np.ndarray]) -> np.ndarray:
+        if (kind, clip) in self._cache:
+            self._cache.move_to_end((kind, clip))
+            found = self._cache[kind, clip]
+        else:
+            found = self._cache[kind, clip] = self._read(clip, read)
+            self._cached_bytes += _num_bytes(found)
+            while self._cached_bytes > self.cache_bytes:
+                self._cached_bytes -= _num_bytes(self._cache.popitem(last=False)[1])
+        if isinstance(found, AbsentSignal):
+            raise found
+        return found
+
+    def _read(self, clip: Clip, read: Callable[[Clip], np.ndarray]) -> np.ndarray | AbsentSignal:
+        path = clip[0]
+        try:
+            return read(clip)
+        except (ImportError, OSError) as error:
+            raise CorpusError(str(error)) from None  # a package or a detector is missing, for every clip alike
+        except AbsentSignal as error:
+            return AbsentSignal(f"{path}: {error}")
         except ValueError as error:
             raise RowError(f"{path}: {str(error).removeprefix(f'{self.root / path}: ')}") from None
-        self._cached_bytes += features.nbytes
-        while self._cached_bytes > self.cache_bytes:
-            self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return features
+
+
+def _num_bytes(found: np.ndarray | AbsentSignal) -> int:
+    return found.nbytes if isinstance(found, np.ndarray) else 0

@@ -6,6 +6,7 @@ One row is one utterance. Rows of a dialogue stand together, in order. Problems 
 its own row, which a builder may leave out; any other `CorpusError` means that the corpus as a whole cannot be trusted.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,9 +17,19 @@ from datasets import ClassLabel, Features, List, Value
 from ..configuration_univa import MODALITIES
 
 
-__all__ = ["MEDIA_COLUMNS", "CorpusError", "RowError", "RowValidator", "check_label_names", "row_features"]
+__all__ = [
+    "MEDIA_COLUMNS",
+    "TIME_COLUMNS",
+    "CorpusError",
+    "RowError",
+    "RowValidator",
+    "check_label_names",
+    "row_features",
+]
 
 MEDIA_COLUMNS: tuple[str, ...] = ("audio", "faces", "video")
+# Where the utterance begins and ends in its sound or video file, in seconds; null is the file's own beginning or end.
+TIME_COLUMNS: tuple[str, ...] = ("start", "end")
 
 _REQUIRED_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
@@ -39,6 +50,7 @@ def row_features(
     vision_feature_size: int | None = None,
     text_feature_size: int | None = None,
     media: Collection[str] = (),
+    times: Collection[str] = (),
 ) -> Features:
     """Columns of a built corpus.
 
@@ -47,14 +59,16 @@ def row_features(
         audio_feature_size, vision_feature_size, text_feature_size: Width of a frame (of a word vector for text);
             without one the corpus has no features of that modality.
         media: Which of `MEDIA_COLUMNS` the corpus has.
+        times: Which of `TIME_COLUMNS` it has.
 
     Raises:
-        CorpusError: No label, a label twice, or an unknown media column.
+        CorpusError: No label, a label twice, or an unknown media or time column.
     """
     check_label_names(label_names)
-    unknown = sorted(set(media) - set(MEDIA_COLUMNS))
-    if unknown:
-        raise CorpusError(f"unknown media column {unknown[0]!r}; known are {', '.join(MEDIA_COLUMNS)}")
+    for given, known in ((media, MEDIA_COLUMNS), (times, TIME_COLUMNS)):
+        unknown = sorted(set(given) - set(known))
+        if unknown:
+            raise CorpusError(f"unknown media column {unknown[0]!r}; known are {', '.join(known)}")
     columns: dict[str, Any] = {
         "utterance_id": Value("string"),
         "dialogue_id": Value("string"),
@@ -66,6 +80,7 @@ def row_features(
     for column in MEDIA_COLUMNS:
         if column in media:
             columns[column] = List(Value("string")) if column == "faces" else Value("string")
+    columns.update({column: Value("float64") for column in TIME_COLUMNS if column in times})
     sizes = {"audio": audio_feature_size, "vision": vision_feature_size, "text": text_feature_size}
     for modality, size in sizes.items():
         if size is not None:
@@ -128,7 +143,7 @@ class RowValidator:
             _check_relative(path, f"{where}: {column}")
 
     def check_content(self, row: Mapping[str, Any], where: str) -> None:
-        """Check what a row holds before its signals are there: text, emotions, media files.
+        """Check what a row holds before its signals are there: text, emotions, media files, the clip's times.
 
         Raises:
             RowError: with `where`, what was expected and found, and what to do.
@@ -140,6 +155,7 @@ class RowValidator:
         for column, path in _media_paths(row):
             if self.media_root is not None and not (self.media_root / path).is_file():
                 raise RowError(f"{where}: {column} file {path!r} is not in {self.media_root}; correct the path")
+        _check_times(row, where)
 
     def check_signals(self, row: Mapping[str, Any], where: str) -> None:
         """Check the features and the VA of a row.
@@ -246,6 +262,15 @@ def _media_paths(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         value = row.get(column)
         if value:
             yield from ((column, path) for path in ([value] if isinstance(value, str) else value))
+
+
+def _check_times(row: Mapping[str, Any], where: str) -> None:
+    for column in TIME_COLUMNS:
+        value = row.get(column)
+        if value is not None and not (isinstance(value, int | float) and 0 <= value < math.inf):
+            raise RowError(f"{where}: {column} {value!r}, expected seconds from the beginning of the file, or nothing")
+    if row.get("end") is not None and row["end"] <= (row.get("start") or 0):
+        raise RowError(f"{where}: the clip ends at {row['end']:g} s, not after its start; correct start or end")
 
 
 def _check_relative(path: str, where: str) -> None:

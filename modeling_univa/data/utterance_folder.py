@@ -3,19 +3,22 @@
 """Anyone's corpus: a folder with one metadata csv a split, and the sound and image files that they name."""
 
 import argparse
-import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..configuration_univa import EMOTION_VALENCE_AROUSAL, MODALITIES
 from ..feature_extraction_univa import HogExtractor, LogMelExtractor, extractor_from_dict
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
-from .extraction import MediaFeatures
-from .schema import MEDIA_COLUMNS, CorpusError, check_label_names
+from .extraction import AbsentSignal, Clip, MediaFeatures
+from .lexicon import read_lexicon
+from .schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, check_label_names
 from .tables import csv_header, csv_rows, read_text
 
 
@@ -24,12 +27,14 @@ __all__ = ["UtteranceFolder", "UtteranceFolderConfig"]
 _REQUIRED = ("utterance_id", "dialogue_id", "position", "text", "emotions")
 _VA_COLUMNS = tuple(f"{modality}_{axis}" for modality in MODALITIES for axis in ("valence", "arousal"))
 _EMOTION_COLUMNS = tuple(f"{modality}_emotion" for modality in MODALITIES)
-_KNOWN = (*_REQUIRED, "speaker", *MEDIA_COLUMNS, *_VA_COLUMNS, *_EMOTION_COLUMNS)
+_KNOWN = (*_REQUIRED, "speaker", *MEDIA_COLUMNS, *TIME_COLUMNS, *_VA_COLUMNS, *_EMOTION_COLUMNS)
 _SPLIT_ORDER = ("train", "validation", "valid", "dev", "test")
 _EXTRACTORS: dict[str, tuple[str, type[LogMelExtractor] | type[HogExtractor]]] = {
     "audio": ("audio", LogMelExtractor),
     "vision": ("faces", HogExtractor),
 }
+_ABSENT = "absent_modalities.jsonl"
+_FACE_NOTES = "face_notes.jsonl"
 _FROM_EMOTION_NOTE = (
     "Valence and arousal are those of the emotion that a row names for the modality, 2x - 1 of its entry in the "
     "emotion table. All splits have them; they are for training only."
@@ -49,6 +54,7 @@ class UtteranceFolderConfig(CorpusConfig):
         emotion_va: Lexicon (csv or tab separated; word, valence, arousal on [0, 1]) for `va="from-emotion"`.
         audio_features, vision_features: "log-mel" and "hog", or "none"; by default made where there are media.
         audio_extractor, vision_extractor: Settings of the extractor as JSON, or the path of a JSON file.
+        face_reader: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
     """
 
     labels: str | None = None
@@ -58,14 +64,17 @@ class UtteranceFolderConfig(CorpusConfig):
     vision_features: str | None = None
     audio_extractor: str | None = None
     vision_extractor: str | None = None
+    face_reader: str | None = None
 
 
 class UtteranceFolder(UnivaCorpusBuilder):
     """Build a corpus from a folder of metadata csv files, one a split, and the media that they name.
 
     Columns: utterance_id, dialogue_id, position, text, emotions (separated by semicolons, may be empty) and, where the
-    corpus has them, speaker, audio (path), faces (paths separated by semicolons), video (path), text_valence,
-    text_arousal and so on, text_emotion and so on. Paths are relative to the folder.
+    corpus has them, speaker, audio (path), faces (paths separated by semicolons), video (path), start and end of the
+    utterance in its audio and video files (seconds), text_valence, text_arousal and so on, text_emotion and so on.
+    Paths are relative to the folder. A row without `audio` has the sound of its video, one without `faces` the faces
+    of its video; a video without sound or without a face is a row without that modality.
     """
 
     BUILDER_CONFIG_CLASS = UtteranceFolderConfig
@@ -77,11 +86,14 @@ class UtteranceFolder(UnivaCorpusBuilder):
         parser.add_argument("--va", choices=("given", "from-emotion"), help="where valence and arousal come from")
         parser.add_argument("--emotion-va", help="lexicon of word, valence, arousal on [0, 1] for --va from-emotion")
         parser.add_argument(
-            "--audio-features", choices=("log-mel", "none"), help="default: log-mel where there is audio"
+            "--audio-features", choices=("log-mel", "none"), help="default: log-mel where there is audio or video"
         )
-        parser.add_argument("--vision-features", choices=("hog", "none"), help="default: hog where there are faces")
+        parser.add_argument(
+            "--vision-features", choices=("hog", "none"), help="default: hog where there are faces or video"
+        )
         parser.add_argument("--audio-extractor", help="settings of the speech features: JSON, or a JSON file")
         parser.add_argument("--vision-extractor", help="settings of the face features: JSON, or a JSON file")
+        parser.add_argument("--face-reader", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
 
     def describe(self) -> CorpusDescription:
         """Read the headers and labels of all metadata files, and make the extractors."""
@@ -89,16 +101,19 @@ class UtteranceFolder(UnivaCorpusBuilder):
         self._files = _metadata_files(root)
         columns = set().union(*(_columns(path) for path in self._files.values()))
         self._check_va_options(columns)
-        self._lexicon = _read_lexicon(self.config.emotion_va)
+        self._lexicon = read_lexicon(self.config.emotion_va)
         extractors = {modality: self._make_extractor(modality, columns) for modality in _EXTRACTORS}
         if self.config.va == "from-emotion":
             self.notes.append(_FROM_EMOTION_NOTE)
-        self._media = MediaFeatures(root, extractors["audio"], extractors["vision"])
+        face_reader = self._make_face_reader(columns, with_vision=extractors["vision"] is not None)
+        self._media = MediaFeatures(root, extractors["audio"], extractors["vision"], face_reader)
         return CorpusDescription(
             label_names=self._label_names(),
             splits={split: path.relative_to(root).as_posix() for split, path in self._files.items()},
             media=tuple(column for column in MEDIA_COLUMNS if column in columns),
+            times=tuple(column for column in TIME_COLUMNS if column in columns),
             extractors={modality: made.to_dict() if made else None for modality, made in extractors.items()},
+            face_reader=face_reader.to_dict() if face_reader is not None else None,
             files=list(self._files.values()),
         )
 
@@ -112,18 +127,47 @@ class UtteranceFolder(UnivaCorpusBuilder):
             for column in self.corpus.media:
                 paths = _split_cell(cells.get(column, ""))
                 row[column] = paths or None if column == "faces" else "".join(paths) or None
+            for column in self.corpus.times:
+                row[column] = _number(cells[column]) if cells.get(column, "").strip() else None
             for modality in MODALITIES:
                 row[f"{modality}_va"] = self._va(modality, cells, where)
             yield row
 
     def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Features of the row's media."""
-        features: dict[str, Any] = {}
-        if self._media.audio_extractor is not None:
-            features["audio_features"] = self._media.speech(row["audio"]) if row["audio"] else None
-        if self._media.vision_extractor is not None:
-            features["vision_features"] = self._media.faces(row["faces"]) if row["faces"] else None
-        return features
+        made: dict[str, Any] = {}
+        for modality, make in (("audio", self._speech), ("vision", self._faces)):
+            if getattr(self._media, f"{modality}_extractor") is None:
+                continue
+            try:
+                made[f"{modality}_features"] = make(row)
+            except AbsentSignal as error:
+                made[f"{modality}_features"] = None
+                entry = {"split": split, "utterance_id": row["utterance_id"], "modality": modality}
+                self.side_files.setdefault(_ABSENT, []).append({**entry, "reason": str(error)})
+        return made
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        yield from super()._generate_examples(split)
+        absent = Counter(entry["modality"] for entry in self.side_files.get(_ABSENT, []) if entry["split"] == split)
+        notes, self._media.notes = self._media.notes, []
+        if notes:
+            self.side_files.setdefault(_FACE_NOTES, []).extend({"split": split, "note": note} for note in notes)
+            self.notes.append(f"{split}: {len(notes)} remarks on the faces in videos are in {_FACE_NOTES}.")
+        for modality, count in absent.items():
+            self.notes.append(
+                f"{split}: the videos of {count} utterances have no {modality} modality (see {_ABSENT})."
+            )
+
+    def _speech(self, row: Mapping[str, Any]) -> np.ndarray | None:
+        if row.get("audio"):
+            return self._media.speech(_clip(row, "audio"))
+        return self._media.speech_of_video(_clip(row, "video")) if row.get("video") else None
+
+    def _faces(self, row: Mapping[str, Any]) -> np.ndarray | None:
+        if row.get("faces"):
+            return self._media.faces(row["faces"])
+        return self._media.faces_of_video(_clip(row, "video")) if row.get("video") else None
 
     def _va(self, modality: str, cells: Mapping[str, str], where: str) -> tuple[Any, Any] | None:
         if self.config.va == "given":
@@ -156,14 +200,15 @@ class UtteranceFolder(UnivaCorpusBuilder):
         column, kind = _EXTRACTORS[modality]
         wanted = getattr(self.config, f"{modality}_features")
         settings = getattr(self.config, f"{modality}_extractor")
-        if wanted == "none" or (column not in columns and not wanted and not settings):
+        has_media = not columns.isdisjoint((column, "video"))
+        if wanted == "none" or not (has_media or wanted or settings):
             if settings:
                 raise CorpusError(f"--{modality}-extractor is given with --{modality}-features none; drop one of them")
             return None
         if wanted not in (None, kind.extractor_type):
             raise CorpusError(f"unknown {modality} features {wanted!r}; choose {kind.extractor_type} or none")
-        if column not in columns:
-            raise CorpusError(f"{modality} features need a column {column!r}, and no metadata file has one")
+        if not has_media:
+            raise CorpusError(f"{modality} features need a column {column!r} or 'video', and no metadata file has one")
         try:
             extractor = extractor_from_dict(_read_settings(settings)) if settings else kind()
         except (TypeError, ValueError) as error:
@@ -171,6 +216,22 @@ class UtteranceFolder(UnivaCorpusBuilder):
         if not isinstance(extractor, kind):
             raise CorpusError(f"--{modality}-extractor: {extractor.extractor_type} does not make {modality} features")
         return extractor
+
+    def _make_face_reader(self, columns: set[str], with_vision: bool) -> Any:
+        settings = self.config.face_reader
+        if "video" not in columns or not with_vision:
+            if settings:
+                raise CorpusError("--face-reader is given, but no face features are to be made from a column 'video'")
+            return None
+        from ..faces_univa import FaceReader
+
+        try:
+            if settings and not settings.lstrip().startswith("{") and not settings.endswith(".json"):
+                return FaceReader(detector=settings)
+            given = _read_settings(settings) if settings else {}
+            return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **given})
+        except (TypeError, ValueError) as error:
+            raise CorpusError(f"--face-reader: {error}") from None
 
     def _label_names(self) -> list[str]:
         listed = Path(self.config.source, "labels.txt")
@@ -213,28 +274,12 @@ def _read_settings(settings: str) -> dict[str, Any]:
     text = settings if settings.lstrip().startswith("{") else read_text(Path(settings))
     loaded = json.loads(text)
     if not isinstance(loaded, dict):
-        raise ValueError(f"expected a JSON object with extractor_type, found {text[:40]!r}")
+        raise ValueError(f"expected a JSON object of settings, found {text[:40]!r}")
     return loaded
 
 
-def _read_lexicon(path: str | None) -> dict[str, tuple[float, float]]:
-    """The emotion VA table, with the words of a lexicon file (comma or tab separated, header or none) on top."""
-    lexicon = dict(EMOTION_VALENCE_AROUSAL)
-    if path is None:
-        return lexicon
-    lines = read_text(Path(path)).splitlines()
-    delimiter = "\t" if lines and "\t" in lines[0] else ","
-    for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), start=1):
-        if number == 1 and len(cells) > 2 and isinstance(_number(cells[1]), str):
-            continue
-        values = [_number(cell) for cell in cells[1:3]]
-        if len(values) < 2 or not all(isinstance(value, float) and 0 <= value <= 1 for value in values):
-            raise CorpusError(
-                f"{path}: line {number}: expected word, valence and arousal on [0, 1], found {cells}; "
-                "rescale a lexicon on [-1, 1] by (x + 1) / 2"
-            )
-        lexicon[cells[0].strip().lower()] = (float(values[0]), float(values[1]))
-    return lexicon
+def _clip(row: Mapping[str, Any], column: str) -> Clip:
+    return row[column], row.get("start"), row.get("end")
 
 
 def _split_cell(cell: str) -> list[str]:

@@ -74,6 +74,7 @@ def test_corpus_folder_loads_without_our_code(toy, source, tmp_path):
         "README.md",
         "data/dev_2-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
+        "eval.yaml",
         "feature_extractors.json",
     ]
     assert [path.name for path in output.parent.iterdir()] == ["corpus"]
@@ -104,7 +105,7 @@ def test_same_bytes_for_the_same_input(toy, source, tmp_path):
     for name in ("one", "two"):
         build_corpus(toy, tmp_path / name, source=source)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) == 4
+    assert len(files) == 5
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 

@@ -54,6 +54,34 @@ def test_columns_are_those_of_the_contract():
         assert features[f"{modality}_va"] == List(Value("float32"), length=2)
     assert "audio" not in features
     assert "audio_features" not in row_features(LABELS)
+    assert row_features(LABELS, media=["video"], times=["end"])["end"] == Value("float64")
+    with pytest.raises(CorpusError, match="unknown media column 'middle'; known are start, end"):
+        row_features(LABELS, times=["middle"])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (None, None, None),
+        (0, 0.5, None),
+        (1.5, None, None),
+        (-0.1, None, "start -0.1, expected seconds"),
+        (math.nan, 2.0, "start nan, expected"),
+        (None, math.inf, "end inf, expected"),
+        ("1", 2.0, "start '1', expected"),
+        (2.0, 2.0, "the clip ends at 2 s, not after its start"),
+        (None, 0.0, "the clip ends at 0 s"),
+    ],
+)
+def test_times_of_a_clip(start, end, message):
+    validator = RowValidator(row_features(LABELS, times=("start", "end")))
+    row = {name: value for name, value in _row().items() if name not in ("audio", "faces", "audio_features")}
+    row |= {"start": start, "end": end}
+    if message is None:
+        _check(validator, row)
+    else:
+        with pytest.raises(RowError, match=f"row 1: {message}"):
+            _check(validator, row)
 
 
 @pytest.mark.parametrize(

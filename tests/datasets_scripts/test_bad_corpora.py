@@ -130,7 +130,7 @@ FOLDER_ERRORS: dict[str, tuple[Change, str, tuple[str, ...]]] = {
     "extractor JSON": (_nothing, "--audio-extractor: ", ("--audio-extractor", "{'extractor_type'}")),
     "extractor kind": (
         _nothing,
-        "--audio-extractor: unknown `extractor_type` 'mfcc'; known are hog, log-mel",
+        "--audio-extractor: unknown `extractor_type` 'mfcc'; known are .*hog, log-mel",
         ("--audio-extractor", '{"extractor_type": "mfcc"}'),
     ),
     "extractor of another modality": (

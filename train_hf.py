@@ -16,6 +16,7 @@ was stopped goes on from its last complete checkpoint.
 import sys
 
 from modeling_univa.arguments import parse_arguments
+from modeling_univa.hub.push import PushError
 from modeling_univa.training import run_training
 
 
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run; a mistake of the user ends in one sentence and exit status 2."""
     try:
         run_training(*parse_arguments(sys.argv[1:] if arguments is None else arguments))
-    except ValueError as error:
+    except (ValueError, ImportError, PushError) as error:
         print(f"train_hf.py: {error}", file=sys.stderr)
         return 2
     return 0

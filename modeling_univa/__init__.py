@@ -12,7 +12,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from .configuration_univa import UnivaConfig
 from .losses import UnivaObjective
+from .modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
+from .modeling_emonet import EmoNetConfig, EmoNetModel
+from .modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
 from .modeling_univa import UnivaForEmotionClassification, UnivaModel
+from .modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
 from .processing_univa import UnivaProcessor
 
 
@@ -25,5 +29,13 @@ AutoConfig.register(UnivaConfig.model_type, UnivaConfig)
 AutoModel.register(UnivaConfig, UnivaForEmotionClassification)
 AutoModelForSequenceClassification.register(UnivaConfig, UnivaForEmotionClassification)
 AutoProcessor.register(UnivaConfig, UnivaProcessor)
+for _config, _model in (
+    (EmoNetConfig, EmoNetModel),
+    (InceptionResnetV1Config, InceptionResnetV1Model),
+    (Wav2Vec2AffectConfig, Wav2Vec2AffectModel),
+    (UnivaAffectRegressorConfig, UnivaAffectRegressor),
+):
+    AutoConfig.register(_config.model_type, _config)
+    AutoModel.register(_config, _model)
 
 __all__ = ["UnivaConfig", "UnivaForEmotionClassification", "UnivaModel", "UnivaObjective", "UnivaProcessor"]

@@ -56,6 +56,9 @@ class ModelArguments:
     hidden_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout in the layers."})
     attention_probs_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout on attention."})
     classifier_dropout: float | None = field(default=None, metadata={"help": "Dropout on the logits."})
+    modality_dropout: float | None = field(
+        default=None, metadata={"help": "Probability that a modality is taken as absent in training."}
+    )
     objective: str | None = field(default=None, metadata={"help": "released or paper."})
     contrastive_loss: str | None = field(default=None, metadata={"help": "va, supervised, self or none."})
     contrastive_weight: float | None = field(default=None, metadata={"help": "λ."})
@@ -68,6 +71,19 @@ class ModelArguments:
     learn_label_similarity: bool | None = field(default=None, metadata={"help": "Whether M is trained."})
     decision_threshold: float | None = field(default=None, metadata={"help": "Probability that predicts a label."})
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager or flash_attention_2."})
+    lora_rank: int | None = field(
+        default=None,
+        metadata={"help": "Rank of LoRA updates of the text encoder, trained instead of its weights."},
+    )
+    lora_alpha: int | None = field(default=None, metadata={"help": "Updates count alpha / rank; by default 2."})
+    lora_dropout: float | None = field(default=None, metadata={"help": "Dropout on the input of the updates."})
+    lora_target_modules: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Linear layers of the text encoder that get an update: attention (the default: all of its "
+            "attention layers), all-linear, or names such as query value."
+        },
+    )
 
     def config_overrides(self) -> dict[str, Any]:
         """The fields of `UnivaConfig` that were given."""
@@ -83,6 +99,13 @@ class DataArguments:
         default=None, metadata={"help": "Corpus: a folder built by datasets_scripts/, or a Hub id."}
     )
     dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit on the Hub."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read the training split as it comes instead of downloading it first; needs `max_steps`."},
+    )
+    streaming_window: int = field(
+        default=2000, metadata={"help": "Rows of a stream that are shuffled together, whole dialogues at the least."}
+    )
     corpus_script: str | None = field(
         default=None, metadata={"help": "Script of datasets_scripts/ that builds `dataset` where it is not there yet."}
     )

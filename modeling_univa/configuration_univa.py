@@ -3,6 +3,7 @@
 """Configuration of UniVA, and the valence-arousal table of the emotion words."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -32,6 +33,12 @@ _AUTO_MAP = {
     "AutoModelForSequenceClassification": "modeling_univa.UnivaForEmotionClassification",
     "AutoProcessor": "processing_univa.UnivaProcessor",
 }
+_CUSTOM_PIPELINES = {
+    "multimodal-emotion-classification": {
+        "impl": "pipeline_univa.UnivaPipeline",
+        "pt": ["AutoModelForSequenceClassification"],
+    },
+}
 
 
 @strict
@@ -59,6 +66,9 @@ class UnivaConfig(PreTrainedConfig):
             Dropout after the input projections, in the layers, on the attention weights, and on the logits.
         modalities (`list[str]`):
             Which of text, audio and vision the model has (Table 4 of the paper removes some).
+        modality_dropout (`float`, defaults to 0):
+            Probability, in training, that the classifier gets a modality of an utterance as absent; never all of them.
+            The contrastive terms are not affected. Not part of the paper.
         objective (`"released"` or `"paper"`):
             Which reading of the training objective: that of the released code, or that of equations 4 to 11.
         contrastive_loss (`"va"`, `"supervised"`, `"self"` or `"none"`):
@@ -125,6 +135,7 @@ class UnivaConfig(PreTrainedConfig):
     hidden_dropout_prob: float | int = 0.1
     attention_probs_dropout_prob: float | int = 0.1
     classifier_dropout: float | int = 0.1
+    modality_dropout: float | int = 0.0
 
     modalities: list[str] | tuple[str, ...] = MODALITIES
     objective: Literal["released", "paper"] = "released"
@@ -144,6 +155,8 @@ class UnivaConfig(PreTrainedConfig):
         if self.id2label is not None and self.label2id is None:
             self.label2id = {name: int(index) for index, name in self.id2label.items()}
         kwargs.setdefault("auto_map", dict(_AUTO_MAP))
+        # transformers writes into these while it makes a pipeline.
+        kwargs.setdefault("custom_pipelines", deepcopy(_CUSTOM_PIPELINES))
         self.modalities = [name for name in MODALITIES if name in self.modalities] + [
             name for name in self.modalities if name not in MODALITIES
         ]
@@ -193,6 +206,8 @@ class UnivaConfig(PreTrainedConfig):
             )
         if not 0 <= self.contrastive_weight <= 1:
             raise ValueError(f"`contrastive_weight` must lie in [0, 1], got {self.contrastive_weight}.")
+        if not 0 <= self.modality_dropout < 1:
+            raise ValueError(f"`modality_dropout` must lie in [0, 1), got {self.modality_dropout}.")
         if self.contrastive_temperature <= 0:
             raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
         if not 0 <= self.decision_threshold < 1:

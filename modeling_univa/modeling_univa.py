@@ -5,6 +5,7 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
+from transformers.dynamic_module_utils import custom_object_save
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
 from transformers.utils import ModelOutput
@@ -90,6 +92,18 @@ class UnivaAdditivePooling(nn.Module):
         return self.score(torch.tanh(self.key(hidden_states) + self.query(self.query_vector))).squeeze(-1)
 
 
+class UnivaAbsentEmbedding(nn.Module):
+    """The learned embedding of an absent modality; a module, as PEFT neither trains nor saves bare parameters."""
+
+    def __init__(self, config: UnivaConfig):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(config.hidden_size))
+
+    def forward(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Embeddings `(B, H)`: those of `pooled` where `present`, `(B,)`, holds, else the learned one."""
+        return torch.where(present[:, None], pooled, self.weight.to(pooled.dtype))
+
+
 class UnivaSequenceEncoder(nn.Module):
     """Frames (or word vectors) of one modality to one embedding per clip (equation 2, SAT and AddAtt)."""
 
@@ -103,7 +117,7 @@ class UnivaSequenceEncoder(nn.Module):
         num_layers = getattr(config, f"{modality}_num_hidden_layers")
         self.layers = nn.ModuleList(BertLayer(config, layer_idx=index) for index in range(num_layers))
         self.pooling = UnivaAdditivePooling(config)
-        self.absent_embedding = nn.Parameter(torch.empty(config.hidden_size))
+        self.absent_embedding = UnivaAbsentEmbedding(config)
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
@@ -125,7 +139,7 @@ class UnivaSequenceEncoder(nn.Module):
             hidden_states = layer(hidden_states, attention_mask)
         weights = masked_softmax(self.pooling(hidden_states), mask)
         pooled = (weights[:, None] @ hidden_states).squeeze(1)
-        return _or_absent(pooled, present, self.absent_embedding), weights * present[:, None]
+        return self.absent_embedding(pooled, present), weights * present[:, None]
 
     def _check_shapes(self, features: torch.Tensor, mask: torch.Tensor) -> None:
         name, longest = self.modality, self.position_embeddings.num_embeddings
@@ -148,7 +162,7 @@ class UnivaDialogueEncoder(nn.Module):
         self.projection = nn.Linear(text_config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(config.projection_dropout)
         self.pooling = UnivaAdditivePooling(config)
-        self.absent_embedding = nn.Parameter(torch.empty(config.hidden_size))
+        self.absent_embedding = UnivaAbsentEmbedding(config)
 
     def forward(
         self,
@@ -169,22 +183,22 @@ class UnivaDialogueEncoder(nn.Module):
         _check_shape("input_ids", input_ids, ("dialogues", "tokens"))
         _check_shape("attention_mask", attention_mask, input_ids.shape)
         _check_shape("dialogue_index", dialogue_index, ("batch",))
-        _check_shape("utterance_span", utterance_span, (len(dialogue_index), 2))
+        _check_shape("utterance_span", utterance_span, (dialogue_index.shape[0], 2))
         hidden_states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         hidden_states = self.dropout(self.projection(hidden_states))
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         in_span = (positions >= utterance_span[:, :1]) & (positions < utterance_span[:, 1:])
-        dialogues = torch.arange(len(input_ids), device=input_ids.device)
+        dialogues = torch.arange(input_ids.shape[0], device=input_ids.device)
         in_dialogue = dialogues == dialogue_index[:, None]
         own_tokens = in_dialogue[:, :, None] & in_span[:, None, :]
         # Pooling over all (dialogue, token) pairs at once scores a token one time, whatever number of utterances
         # shares its dialogue, and needs no copy of the dialogue for each of them.
-        scores = self.pooling(hidden_states).flatten().expand(len(own_tokens), -1)
+        scores = self.pooling(hidden_states).flatten().expand(own_tokens.shape[0], -1)
         weights = masked_softmax(scores, own_tokens.flatten(1))
         pooled = weights @ hidden_states.flatten(0, 1)
         present = utterance_span[:, 1] > utterance_span[:, 0]
         weights = weights.view(own_tokens.shape).sum(dim=1) * present[:, None]
-        return _or_absent(pooled, present, self.absent_embedding), weights
+        return self.absent_embedding(pooled, present), weights
 
 
 class UnivaCorrelationPrior(nn.Module):
@@ -229,9 +243,9 @@ class UnivaPreTrainedModel(PreTrainedModel):
             init.normal_(module.query_vector)
         elif isinstance(module, UnivaCorrelationPrior):
             init.copy_(module.label_similarity, label_similarity(torch.tensor(module.config.label_affect)))
-        if isinstance(module, (UnivaSequenceEncoder, UnivaDialogueEncoder)):
-            init.zeros_(module.absent_embedding)
-        if isinstance(module, UnivaSequenceEncoder):
+        elif isinstance(module, UnivaAbsentEmbedding):
+            init.zeros_(module.weight)
+        elif isinstance(module, UnivaSequenceEncoder):
             # The released code builds one layer and copies it.
             for layer in module.layers[1:]:
                 for target, source in zip(layer.parameters(), module.layers[0].parameters(), strict=True):
@@ -288,6 +302,18 @@ class UnivaModel(UnivaPreTrainedModel):
                 f"{modality} give an all-zero mask, as `UnivaProcessor` does."
             )
         return self.encoders[modality](*(inputs[name] for name in names))
+
+    def _with_modality_dropout(self, embeds: list[torch.Tensor]) -> list[torch.Tensor]:
+        """In training, absent embeddings for some, never for all of an utterance (`config.modality_dropout`)."""
+        if not self.training or not self.config.modality_dropout or len({len(embed) for embed in embeds}) > 1:
+            return embeds
+        dropped = torch.rand(len(embeds), len(embeds[0]), device=embeds[0].device) < self.config.modality_dropout
+        dropped &= ~dropped.all(dim=0)
+        encoders: list[Any] = [self.encoders[modality] for modality in self.config.modalities]
+        return [
+            encoder.absent_embedding(embed, ~drop)
+            for embed, drop, encoder in zip(embeds, dropped, encoders, strict=True)
+        ]
 
     def get_text_features(self, **inputs: torch.Tensor) -> torch.Tensor:
         """Text embeddings `(B, hidden_size)`; takes the text inputs of `forward`."""
@@ -350,8 +376,9 @@ class UnivaModel(UnivaPreTrainedModel):
             output[f"{modality}_embeds"], weights = self.encode(modality, **inputs)
             if output_pooling_attentions:
                 output[f"{modality}_attention"] = weights
-        embeds = [output[f"{modality}_embeds"] for modality in self.config.modalities]
-        if len({len(embed) for embed in embeds}) > 1:
+        embeds = self._with_modality_dropout([output[f"{modality}_embeds"] for modality in self.config.modalities])
+        # By `shape`, since `len` of a tensor would be a constant in an exported graph.
+        if any(embed.shape[0] != embeds[0].shape[0] for embed in embeds):
             sizes = {modality: len(embed) for modality, embed in zip(self.config.modalities, embeds, strict=True)}
             raise ValueError(f"Every modality needs one entry an utterance, got {sizes}.")
         result = UnivaModelOutput(**output, multimodal_embeds=torch.cat(embeds, dim=-1))
@@ -406,6 +433,16 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         # One configuration for both, so that whatever is set on it later (attention, say) reaches the encoder.
         model.univa.encoders["text"].encoder, config.text_config = encoder, encoder.config
         return model
+
+    def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:
+        """As `PreTrainedModel` saves, with the code of the pipeline that `config.custom_pipelines` names."""
+        # Because of this import transformers also takes the pipeline along when it caches this file as remote code.
+        from .pipeline_univa import UnivaPipeline
+
+        if kwargs.get("is_main_process", True):
+            Path(save_directory).mkdir(parents=True, exist_ok=True)
+            custom_object_save(UnivaPipeline, save_directory)
+        super().save_pretrained(save_directory, **kwargs)
 
     def get_text_features(self, **inputs: torch.Tensor) -> torch.Tensor:
         """Text embeddings `(B, hidden_size)`; see [`UnivaModel.get_text_features`]."""
@@ -508,10 +545,6 @@ def build_text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 def _without_pooler(encoder_class: type[PreTrainedModel]) -> dict[str, bool]:
     accepted = inspect.signature(encoder_class.__init__).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
-
-
-def _or_absent(pooled: torch.Tensor, present: torch.Tensor, absent_embedding: torch.Tensor) -> torch.Tensor:
-    return torch.where(present[:, None], pooled, absent_embedding.to(pooled.dtype))
 
 
 def _wants_dict(config: UnivaConfig, return_dict: bool | None) -> bool:

@@ -2,28 +2,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trainer of UniVA: the objective's terms, batches of utterances, and the multi-label metrics."""
 
-import json
 from collections import defaultdict
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import evaluate
 import numpy as np
 import torch
+from accelerate.data_loader import prepare_data_loader
+from huggingface_hub import HfApi
 from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, EvalLoopOutput
+from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer_utils import EvalLoopOutput
 
+from .checkpoints import last_complete_checkpoint
 from .configuration_univa import MODALITIES
 from .data.samplers import BATCHINGS, UtteranceBatchSampler
+from .data.streaming import StreamedBatches, StreamedUtterances
 from .data.utterances import UtteranceCollator, UtteranceDataset
 from .data.va_scaling import VA_SCALINGS
 from .losses import UnivaObjective, kl_divergence_loss
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
+from .weight_averaging import WeightAveraging
 
 
 __all__ = ["UnivaTrainer", "UnivaTrainingArguments", "last_complete_checkpoint", "metric_path"]
@@ -53,6 +59,7 @@ class UnivaTrainingArguments(TrainingArguments):
     ddp_find_unused_parameters: bool | None = field(
         default=True, metadata={"help": "Whether some parameters may go unused in a step, over several processes."}
     )
+    hub_strategy: str = field(default="end", metadata={"help": "Only end: a finished model is pushed, in one commit."})
     adam_epsilon: float = field(default=1e-6, metadata={"help": "Epsilon of AdamW, as in the released code."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Steps, or below 1 the share of steps, of warm-up."})
     seed: int = field(default=1111, metadata={"help": "Seed of weights, dropout and batches."})
@@ -68,6 +75,20 @@ class UnivaTrainingArguments(TrainingArguments):
         default=None,
         metadata={"help": "Learning rate of all but the pretrained text encoder; by default `learning_rate`."},
     )
+    ema_decay: float | None = field(
+        default=None,
+        metadata={
+            "help": "Evaluate and keep an exponential moving average of the weights over the steps, with this decay "
+            "(0.995, say); by default the weights themselves."
+        },
+    )
+    card_license: str | None = field(
+        default=None,
+        metadata={"help": "Licence of the model on its card, an identifier of the Hub's list; none by default."},
+    )
+    card_language: list[str] | None = field(
+        default=None, metadata={"help": "Languages on the model's card, such as en; by default those of the corpus."}
+    )
 
     def __post_init__(self) -> None:
         if self.group_by_dialogue:
@@ -75,6 +96,10 @@ class UnivaTrainingArguments(TrainingArguments):
         for name, known in (("batching", BATCHINGS), ("va_scaling", VA_SCALINGS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"`ema_decay` must lie between 0 and 1, got {self.ema_decay}.")
+        if self.hub_strategy != "end":
+            raise ValueError(f"`hub_strategy` must be end, got {self.hub_strategy!r}: only a whole model is pushed.")
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
@@ -90,7 +115,8 @@ class UnivaTrainer(Trainer):
     Args:
         model: to train; its configuration says what the objective is.
         args: `UnivaTrainingArguments`.
-        train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the former only.
+        train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the former only, which may also be
+            `StreamedUtterances` (with `max_steps`).
         processing_class: the model's `UnivaProcessor`, saved beside it.
 
     Raises:
@@ -104,7 +130,7 @@ class UnivaTrainer(Trainer):
         self,
         model: UnivaForEmotionClassification,
         args: UnivaTrainingArguments,
-        train_dataset: UtteranceDataset | None = None,
+        train_dataset: UtteranceDataset | StreamedUtterances | None = None,
         eval_dataset: UtteranceDataset | None = None,
         processing_class: UnivaProcessor | None = None,
         **kwargs: Any,
@@ -130,6 +156,9 @@ class UnivaTrainer(Trainer):
             data_collator=lambda rows: rows,
             **kwargs,
         )
+        self.averaging = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
+        if self.averaging is not None:
+            self.add_callback(self.averaging)
 
     # Batches
 
@@ -139,6 +168,8 @@ class UnivaTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Batches of `UtteranceBatchSampler`, with VA, shared by all processes."""
+        if isinstance(self.train_dataset, StreamedUtterances):
+            return self._streaming_dataloader(self.train_dataset)
         dataset: UtteranceDataset = self.train_dataset
         sampler = UtteranceBatchSampler(
             dataset.lengths,
@@ -158,6 +189,21 @@ class UnivaTrainer(Trainer):
             persistent_workers=self.args.dataloader_persistent_workers,
         )
         return self.accelerator.prepare(loader)
+
+    def _streaming_dataloader(self, utterances: StreamedUtterances) -> DataLoader:
+        batches = StreamedBatches(
+            utterances,
+            self._train_batch_size,
+            self.args.batching,
+            self.args.world_size,
+            self.args.process_index,
+            self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+        )
+        # A second worker would read the same stream again.
+        workers = min(self.args.dataloader_num_workers, 1)
+        loader = DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=self._pins_memory)
+        # The processes share the batches already; accelerate would share them again.
+        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
 
     def get_eval_dataloader(self, eval_dataset: str | UtteranceDataset | None = None) -> DataLoader:
         """Corpus order, batches of fixed size: only a dialogue that a border cuts is encoded twice."""
@@ -206,6 +252,14 @@ class UnivaTrainer(Trainer):
             output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
         return output
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As Trainer's; of the averaged weights where they are averaged (`ema_decay`)."""
+        with self._averaged():
+            return super().evaluate(*args, **kwargs)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.averaging is None else self.averaging.applied()
+
     def _track(self, terms: dict[str, torch.Tensor]) -> None:
         for name, value in terms.items():
             if name != "loss":
@@ -237,20 +291,119 @@ class UnivaTrainer(Trainer):
 
     # Files
 
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        with self._averaged():
+            super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.averaging is not None:
+            self.averaging.resume(model or self.model, resume_from_checkpoint)
+
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
+        if self.averaging is not None and self.args.should_save:
+            self.averaging.save_raw_weights(output_dir)
         # The first process writes `trainer_state.json` next, which declares the checkpoint of all of them complete.
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        super()._save(output_dir, state_dict)
-        # A pickle has no place beside weights that are to be shared.
         folder = Path(output_dir or self.args.output_dir)
+        card = folder / "README.md"
+        former = card.read_bytes() if card.exists() else None
+        super()._save(output_dir, state_dict)
+        # A pickle has no place beside weights that are to be shared, nor the empty form of a card that PEFT writes.
         if self.args.should_save:
+            if former is not None:
+                card.write_bytes(former)
+            else:
+                card.unlink(missing_ok=True)
             if self.processing_class is None and self.processor is not None:
                 self.processor.save_pretrained(folder)
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
             (folder / "training_args.json").write_text(self.args.to_json_string() + "\n")
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Make the repository before training begins: a token that may not write fails now and not at the end."""
+        from .hub.push import make_repository
+
+        if self.is_world_process_zero():
+            name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+            private = self.args.hub_private_repo if private is None else private
+            self.hub_model_id = make_repository(name, private=private, token=token or self.args.hub_token)
+            self.push_in_progress = None
+
+    def create_model_card(
+        self,
+        language: str | list[str] | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        **others: Any,
+    ) -> None:
+        """
+        Write `README.md` into the output folder from what the run and its [`ModelCardCallback`] know.
+
+        Args:
+            language, license, tags, model_name: instead of what is known, or besides.
+
+        Raises:
+            ValueError: one of the other arguments of `Trainer.create_model_card`; the card has them from the run.
+        """
+        from .hub.card_callback import ModelCardCallback
+
+        if any(value is not None for value in others.values()):
+            raise ValueError(f"The card says by itself what was trained on what: leave {sorted(others)} out.")
+        callbacks = [item for item in self.callback_handler.callbacks if isinstance(item, ModelCardCallback)]
+        callback = callbacks[0] if callbacks else ModelCardCallback(self.processor)
+        given = {"language": language, "license": license, "model_name": model_name, "model_id": self.hub_model_id}
+        names = [tags] if isinstance(tags, str) else tags
+        callback.write(self.args, self.state, self.accelerator.unwrap_model(self.model), tags=names, **given)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Save the model, write its card, and push both in one commit; see [`hub.push.push_folder`].
+
+        Args:
+            blocking: whether to wait for the end, or return a `Future`.
+            token, revision, private: by default the `hub_…` arguments of the run.
+            kwargs: of `create_model_card`.
+
+        Returns:
+            On the first process the commit, elsewhere `None`.
+
+        Raises:
+            PushError: the Hub refused, or the connection broke; give it again.
+        """
+        from .hub.push import push_folder
+
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        token = self.args.hub_token if token is None else token
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        kwargs.setdefault("model_name", self.hub_model_id.split("/")[-1])
+        self.create_model_card(**kwargs)
+        push = partial(
+            push_folder,
+            self.args.output_dir,
+            self.hub_model_id,
+            private=self.args.hub_private_repo if private is None else private,
+            revision=revision or self.args.hub_revision,
+            commit_message=commit_message or "End of training",
+            token=token,
+        )
+        return push() if blocking else HfApi().run_as_future(push)
 
 
 class MultilabelMetrics:
@@ -297,18 +450,3 @@ def metric_path() -> Path:
         if (folder / "multilabel_emotion").is_dir():
             return folder / "multilabel_emotion"
     raise FileNotFoundError(f"metrics/multilabel_emotion is neither in {package} nor beside it: reinstall univa.")
-
-
-def last_complete_checkpoint(output_dir: str | Path) -> str | None:
-    """
-    The newest checkpoint that was written to its end, `None` if there is none.
-
-    Trainer writes `trainer_state.json` last; a process that was killed while it saved leaves none, or half of one.
-    """
-    steps = {}
-    for folder in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        try:
-            steps[json.loads((folder / TRAINER_STATE_NAME).read_text())["global_step"]] = str(folder)
-        except (OSError, ValueError, KeyError):
-            continue
-    return steps[max(steps)] if steps else None

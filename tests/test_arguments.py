@@ -179,7 +179,7 @@ def test_published_recipes_hold_the_published_numbers(name, monkeypatch, tmp_pat
 def test_options_of_the_model_are_fields_of_its_configuration():
     own = {
         "model", "model_revision", "text_model", "text_model_revision", "text_attention_dropout",
-        "frozen_text_layers", "attn_implementation",
+        "frozen_text_layers", "attn_implementation", "lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules",
     }  # fmt: skip
     given = {name: 1 for name in vars(ModelArguments()) if name not in own}
     assert set(ModelArguments(**given).config_overrides()) == set(given)

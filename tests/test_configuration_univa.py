@@ -58,6 +58,7 @@ def test_saved_file_is_plain_json_with_names_of_the_labels(tmp_path):
         ({"hidden_size": 10, "num_attention_heads": 4}, "multiple of `num_attention_heads`"),
         ({"contrastive_modality_weights": [1.0, 1.0]}, "three numbers"),
         ({"contrastive_weight": 1.5}, r"must lie in \[0, 1\]"),
+        ({"modality_dropout": 1}, r"\[0, 1\), got 1"),
         ({"contrastive_temperature": 0}, "greater than 0"),
         ({"decision_threshold": 1.0}, r"must lie in \[0, 1\)"),
         ({"objective": "published"}, "objective"),

@@ -63,6 +63,11 @@ def logits(model: nn.Module, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         return model(**inputs).logits
 
 
+def absent_vector(model: UnivaForEmotionClassification, modality: str) -> nn.Parameter:
+    """The embedding of utterances without a modality."""
+    return model.univa.encoders[modality].absent_embedding.weight
+
+
 def without_modality(inputs: dict[str, torch.Tensor], modality: str, row: int | slice) -> dict[str, torch.Tensor]:
     """The inputs with a modality absent in some rows."""
     inputs = {name: value.clone() for name, value in inputs.items()}
@@ -144,10 +149,10 @@ class TestEveryVariant:
 
     def test_absent_modality_gives_its_learned_vector(self, config, model, utterances):
         for modality in config.modalities:
-            nn.init.normal_(model.univa.encoders[modality].absent_embedding)
+            nn.init.normal_(absent_vector(model, modality))
             inputs = without_modality(utterances.inputs(), modality, 1)
             outputs = model(**inputs, output_pooling_attentions=True)
-            embeds, absent = outputs[f"{modality}_embeds"], model.univa.encoders[modality].absent_embedding
+            embeds, absent = outputs[f"{modality}_embeds"], absent_vector(model, modality)
             assert torch.equal(embeds[1], absent)
             present = model(**utterances.inputs())[f"{modality}_embeds"]
             others = [0, *range(2, len(embeds))]
@@ -165,7 +170,7 @@ class TestEveryVariant:
         model.train()(**inputs, labels=utterances.labels).loss.backward()
         gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
         assert all(gradient.isfinite().all() for gradient in gradients.values())
-        assert all(gradients[f"univa.encoders.{name}.absent_embedding"].any() for name in config.modalities)
+        assert all(absent_vector(model, name).grad.any() for name in config.modalities)
 
     def test_modality_absent_in_the_whole_batch(self, config, model, utterances):
         places = utterances.places
@@ -176,7 +181,7 @@ class TestEveryVariant:
                 for name in (f"{modality}_features", f"{modality}_attention_mask"):
                     inputs[name] = inputs[name][:, :1]
             outputs = model(**inputs)
-            absent = model.univa.encoders[modality].absent_embedding
+            absent = absent_vector(model, modality)
             assert torch.equal(outputs[f"{modality}_embeds"], absent.expand(len(places), -1))
             assert outputs.logits.isfinite().all()
 
@@ -297,24 +302,50 @@ def test_sequence_of_one_passes_through_unchanged():
     torch.testing.assert_close(embeds, expected)
 
 
+@pytest.mark.parametrize("route", ["bert", "words"])
+def test_modality_dropout_gives_the_classifier_absent_modalities(route):
+    torch.manual_seed(0)
+    utterances = Utterances(tiny_config(route, modality_dropout=0.5))
+    model, inputs = tiny_model(utterances.config), utterances.inputs()
+    for modality in MODALITIES:
+        nn.init.normal_(absent_vector(model, modality))
+    model.train()
+    absent = []
+    for _ in range(30):
+        output = model(**inputs)
+        for modality, embed in zip(MODALITIES, output.multimodal_embeds.chunk(3, dim=-1), strict=True):
+            own, vector = output[f"{modality}_embeds"], absent_vector(model, modality)
+            dropped = (embed == vector).all(dim=-1)
+            assert torch.equal(embed, torch.where(dropped[:, None], vector, own))
+            absent.append(dropped)
+    share = torch.stack(absent).view(30, 3, -1)
+    assert not share.all(dim=1).any()
+    # Each with 1/2, but not where all three would be: 1/2 - 1/8.
+    assert share.float().mean().item() == pytest.approx(0.375, abs=0.08)
+    model.eval()
+    output = model(**inputs)
+    embeds = [output[f"{modality}_embeds"] for modality in MODALITIES]
+    assert torch.equal(output.multimodal_embeds, torch.cat(embeds, dim=-1))
+
+
 @pytest.mark.parametrize(("route", "learn"), [("bert", True), ("words", True), ("words", False)])
 def test_file_without_similarity_and_absent_vectors_loads_to_their_initial_values(route, learn, tmp_path):
     config = tiny_config(route, learn_label_similarity=learn)
     model = tiny_model(config)
-    for encoder in model.univa.encoders.values():
-        nn.init.normal_(encoder.absent_embedding)
+    for modality in config.modalities:
+        nn.init.normal_(absent_vector(model, modality))
     nn.init.normal_(model.correlation_prior.label_similarity)
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
-    added = ("absent_embedding", "label_similarity")
+    added = ("absent_embedding.weight", "label_similarity")
     kept = {name: value for name, value in load_file(file).items() if not name.endswith(added)}
     assert len(kept) == len(load_file(file)) - 4
     save_file(kept, file, {"format": "pt"})
     loaded = UnivaForEmotionClassification.from_pretrained(tmp_path)
     expected = label_similarity(torch.tensor(config.label_affect))
     assert torch.equal(loaded.correlation_prior.label_similarity, expected)
-    for encoder in loaded.univa.encoders.values():
-        assert torch.equal(encoder.absent_embedding, torch.zeros(config.hidden_size))
+    for modality in config.modalities:
+        assert torch.equal(absent_vector(loaded, modality), torch.zeros(config.hidden_size))
     for name, value in model.state_dict().items():
         assert name.endswith(added) or torch.equal(loaded.state_dict()[name], value), name
 
@@ -344,7 +375,7 @@ def test_initialisation_is_that_of_pytorch():
         elif isinstance(module, UnivaSequenceEncoder):
             assert module.position_embeddings.weight.std().item() == pytest.approx(1, rel=0.1)
             assert module.pooling.query_vector.std().item() == pytest.approx(1, rel=0.3)
-            assert not module.absent_embedding.any()
+            assert not module.absent_embedding.weight.any()
 
 
 def test_text_encoder_keeps_its_own_initialisation():

@@ -232,6 +232,24 @@ def write_text_encoder(folder: Path, route: str = "bert", seed: int = 0) -> Path
     return folder
 
 
+def pretrained_speech_encoder(
+    folder: Path, kind: str = "wav2vec2", *, seed: int = 0, do_normalize: bool = True, **settings: Any
+) -> Path:
+    """A speech encoder of a real architecture, random weights, 32 numbers a frame of 40 samples."""
+    from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
+
+    # 16 channels a group: with fewer, torch's grouped convolution in bfloat16 is wrong on some CPUs.
+    sizes = {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
+        "conv_dim": (8, 8, 8), "conv_kernel": (10, 3, 2), "conv_stride": (5, 4, 2), "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 2,
+    }  # fmt: skip
+    torch.manual_seed(seed)
+    AutoModel.from_config(AutoConfig.for_model(kind, **{**sizes, **settings})).eval().save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=do_normalize).save_pretrained(folder)
+    return folder
+
+
 def run_command(command: Sequence[Any], environment: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; one that hangs is ended with all processes that it started."""
     process = subprocess.Popen(

@@ -49,7 +49,7 @@ class Job:
             "--vision_num_hidden_layers", 1, "--num_train_epochs", EPOCHS, "--per_device_train_batch_size", 3,
             "--learning_rate", 0.003, "--save_strategy", "steps", "--save_steps", SAVE_STEPS, "--eval_strategy",
             "steps", "--eval_steps", SAVE_STEPS, "--logging_strategy", "steps", "--logging_steps", SAVE_STEPS,
-            "--save_total_limit", 2,
+            "--save_total_limit", 2, *(["--ema_decay", 0.9] if processes == 1 else []),
         ]  # fmt: skip
 
     def finish(self) -> str:

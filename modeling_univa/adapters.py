@@ -1,0 +1,343 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""LoRA adapters: low-rank updates of the text encoder's weights, everything else of a UniVA trained in full.
+
+An adapter is what changed from a *base*, a UniVA that `AutoModel` loads by itself. The base is the trained model that
+a run goes on from (its Hub id and commit, or its folder) where the run leaves its configuration as it is. Any other
+run, above all one that starts from a text encoder, writes the model that it starts with to `BASE_FOLDER` beside the
+adapter.
+
+Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import ADAPTER_CONFIG_NAME, find_adapter_config_file, is_peft_available, logging
+
+from .configuration_univa import UnivaConfig
+from .modeling_univa import UnivaForEmotionClassification
+from .processing_univa import UnivaProcessor
+
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+    from .arguments import ModelArguments
+
+
+__all__ = [
+    "BASE_FOLDER",
+    "AdapterBase",
+    "add_adapter",
+    "is_adapter",
+    "load_adapter",
+    "load_model",
+    "merge_adapter",
+    "set_adapter_base",
+]
+
+logger = logging.get_logger(__name__)
+
+BASE_FOLDER = "base"
+ATTENTION, ALL_LINEAR = "attention", "all-linear"
+_ATTENTION_NAMES = ("attention", "attn")
+
+
+@dataclass(frozen=True)
+class AdapterBase:
+    """
+    The model that an adapter changes.
+
+    Args:
+        name: Hub id or absolute folder.
+        revision: commit, tag or branch of a Hub id.
+    """
+
+    name: str
+    revision: str | None = None
+
+
+def require_peft() -> None:
+    """Raise an `ImportError` that says what to install where peft is missing."""
+    if not is_peft_available():
+        raise ImportError('LoRA adapters need the Python package peft: pip install "univa[peft]"')
+
+
+# Training
+
+
+def check_lora_arguments(args: "ModelArguments") -> None:
+    """
+    Check the `lora_*` arguments against each other.
+
+    Raises:
+        ValueError: names the argument, what it was and what it must be.
+        ImportError: an adapter is asked for and peft is missing.
+    """
+    if args.lora_rank is None:
+        given = [name for name, value in vars(args).items() if name.startswith("lora_") and value is not None]
+        if given:
+            raise ValueError(f"`{given[0]}` needs `lora_rank`: give it too, or leave both out to train all weights.")
+        return
+    require_peft()
+    for name, value in (("lora_rank", args.lora_rank), ("lora_alpha", args.lora_alpha)):
+        if value is not None and value < 1:
+            raise ValueError(f"`{name}` must be at least 1, got {value}.")
+    if args.lora_dropout is not None and not 0 <= args.lora_dropout < 1:
+        raise ValueError(f"`lora_dropout` must lie in [0, 1), got {args.lora_dropout}.")
+
+
+def add_adapter(
+    model: UnivaForEmotionClassification,
+    args: "ModelArguments",
+    output_dir: str | Path,
+    write_base: bool,
+    processor: UnivaProcessor | None = None,
+) -> "PeftModel":
+    """
+    Freeze a model but for low-rank updates in its text encoder and for all of its modules outside of it.
+
+    Args:
+        model: as the run starts with; text layers that are frozen get no update.
+        args: the run's arguments, `lora_rank` among them.
+        output_dir: the run's folder, for the base where the run has one of its own.
+        write_base: whether this process writes that base.
+        processor: the model's, saved with the base.
+
+    Raises:
+        ValueError: an argument out of range, a model without a pretrained text encoder, or target modules that it
+            does not have.
+        ImportError: peft is missing.
+    """
+    check_lora_arguments(args)
+    from peft import LoraConfig, get_peft_model
+
+    encoder = _text_encoder(model)
+    rank = cast(int, args.lora_rank)
+    base = _shared_base(model, args)
+    if base is None:
+        base = AdapterBase(str(Path(output_dir, BASE_FOLDER).resolve()))
+        if write_base:
+            _write(model, processor, Path(base.name))
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank if args.lora_alpha is None else args.lora_alpha,
+        lora_dropout=args.lora_dropout or 0.0,
+        target_modules=_target_modules(model, encoder, args.lora_target_modules or [ATTENTION]),
+        modules_to_save=list(_modules_outside(model, encoder)),
+    )
+    total = model.num_parameters()
+    adapted = get_peft_model(model, config)
+    # `get_peft_model` sets both to what the model was loaded from, which is not the base where that is new.
+    adapted.peft_config["default"].base_model_name_or_path = base.name
+    adapted.peft_config["default"].revision = base.revision
+    trained, _ = adapted.get_nb_trainable_parameters()
+    share = f"{trained / total:.1%} of the {total:,} that the base has"
+    logger.warning(f"LoRA of rank {rank} on {base.name} trains {trained:,} parameters, {share}.")
+    return adapted
+
+
+def _text_encoder(model: UnivaForEmotionClassification) -> PreTrainedModel:
+    encoder = getattr(model.univa.encoders["text"], "encoder", None) if "text" in model.univa.encoders else None
+    if encoder is None:
+        raise ValueError(
+            "`lora_rank` adapts a pretrained text encoder, and this model has none: give `--text_model`, or a "
+            "`--model` that has one."
+        )
+    return encoder
+
+
+def _shared_base(model: UnivaForEmotionClassification, args: "ModelArguments") -> AdapterBase | None:
+    """The trained model that the run goes on from, `None` where it starts from anything else."""
+    if args.model is None:
+        return None
+    source = UnivaConfig.from_pretrained(args.model, revision=args.model_revision or "main")
+    overrides = args.config_overrides()
+    if any(getattr(source, name) != getattr(model.config, name) for name in overrides):
+        return None
+    if Path(args.model).is_dir():
+        return AdapterBase(str(Path(args.model).resolve()))
+    return AdapterBase(args.model, _commit_of(args.model, args.model_revision))
+
+
+def _commit_of(name: str, revision: str | None) -> str | None:
+    """The commit whose files `from_pretrained` took from the cache; as given where that cannot be told."""
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    file = cached_file(name, "config.json", revision=revision or "main", local_files_only=True)
+    return extract_commit_hash(file, None) or revision
+
+
+def _target_modules(model: nn.Module, encoder: nn.Module, wanted: Sequence[str]) -> list[str]:
+    """Full names of the text encoder's linear layers that get an update."""
+    names = [
+        name
+        for name, module in _named_inside(model, encoder)
+        if isinstance(module, nn.Linear) and module.weight.requires_grad and _is_wanted(name, wanted)
+    ]
+    missing = [
+        name for name in wanted if not any(_is_wanted(found, [name]) for found, _ in _named_inside(model, encoder))
+    ]
+    if missing or not names:
+        known = sorted({name.rpartition(".")[2] for name in _linear_names(model, encoder)})
+        raise ValueError(
+            f"`lora_target_modules` {list(wanted)} fits no linear layer of the text encoder that is not frozen: "
+            f"give {ALL_LINEAR!r}, or some of {known}."
+        )
+    return names
+
+
+def _linear_names(model: nn.Module, encoder: nn.Module) -> list[str]:
+    return [name for name, module in _named_inside(model, encoder) if isinstance(module, nn.Linear)]
+
+
+def _named_inside(model: nn.Module, encoder: nn.Module) -> list[tuple[str, nn.Module]]:
+    prefix = next(name for name, module in model.named_modules() if module is encoder)
+    return [(f"{prefix}.{name}", module) for name, module in encoder.named_modules() if name]
+
+
+def _is_wanted(name: str, wanted: Sequence[str]) -> bool:
+    return any(
+        (choice == ALL_LINEAR)
+        or (choice == ATTENTION and any(part in name.lower() for part in _ATTENTION_NAMES))
+        or name.endswith(f".{choice}")
+        for choice in wanted
+    )
+
+
+def _modules_outside(module: nn.Module, encoder: nn.Module, prefix: str = "") -> Iterator[str]:
+    """Names of the largest modules with parameters that neither are nor hold the text encoder."""
+    for name, child in module.named_children():
+        if child is encoder:
+            continue
+        if any(inner is encoder for inner in child.modules()):
+            yield from _modules_outside(child, encoder, f"{prefix}{name}.")
+        elif next(child.parameters(), None) is not None:
+            yield f"{prefix}{name}"
+
+
+# Use
+
+
+def is_adapter(name: str | Path, revision: str | None = None) -> bool:
+    """Whether a folder or Hub id holds an adapter instead of a whole model."""
+    if Path(name).is_dir():
+        return Path(name, ADAPTER_CONFIG_NAME).is_file()
+    return find_adapter_config_file(str(name), revision=revision) is not None
+
+
+def load_adapter(name: str | Path, revision: str | None = None, **kwargs: Any) -> "PeftModel":
+    """
+    An adapter on its base, in evaluation mode: `AutoModel` and `PeftModel` with the base's revision, which
+    `AutoModel.from_pretrained(adapter)` does not heed.
+
+    Args:
+        name: folder or Hub id of the adapter.
+        revision: branch, tag or commit of the adapter.
+        kwargs: of `from_pretrained`, for the base.
+
+    Raises:
+        ImportError: peft is missing.
+        ValueError: the base is not where the adapter says.
+    """
+    require_peft()
+    from peft import PeftModel
+
+    base = adapter_base(name, revision)
+    try:
+        model = UnivaForEmotionClassification.from_pretrained(base.name, revision=base.revision or "main", **kwargs)
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"The base {base.name} of the adapter {name} cannot be loaded: {reason}") from error
+    return PeftModel.from_pretrained(model, str(name), revision=revision).eval()
+
+
+def adapter_base(name: str | Path, revision: str | None = None) -> AdapterBase:
+    """The base that an adapter names; the one beside it wins, so that a folder may be moved."""
+    from peft import PeftConfig
+
+    beside = Path(name, BASE_FOLDER)
+    if (beside / "config.json").is_file():
+        return AdapterBase(str(beside.resolve()))
+    config = PeftConfig.from_pretrained(str(name), revision=revision)
+    if not config.base_model_name_or_path:
+        raise ValueError(f"{ADAPTER_CONFIG_NAME} of {name} names no base (`base_model_name_or_path`).")
+    return AdapterBase(config.base_model_name_or_path, config.revision)
+
+
+def set_adapter_base(folder: str | Path, base: AdapterBase) -> None:
+    """
+    Name another place of the same base in an adapter's configuration: the Hub id that its base was pushed to, say.
+
+    Raises:
+        ValueError: the folder holds no adapter.
+    """
+    file = Path(folder, ADAPTER_CONFIG_NAME)
+    if not file.is_file():
+        raise ValueError(f"{folder} holds no {ADAPTER_CONFIG_NAME}: it is not an adapter.")
+    content = json.loads(file.read_text())
+    content |= {"base_model_name_or_path": base.name, "revision": base.revision}
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, sort_keys=True))
+    os.replace(temporary, file)
+
+
+def load_model(name: str | Path, revision: str | None = None, **kwargs: Any) -> UnivaForEmotionClassification:
+    """
+    A UniVA from a folder or Hub id; an adapter comes merged into its base.
+
+    Args:
+        name: of a model or of an adapter.
+        revision: its branch, tag or commit.
+        kwargs: of `from_pretrained`.
+
+    Raises:
+        ImportError, ValueError: as [`load_adapter`].
+    """
+    if is_adapter(name, revision):
+        return load_adapter(name, revision, **kwargs).merge_and_unload()
+    return UnivaForEmotionClassification.from_pretrained(name, revision=revision or "main", **kwargs)
+
+
+def merge_adapter(name: str | Path, output: str | Path, revision: str | None = None) -> Path:
+    """
+    Write a whole model, with its processor and code, that gives the logits of an adapter on its base.
+
+    Args:
+        name: folder or Hub id of the adapter.
+        output: folder to write; must not exist, or be empty.
+        revision: branch, tag or commit of the adapter.
+
+    Raises:
+        ValueError: `name` is no adapter, its base cannot be loaded, or `output` holds something.
+        ImportError: peft is missing.
+    """
+    output = Path(output)
+    if not is_adapter(name, revision):
+        raise ValueError(f"{name} holds no {ADAPTER_CONFIG_NAME}: it is not an adapter.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} is there already: give another --output, or remove it.")
+    model = load_adapter(name, revision).merge_and_unload()
+    _write(model, UnivaProcessor.from_pretrained(str(name), revision=revision or "main"), output)
+    return output
+
+
+def _write(model: UnivaForEmotionClassification, processor: UnivaProcessor | None, folder: Path) -> None:
+    """Save to a folder beside `folder`, which takes its place once it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        filled = Path(scratch, folder.name)
+        model.save_pretrained(filled)
+        if processor is not None:
+            processor.save_pretrained(filled)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(filled, folder)

@@ -1,0 +1,196 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A saved folder, or the metric, to the Hub in one commit."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from transformers.utils import logging
+
+from ..trainer import metric_path
+from .folder import check_folder, shared_files
+from .snippets import MODEL_ID
+
+
+__all__ = ["PushError", "make_repository", "push_folder", "push_metric"]
+
+logger = logging.get_logger(__name__)
+
+# Of these kinds a repository keeps only what the folder has: a loader would take weights of a former push for those of
+# this one (`model.safetensors` beside shards), and a reader the former results for its results.
+_REPLACED = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", ".eval_results/*")
+
+
+class PushError(OSError):
+    """A push that did not reach its end; it can be repeated."""
+
+
+def push_folder(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    revision: str | None = None,
+    commit_message: str = "Upload model",
+    token: str | None = None,
+    create_pr: bool = False,
+) -> CommitInfo:
+    """
+    Push a saved folder in one commit: weights, configuration, code, processor, card and evaluation results.
+
+    Nothing is sent unless the folder is complete ([`check_folder`]). Training state, checkpoints and pickles stay at
+    home. Weights and evaluation results of a former push that the folder does not have are removed in the same commit.
+    Until that commit, which is the last thing to be sent, the repository is as it was before, or empty if it is new;
+    a push that was interrupted is given again, and does not send again the large files that had arrived. Snippets of
+    the card that have no repository's name yet get that of this one.
+
+    Args:
+        folder: As `save_pretrained` of model and processor leave it.
+        repo_id: `ORG/NAME`, or `NAME` for one of your own; made if it is not there yet.
+        private: Whether a new repository is private; by default what the organisation has set. With `True` nothing is
+            sent to a repository that is public.
+        revision: Branch, made from `main` if it is not there yet; by default `main`.
+        commit_message: First line of the commit.
+        token: Instead of the one that `hf auth login` keeps.
+        create_pr: Whether to open a pull request instead of changing the branch.
+
+    Returns:
+        The commit; that which is there already if nothing differs.
+
+    Raises:
+        IncompleteFolderError: others could not load the folder.
+        PushError: the Hub refused, or the connection broke.
+    """
+    folder = Path(folder)
+    files = check_folder(folder)
+    _tell_left_out(folder, files)
+    additions: dict[str, Path | bytes] = {name: folder / name for name in files}
+    api = HfApi(token=token)
+    with _explained(str(folder), repo_id):
+        name = make_repository(repo_id, private=private, token=token)
+        if revision not in (None, "main") and not create_pr and not str(revision).startswith("refs/"):
+            api.create_branch(name, branch=str(revision), exist_ok=True)
+        if "README.md" in additions:
+            card = (folder / "README.md").read_bytes()
+            additions["README.md"] = card.replace(MODEL_ID.encode(), name.encode())
+        return _commit(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
+
+
+def push_metric(repo_id: str, *, private: bool | None = None, token: str | None = None) -> CommitInfo:
+    """
+    Push the metric `multilabel_emotion` as a Space, from which `evaluate.load(repo_id)` takes it.
+
+    Its module is renamed after the repository, where `evaluate` looks for it.
+
+    Args:
+        repo_id: `ORG/NAME`; made if it is not there yet.
+        private: As of [`push_folder`].
+        token: Instead of the one that `hf auth login` keeps.
+
+    Raises:
+        ValueError: a name that `evaluate` cannot load, or that is no `ORG/NAME`.
+        PushError: the Hub refused, or the connection broke.
+    """
+    if not re.fullmatch(r"[\w\-]+/[\w\-]+", repo_id):
+        raise ValueError(f"A metric's repository is called ORG/NAME, of letters, digits, - and _, got {repo_id!r}.")
+    folder, name = metric_path(), repo_id.split("/")[1]
+    additions: dict[str, Path | bytes] = {}
+    for file in shared_files(folder):
+        text = (folder / file).read_text(encoding="utf-8")
+        text = text.replace("metrics/multilabel_emotion", repo_id).replace("multilabel_emotion.py", f"{name}.py")
+        additions[f"{name}.py" if file == "multilabel_emotion.py" else file] = text.encode()
+    api = HfApi(token=token)
+    with _explained("The metric", repo_id):
+        make_repository(repo_id, "space", private=private, token=token)
+        return _commit(api, repo_id, "space", additions, (), "Upload metric")
+
+
+def make_repository(
+    repo_id: str, repo_type: str = "model", *, private: bool | None = None, token: str | None = None
+) -> str:
+    """
+    Make a repository where there is none yet, which also shows whether the token may write there.
+
+    Returns:
+        Its id, `ORG/NAME` also for one of your own.
+
+    Raises:
+        PushError: the Hub refused, the connection broke, or a private repository was asked for and it is a public one.
+    """
+    api = HfApi(token=token)
+    with _explained({"space": "The metric", "dataset": "The corpus"}.get(repo_type, "The model"), repo_id):
+        sdk = "gradio" if repo_type == "space" else None
+        url = api.create_repo(repo_id, repo_type=repo_type, space_sdk=sdk, private=private, exist_ok=True)
+        if private and not api.repo_info(url.repo_id, repo_type=repo_type).private:
+            raise PushError(
+                f"{url.repo_id} is there already and is public: make it private in its settings on the Hub first, or "
+                "do not ask for a private one."
+            )
+    return url.repo_id
+
+
+def _commit(
+    api: HfApi,
+    repo_id: str,
+    repo_type: str,
+    additions: Mapping[str, Path | bytes],
+    replaced: Sequence[str],
+    message: str,
+    revision: str | None = None,
+    create_pr: bool = False,
+) -> CommitInfo:
+    """One commit on top of the head as it is when this begins."""
+    info = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
+    former = api.list_repo_files(repo_id, repo_type=repo_type, revision=info.sha)
+    stale = [name for name in former if name not in additions and any(fnmatch(name, kind) for kind in replaced)]
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [CommitOperationDelete(name) for name in stale]
+    operations += [CommitOperationAdd(name, source) for name, source in additions.items()]
+    return api.create_commit(
+        repo_id,
+        operations,
+        commit_message=message,
+        repo_type=repo_type,
+        revision=revision,
+        create_pr=create_pr,
+        parent_commit=info.sha,
+    )
+
+
+def _tell_left_out(folder: Path, files: Sequence[str]) -> None:
+    names = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+    left_out = sorted(names - {name.split("/")[0] for name in files})
+    if left_out:
+        logger.warning(f"Not shared: {', '.join(left_out)}.")
+
+
+@contextmanager
+def _explained(what: str, repo_id: str) -> Iterator[None]:
+    """Say in one sentence what went wrong and what to do."""
+    try:
+        yield
+    except PushError:
+        raise
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        reason = error.server_message or f"{status} {error.response.reason_phrase}"
+        raise PushError(f"{what} was not pushed to {repo_id}: {_one_line(reason)}. {_advice(status)}") from error
+    except (HTTPError, OSError, RuntimeError) as error:
+        reason = _one_line(f"{error} {error.__cause__ or ''}")
+        raise PushError(f"{what} was not pushed to {repo_id}: {reason}. {_advice(None)}") from error
+
+
+def _advice(status: int | None) -> str:
+    if status in (401, 403):
+        return "Log in with a token that may write there: `hf auth login`."
+    if status == 412:
+        return "Somebody else has changed the repository meanwhile: look at it, then push again."
+    return "Nothing in the repository has changed, or all of it: give the same command again to be sure."
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

@@ -35,6 +35,7 @@ from transformers import (  # noqa: E402
     AutoModel,
     AutoModelForSequenceClassification,
     AutoProcessor,
+    pipeline,
 )
 
 
@@ -46,6 +47,30 @@ def logits_of(model, processor, inputs: dict) -> torch.Tensor:
     dialogues = [inputs["dialogues"]] if inputs["dialogues"] else []
     with torch.no_grad():
         return model(**processor(*dialogues, **features)).logits
+
+
+def probabilities_of(folder: Path, inputs: dict) -> dict:
+    """What the pipeline makes of every utterance, in batches, and what loading it was refused with."""
+    classifier = pipeline(model=str(folder), trust_remote_code=True, threshold=None)
+    dialogues = inputs["dialogues"] or [[None] * len(inputs["logits"])]
+    items = [{"text": texts, "utterance": place} for texts in dialogues for place in range(len(texts))]
+    for name, clips in inputs["features"].items():
+        for item, clip in zip(items, clips, strict=True):
+            item[name] = clip
+    if not inputs["dialogues"]:
+        items = [{name: value for name, value in item.items() if name.endswith("features")} for item in items]
+    # Nothing at all is an error for the pipeline.
+    places = [index for index, item in enumerate(items) if any(value is not None for value in item.values())]
+    results = classifier([items[index] for index in places], batch_size=2)
+    expected = torch.tensor(inputs["logits"])[places].softmax(-1)
+    found = [[{one["label"]: one["score"] for one in result}[name] for name in classifier.model.config.label_names]
+             for result in results]  # fmt: skip
+    return {
+        "class": type(classifier).__module__,
+        "task": classifier.task,
+        "utterances": len(found),
+        "difference": (torch.tensor(found) - expected).abs().max().item(),
+    }
 
 
 def load(folder: Path) -> dict:
@@ -64,6 +89,7 @@ def load(folder: Path) -> dict:
     again = folder / "again"
     model.save_pretrained(again)
     processor.save_pretrained(again)
+    found["pipeline"] = [probabilities_of(folder, inputs), probabilities_of(again, inputs)]
     found["copied"] = sorted(path.name for path in again.glob("*.py"))
     model, processor = (kind.from_pretrained(again, **trusted) for kind in (AutoModel, AutoProcessor))
     found["equal"]["again"] = torch.equal(logits_of(model, processor, inputs), torch.tensor(inputs["logits"]))
@@ -75,9 +101,16 @@ def load(folder: Path) -> dict:
         except ValueError as error:
             found["refused"][auto_class.__name__] = str(error)
     try:
-        processor.extract_audio("clip.wav")
-    except ImportError as error:
-        found["audio_error"] = str(error)
+        pipeline(model=str(folder), trust_remote_code=False)
+    except (ValueError, RuntimeError) as error:
+        found["refused"]["pipeline"] = str(error)
+    found["media_errors"] = {}
+    classifier = pipeline(model=str(folder), trust_remote_code=True)
+    for name in ("audio", "video"):
+        try:
+            classifier({name: b"RIFF"})
+        except ImportError as error:
+            found["media_errors"][name] = str(error)
     return found
 
 

@@ -83,13 +83,22 @@ def test_saving_again_copies_all_code(found, folders):
 
 
 def test_code_is_not_run_without_leave(found):
-    assert set(found["refused"]) == {"AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoProcessor"}
+    kinds = {"AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoProcessor", "pipeline"}
+    assert set(found["refused"]) == kinds
     for name, message in found["refused"].items():
         assert "trust_remote_code=True" in message, name
 
 
 def test_missing_media_library_is_named(found):
-    assert 'pip install "univa[media]"' in found["audio_error"]
+    for name in ("audio", "video"):
+        assert 'pip install "univa[media]"' in found["media_errors"][name]
+
+
+def test_pipeline_gives_the_same_probabilities(found):
+    for report in found["pipeline"]:
+        assert report["task"] == "multimodal-emotion-classification"
+        assert report["class"].startswith("transformers_modules.") and report["class"].endswith(".pipeline_univa")
+        assert report["utterances"] >= 5 and report["difference"] < 1e-6
 
 
 # What makes it work
@@ -103,8 +112,8 @@ def hub_modules(folders) -> list[Path]:
 def test_all_hub_modules_are_copied(hub_modules):
     names = {path.stem for path in hub_modules}
     assert names >= {
-        "configuration_univa", "feature_extraction_univa", "losses", "media_univa", "modeling_univa",
-        "processing_univa",
+        "configuration_univa", "faces_univa", "feature_extraction_univa", "losses", "media_univa", "modeling_univa",
+        "pipeline_univa", "processing_univa",
     }  # fmt: skip
 
 

@@ -1,0 +1,84 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What the Space makes of results: well-formed, with every number in it, and nothing that a stranger could slip in."""
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "space"))
+
+import views
+
+
+EVIL = '<img src=x onerror="alert(1)">&'
+
+
+def parse(html: str) -> ElementTree.Element:
+    return ElementTree.fromstring(f"<root>{html}</root>")
+
+
+def test_bars():
+    root = parse(views.bars({"happy": 0.7, "sad": 0.25, "fear": 0.05}, 0.25))
+    kinds = {row.get("data-emotion"): row.get("class") for row in root.iter("div") if row.get("data-emotion")}
+    assert kinds == {"happy": "active", "sad": "inactive", "fear": "inactive"}
+    widths = [bar.get("style") for bar in root.iter("div") if bar.get("class") == "bar"]
+    assert widths == ["width:70.00%", "width:25.00%", "width:5.00%"]
+    assert "25 %" in "".join(root.itertext()) and "70.0 %" in "".join(root.itertext())
+
+
+def test_plane():
+    points = {"happy": (1.0, 0.5), "sad": (-0.5, -0.5)}
+    affect = {"text": {"valence": 0.0, "arousal": 0.0}, "audio": None}
+    root = parse(views.plane(points, {"happy": 0.04, "sad": 0.96}, 0.2, affect))
+    happy, sad = root.iter("circle")
+    assert float(happy.get("cx")) > float(sad.get("cx")) and float(happy.get("cy")) < float(sad.get("cy"))
+    assert float(sad.get("r")) > float(happy.get("r"))
+    (mark,) = (text for text in root.iter("text") if text.get("data-scored"))
+    assert (mark.get("data-scored"), mark.text) == ("text", "words")
+    assert "scores of words" in "".join(root.itertext())
+
+
+def test_words_keep_the_text_and_show_the_weights():
+    text = "yes,  no!"
+    tokens = [("yes", 0, 3, 0.2), (",", 3, 4, 0.0), ("no", 6, 8, 0.8)]
+    names = ("token", "start", "end", "weight")
+    root = parse(views.words(text, [dict(zip(names, token, strict=True)) for token in tokens]))
+    (line,) = (paragraph for paragraph in root.iter("p") if paragraph.get("class") == "words")
+    assert "".join(line.itertext()) == "yes,  no"
+    assert [span.get("style").split("mark) ")[1] for span in line] == [f"{s}%, transparent)" for s in (18, 0, 70)]
+    words = views.words("", [{"token": "a", "start": None, "end": None, "weight": 1.0}])
+    assert ">a</span> " in words
+
+
+def test_timeline():
+    frames = [{"start": 0.5, "end": 1.5, "weight": 0.25}, {"start": 2.0, "end": 2.5, "weight": 0.75}]
+    span = views.common_span(frames, None, [{"start": 0.0, "end": 0.5}, {"start": None, "end": None}])
+    assert span == (0.0, 2.5) and views.common_span(None, [{"start": None}]) is None
+    root = parse(views.timeline("Sound", frames, span))
+    styles = [column.get("style") for column in root.iter("div") if column.get("style")]
+    assert styles == ["left:20.00%;width:40.00%;height:33.3%", "left:80.00%;width:20.00%;height:100.0%"]
+    assert "0.0 s2.5 s" in "".join(root.itertext())
+    unknown = views.timeline("Sound", [{"start": None, "end": None, "weight": 0.0}], span)
+    assert "first frame" in unknown and "left:0.00%;width:100.00%;height:0.0%" in unknown
+
+
+@pytest.mark.parametrize("html", [views.words("", None), views.timeline("Face", None), views.no_result()])
+def test_nothing_to_show(html):
+    assert "".join(parse(html).itertext())
+
+
+def test_nothing_can_be_slipped_in():
+    token = {"token": EVIL, "start": 0, "end": len(EVIL), "weight": 1.0}
+    pages = [
+        views.bars({EVIL: 0.5}, 0.1),
+        views.plane({EVIL: (0, 0)}, {EVIL: 0.5}, 0.1, {}),
+        views.words(EVIL, [token]),
+        views.words(EVIL + "x", [{**token, "token": "x", "start": len(EVIL), "end": len(EVIL) + 1}]),
+    ]
+    for page in pages:
+        root = parse(page)
+        assert not list(root.iter("img")) and EVIL in "".join(root.itertext())

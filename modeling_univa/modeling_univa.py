@@ -93,7 +93,7 @@ class UnivaAdditivePooling(nn.Module):
 
 
 class UnivaAbsentEmbedding(nn.Module):
-    """The learned embedding of an absent modality; a module, as PEFT neither trains nor saves bare parameters."""
+    """The learned embedding of utterances without text; a module, as PEFT neither trains nor saves bare parameters."""
 
     def __init__(self, config: UnivaConfig):
         super().__init__()
@@ -101,7 +101,7 @@ class UnivaAbsentEmbedding(nn.Module):
 
     def forward(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Embeddings `(B, H)`: those of `pooled` where `present`, `(B,)`, holds, else the learned one."""
-        return torch.where(present[:, None], pooled, self.weight.to(pooled.dtype))
+        return _or_absent(pooled, present, self.weight)
 
 
 class UnivaSequenceEncoder(nn.Module):
@@ -117,7 +117,8 @@ class UnivaSequenceEncoder(nn.Module):
         num_layers = getattr(config, f"{modality}_num_hidden_layers")
         self.layers = nn.ModuleList(BertLayer(config, layer_idx=index) for index in range(num_layers))
         self.pooling = UnivaAdditivePooling(config)
-        self.absent_embedding = UnivaAbsentEmbedding(config)
+        # Bare, since transformers takes no module without parameters of its own to `_init_weights`.
+        self.absent_embedding = nn.Parameter(torch.empty(config.hidden_size))
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """
@@ -139,7 +140,11 @@ class UnivaSequenceEncoder(nn.Module):
             hidden_states = layer(hidden_states, attention_mask)
         weights = masked_softmax(self.pooling(hidden_states), mask)
         pooled = (weights[:, None] @ hidden_states).squeeze(1)
-        return self.absent_embedding(pooled, present), weights * present[:, None]
+        return self.or_absent(pooled, present), weights * present[:, None]
+
+    def or_absent(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Embeddings `(B, H)`: those of `pooled` where `present`, `(B,)`, holds, else the learned one."""
+        return _or_absent(pooled, present, self.absent_embedding)
 
     def _check_shapes(self, features: torch.Tensor, mask: torch.Tensor) -> None:
         name, longest = self.modality, self.position_embeddings.num_embeddings
@@ -198,7 +203,11 @@ class UnivaDialogueEncoder(nn.Module):
         pooled = weights @ hidden_states.flatten(0, 1)
         present = utterance_span[:, 1] > utterance_span[:, 0]
         weights = weights.view(own_tokens.shape).sum(dim=1) * present[:, None]
-        return self.absent_embedding(pooled, present), weights
+        return self.or_absent(pooled, present), weights
+
+    def or_absent(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Embeddings `(B, H)`: those of `pooled` where `present`, `(B,)`, holds, else the learned one."""
+        return self.absent_embedding(pooled, present)
 
 
 class UnivaCorrelationPrior(nn.Module):
@@ -246,6 +255,7 @@ class UnivaPreTrainedModel(PreTrainedModel):
         elif isinstance(module, UnivaAbsentEmbedding):
             init.zeros_(module.weight)
         elif isinstance(module, UnivaSequenceEncoder):
+            init.zeros_(module.absent_embedding)
             # The released code builds one layer and copies it.
             for layer in module.layers[1:]:
                 for target, source in zip(layer.parameters(), module.layers[0].parameters(), strict=True):
@@ -311,7 +321,7 @@ class UnivaModel(UnivaPreTrainedModel):
         dropped &= ~dropped.all(dim=0)
         encoders: list[Any] = [self.encoders[modality] for modality in self.config.modalities]
         return [
-            encoder.absent_embedding(embed, ~drop)
+            encoder.or_absent(embed, ~drop)
             for embed, drop, encoder in zip(embeds, dropped, encoders, strict=True)
         ]
 
@@ -545,6 +555,10 @@ def build_text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 def _without_pooler(encoder_class: type[PreTrainedModel]) -> dict[str, bool]:
     accepted = inspect.signature(encoder_class.__init__).parameters
     return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+
+
+def _or_absent(pooled: torch.Tensor, present: torch.Tensor, absent_embedding: torch.Tensor) -> torch.Tensor:
+    return torch.where(present[:, None], pooled, absent_embedding.to(pooled.dtype))
 
 
 def _wants_dict(config: UnivaConfig, return_dict: bool | None) -> bool:

@@ -440,7 +440,9 @@ def test_run_leaves_an_adapter_its_base_and_its_scores(inputs, tmp_path):
     assert train_hf.main(options(inputs, tmp_path)) == 0
     assert not (tmp_path / "model.safetensors").exists()
     assert not (tmp_path / "config.json").exists()
-    assert not list(tmp_path.rglob("README.md"))
+    cards = list(tmp_path.rglob("README.md"))
+    assert cards == [tmp_path / "README.md"]
+    assert "More Information Needed" not in cards[0].read_text()
     state = json.loads((tmp_path / "trainer_state.json").read_text())
     best = Path(state["best_model_checkpoint"], "adapter_model.safetensors")
     assert (tmp_path / "adapter_model.safetensors").read_bytes() == best.read_bytes()

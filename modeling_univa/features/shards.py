@@ -200,10 +200,12 @@ class _Run:
 
     def __call__(self) -> Path:
         if not self._is_complete():
-            self._start()
             try:
-                self._make_shards()
-                self._assemble()
+                self._start()
+                # Where another process finished in between, the folder that was started is empty and goes again.
+                if not self._is_complete():
+                    self._make_shards()
+                    self._assemble()
             except FileNotFoundError:
                 # Without locks another process may have finished, and removed, what this one was at.
                 if not self._is_complete():

@@ -321,8 +321,7 @@ class UnivaModel(UnivaPreTrainedModel):
         dropped &= ~dropped.all(dim=0)
         encoders: list[Any] = [self.encoders[modality] for modality in self.config.modalities]
         return [
-            encoder.or_absent(embed, ~drop)
-            for embed, drop, encoder in zip(embeds, dropped, encoders, strict=True)
+            encoder.or_absent(embed, ~drop) for embed, drop, encoder in zip(embeds, dropped, encoders, strict=True)
         ]
 
     def get_text_features(self, **inputs: torch.Tensor) -> torch.Tensor:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BASE_FOLDER",
     "AdapterBase",
+    "adapter_config_with_base",
     "add_adapter",
     "is_adapter",
     "load_adapter",
@@ -284,11 +285,15 @@ def set_adapter_base(folder: str | Path, base: AdapterBase) -> None:
     file = Path(folder, ADAPTER_CONFIG_NAME)
     if not file.is_file():
         raise ValueError(f"{folder} holds no {ADAPTER_CONFIG_NAME}: it is not an adapter.")
-    content = json.loads(file.read_text())
-    content |= {"base_model_name_or_path": base.name, "revision": base.revision}
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True))
+    temporary.write_text(adapter_config_with_base(file.read_text(), base))
     os.replace(temporary, file)
+
+
+def adapter_config_with_base(text: str, base: AdapterBase) -> str:
+    """The text of an adapter's configuration, with another place of the same base."""
+    content = json.loads(text) | {"base_model_name_or_path": base.name, "revision": base.revision}
+    return json.dumps(content, indent=2, sort_keys=True)
 
 
 def load_model(name: str | Path, revision: str | None = None, **kwargs: Any) -> UnivaForEmotionClassification:

@@ -160,13 +160,15 @@ class HubServer:
     def connected(self, monkeypatch: Any, cache: Path, token: str) -> Iterator[None]:
         """Let huggingface_hub in this process, which has read its environment, talk to this Hub, and never wait."""
         # Not at the top of the module: what this import reads from the environment is set by conftest.py.
-        from huggingface_hub import close_session, constants
+        from huggingface_hub import close_session, constants, hf_api
 
         template = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         settings = {"ENDPOINT": self.url, "HUGGINGFACE_CO_URL_TEMPLATE": template, "HF_HUB_OFFLINE": False,
                     "HF_HUB_DISABLE_XET": True, "HF_HUB_CACHE": str(cache)}  # fmt: skip
         for name, value in settings.items():
             monkeypatch.setattr(constants, name, value)
+        # The functions of huggingface_hub, such as `file_exists`, are its methods.
+        monkeypatch.setattr(hf_api.api, "endpoint", self.url)
         monkeypatch.setenv("HF_TOKEN", token)
         monkeypatch.setattr(time, "sleep", lambda seconds: None)
         yield

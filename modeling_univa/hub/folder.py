@@ -24,11 +24,12 @@ from transformers.utils import (
 )
 
 from .. import modeling_univa
+from ..adapters import BASE_FOLDER
 from ..configuration_univa import UnivaConfig
 from ..processing_univa import UnivaProcessor
 
 
-__all__ = ["IncompleteFolderError", "check_folder", "shared_files"]
+__all__ = ["IncompleteFolderError", "base_beside", "check_folder", "shared_files"]
 
 logger = logging.get_logger(__name__)
 
@@ -69,10 +70,11 @@ def check_folder(folder: str | Path) -> list[str]:
 
     Configuration, weights (whole files, and for a UniVA the very tensors of its configuration), the modules that
     `auto_map` and `custom_pipelines` name with all that they import, the processor of a UniVA, and the metadata of
-    the card. Weights are looked at without reading them.
+    the card. Weights are looked at without reading them. The base of an adapter must be on the Hub, or complete
+    beside it ([`base_beside`]).
 
     Returns:
-        [`shared_files`] of the folder.
+        [`shared_files`] of the folder; of an adapter without its base.
 
     Raises:
         IncompleteFolderError: names the file, what is wrong with it and what to do.
@@ -82,16 +84,35 @@ def check_folder(folder: str | Path) -> list[str]:
         raise IncompleteFolderError(f"There is no folder {folder}.")
     files = shared_files(folder)
     if ADAPTER_CONFIG_NAME in files and CONFIG_NAME not in files:
+        files = [name for name in files if not name.startswith(f"{BASE_FOLDER}/")]
         _check_adapter(folder)
     else:
-        config = _read_json(folder, CONFIG_NAME, "save the model with `save_pretrained`")
-        tensors = _check_weights(folder)
-        for name in (CONFIG_NAME, PROCESSOR_NAME, "tokenizer_config.json"):
-            _check_code(folder, name)
-        if config.get("model_type") == UnivaConfig.model_type:
-            _check_univa(folder, config, tensors)
+        _check_model(folder)
     _check_metadata(folder, files)
     return files
+
+
+def base_beside(folder: str | Path) -> Path | None:
+    """The base of an adapter where it lies beside it and no Hub id of it is known; it has to be shared too."""
+    if Path(folder, CONFIG_NAME).is_file() or not Path(folder, ADAPTER_CONFIG_NAME).is_file():
+        return None
+    config = _read_json(Path(folder), ADAPTER_CONFIG_NAME, "save the adapter with `save_pretrained`")
+    base = Path(folder, BASE_FOLDER)
+    return base if (base / CONFIG_NAME).is_file() and _is_local(config) else None
+
+
+def _is_local(config: Mapping[str, Any]) -> bool:
+    base = str(config.get("base_model_name_or_path"))
+    return Path(base).is_absolute() or base.startswith(".")
+
+
+def _check_model(folder: Path) -> None:
+    config = _read_json(folder, CONFIG_NAME, "save the model with `save_pretrained`")
+    tensors = _check_weights(folder)
+    for name in (CONFIG_NAME, PROCESSOR_NAME, "tokenizer_config.json"):
+        _check_code(folder, name)
+    if config.get("model_type") == UnivaConfig.model_type:
+        _check_univa(folder, config, tensors)
 
 
 def _read_json(folder: Path, name: str, advice: str) -> dict[str, Any]:
@@ -142,11 +163,14 @@ def _check_adapter(folder: Path) -> None:
     if not (folder / ADAPTER_SAFE_WEIGHTS_NAME).is_file():
         raise IncompleteFolderError(f"{folder} has no {ADAPTER_SAFE_WEIGHTS_NAME}: save the adapter again.")
     _shapes(folder / ADAPTER_SAFE_WEIGHTS_NAME)
-    base = str(config.get("base_model_name_or_path"))
-    if Path(base).is_absolute() or base.startswith("."):
+    base = base_beside(folder)
+    if base is not None:
+        _check_model(base)
+    elif _is_local(config):
         raise IncompleteFolderError(
-            f"The adapter {folder} is one of the model in {base}, which nobody else has: push that model and name its "
-            f"Hub id in {ADAPTER_CONFIG_NAME}, or push the whole of both, `univa merge-adapter {folder} --output …`."
+            f"The adapter {folder} is one of the model in {config['base_model_name_or_path']}, which nobody else has: "
+            f"push that model and name its Hub id in {ADAPTER_CONFIG_NAME}, or push the whole of both, `univa "
+            f"merge-adapter {folder} --output …`."
         )
 
 

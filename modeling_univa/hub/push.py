@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import cast
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
-from transformers.utils import logging
+from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
+from ..adapters import BASE_FOLDER, AdapterBase, adapter_config_with_base
 from ..trainer import metric_path
-from .folder import check_folder, shared_files
+from .folder import base_beside, check_folder, shared_files
 from .snippets import MODEL_ID
 
 
@@ -24,6 +26,21 @@ logger = logging.get_logger(__name__)
 # Of these kinds a repository keeps only what the folder has: a loader would take weights of a former push for those of
 # this one (`model.safetensors` beside shards), and a reader the former results for its results.
 _REPLACED = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", ".eval_results/*")
+
+# Tells a base that was pushed with its adapter from a model that happens to have the same name.
+_BASE_TAG = "univa-adapter-base"
+_BASE_CARD = """---
+library_name: transformers
+tags:
+- univa
+- {tag}
+---
+
+# Base of {adapter}
+
+The UniVA that the LoRA adapter [{adapter}](https://huggingface.co/{adapter}) changes, as it was before training. Load
+the adapter on it, as the adapter's card says: alone it is of no use where its heads are untrained.
+"""
 
 
 class PushError(OSError):
@@ -49,6 +66,9 @@ def push_folder(
     a push that was interrupted is given again, and does not send again the large files that had arrived. Snippets of
     the card that have no repository's name yet get that of this one.
 
+    The base of an adapter that lies beside it goes first, in one commit to a repository `ORG/NAME-base` which is
+    private if the adapter's is. The adapter that is pushed names that commit; the folder stays as it is.
+
     Args:
         folder: As `save_pretrained` of model and processor leave it.
         repo_id: `ORG/NAME`, or `NAME` for one of your own; made if it is not there yet.
@@ -73,12 +93,51 @@ def push_folder(
     api = HfApi(token=token)
     with _explained(str(folder), repo_id):
         name = make_repository(repo_id, private=private, token=token)
-        if revision not in (None, "main") and not create_pr and not str(revision).startswith("refs/"):
-            api.create_branch(name, branch=str(revision), exist_ok=True)
+        _make_branch(api, name, revision, create_pr)
         if "README.md" in additions:
             card = (folder / "README.md").read_bytes()
             additions["README.md"] = card.replace(MODEL_ID.encode(), name.encode())
+        base = base_beside(folder)
+        if base is not None:
+            pushed = _push_base(api, base, name, revision, commit_message, create_pr)
+            additions |= _naming_base(folder, pushed, additions.get("README.md"))
         return _commit(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
+
+
+def _make_branch(api: HfApi, repo_id: str, revision: str | None, create_pr: bool) -> None:
+    if revision not in (None, "main") and not create_pr and not str(revision).startswith("refs/"):
+        api.create_branch(repo_id, branch=str(revision), exist_ok=True)
+
+
+def _push_base(
+    api: HfApi, folder: Path, adapter: str, revision: str | None, commit_message: str, create_pr: bool
+) -> AdapterBase:
+    """Push the base of the adapter in the repository `adapter`."""
+    private = bool(api.repo_info(adapter).private)
+    name = make_repository(f"{adapter}-base", private=private, token=cast("str | None", api.token))
+    info = api.model_info(name)
+    others = {item.rfilename for item in info.siblings or []} - {".gitattributes"}
+    if others and _BASE_TAG not in (info.tags or []):
+        raise PushError(
+            f"{name}, where the base of {adapter} would go, holds another model already: push the adapter under "
+            "another name."
+        )
+    _make_branch(api, name, revision, create_pr)
+    additions: dict[str, Path | bytes] = {file: folder / file for file in shared_files(folder)}
+    additions["README.md"] = _BASE_CARD.format(tag=_BASE_TAG, adapter=adapter).encode()
+    commit = _commit(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
+    return AdapterBase(name, commit.oid)
+
+
+def _naming_base(folder: Path, base: AdapterBase, card: Path | bytes | None) -> dict[str, Path | bytes]:
+    """The adapter's files that name its base."""
+    config = (folder / ADAPTER_CONFIG_NAME).read_text(encoding="utf-8")
+    files: dict[str, Path | bytes] = {ADAPTER_CONFIG_NAME: adapter_config_with_base(config, base).encode()}
+    if isinstance(card, bytes):
+        content = ModelCard(card.decode(), ignore_metadata_errors=True)
+        content.data.library_name, content.data.base_model = "peft", base.name
+        files["README.md"] = str(content).encode()
+    return files
 
 
 def push_metric(repo_id: str, *, private: bool | None = None, token: str | None = None) -> CommitInfo:
@@ -163,7 +222,8 @@ def _commit(
 
 def _tell_left_out(folder: Path, files: Sequence[str]) -> None:
     names = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
-    left_out = sorted(names - {name.split("/")[0] for name in files})
+    base = {BASE_FOLDER} if base_beside(folder) is not None else set()
+    left_out = sorted(names - {name.split("/")[0] for name in files} - base)
     if left_out:
         logger.warning(f"Not shared: {', '.join(left_out)}.")
 

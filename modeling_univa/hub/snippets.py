@@ -82,7 +82,17 @@ def _python(config: UnivaConfig, raw: set[str], has_video: bool, model_id: str, 
         "for index, probability in enumerate(probabilities.tolist()):",
         '    print(f"{model.config.id2label[index]:<10} {probability:.3f}")',
     ]
-    return {"introduction": "With transformers:", "language": "python", "code": "\n".join(code)}
+    introduction = f"With transformers (`pip install {_packages(raw, adapter)}`):"
+    return {"introduction": introduction, "language": "python", "code": "\n".join(code)}
+
+
+def _packages(raw: set[str], adapter: bool) -> str:
+    """What pip has to install for all that the model takes, videos among it."""
+    packages = ["torch", "transformers", *(["peft"] if adapter else [])]
+    if raw & {"audio", "vision"}:
+        packages += ["av", "scipy"]
+    packages += ["soundfile"] if "audio" in raw else []
+    return " ".join([*packages, *(['"opencv-python-headless<5"'] if "vision" in raw else [])])
 
 
 def _loading(model_id: str, adapter: bool) -> list[str]:

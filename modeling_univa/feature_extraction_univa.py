@@ -294,6 +294,7 @@ def _settings(extractor: Any) -> list[str]:
 
 
 def check_at_least(extractor: Any, **minima: int) -> None:
+    """Raise a `ValueError` where a setting of an extractor is no whole number of at least its minimum."""
     for name, minimum in minima.items():
         value = getattr(extractor, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
@@ -301,12 +302,14 @@ def check_at_least(extractor: Any, **minima: int) -> None:
 
 
 def check_choice(extractor: Any, **choices: tuple[Any, ...]) -> None:
+    """Raise a `ValueError` where a setting of an extractor is none of its choices."""
     for name, allowed in choices.items():
         if getattr(extractor, name) not in allowed:
             raise ValueError(f"`{name}` must be one of {', '.join(allowed)}, got {getattr(extractor, name)!r}")
 
 
 def check_waveform(waveform: np.ndarray, sampling_rate: int, expected_rate: int) -> None:
+    """Raise a `ValueError` for what is not finite mono speech (samples,) in [-1, 1] at the expected rate in Hz."""
     if sampling_rate != expected_rate:
         raise ValueError(f"expected speech at {expected_rate} Hz, got {sampling_rate} Hz; resample it first")
     if not isinstance(waveform, np.ndarray) or waveform.dtype.kind != "f" or waveform.ndim != 1:
@@ -322,6 +325,7 @@ def check_waveform(waveform: np.ndarray, sampling_rate: int, expected_rate: int)
 
 
 def check_image(image: np.ndarray, index: int) -> None:
+    """Raise a `ValueError` for what is not a uint8 image (height, width, 3) RGB or (height, width) grey."""
     is_bytes = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0
     if is_bytes and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
         return

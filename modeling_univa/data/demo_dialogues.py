@@ -67,6 +67,7 @@ class DemoUtterance:
 
     @property
     def speaker(self) -> str:
+        """Name of the person who speaks."""
         return NAMES[self.person]
 
 

@@ -35,9 +35,11 @@ class Canvas:
         return np.rint(points @ self.rotation.T + self.origin).astype(np.int32)
 
     def fill(self, points: np.ndarray, colour: Colour) -> None:
+        """Fill the polygon of `points` (n, 2)."""
         cv2.fillPoly(self.pixels, [self._place(points)], colour)
 
     def line(self, points: np.ndarray, colour: Colour, width: float) -> None:
+        """Draw an open line through `points` (n, 2), `width` in units of the face."""
         cv2.polylines(self.pixels, [self._place(points)], False, colour, max(1, round(width * self.unit)))
 
     def clip(self, points: np.ndarray, before: np.ndarray) -> None:
@@ -63,5 +65,6 @@ def curve(*points: Sequence[float]) -> np.ndarray:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
+    """The colour, darker (`factor` below 1) or brighter."""
     red, green, blue = (int(np.clip(channel * factor, 0, 255)) for channel in colour)
     return red, green, blue

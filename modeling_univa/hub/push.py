@@ -135,7 +135,7 @@ def _naming_base(folder: Path, base: AdapterBase, card: Path | bytes | None) -> 
     files: dict[str, Path | bytes] = {ADAPTER_CONFIG_NAME: adapter_config_with_base(config, base).encode()}
     if isinstance(card, bytes):
         content = ModelCard(card.decode(), ignore_metadata_errors=True)
-        content.data.library_name, content.data.base_model = "peft", base.name
+        content.data["library_name"], content.data["base_model"] = "peft", base.name
         files["README.md"] = str(content).encode()
     return files
 

@@ -6,6 +6,7 @@ Uses a model, a corpus and a metric of the Hub by their ids, with no package of 
 hub_round_trip.py runs it, and takes from it what both sides do.
 """
 
+import importlib
 import json
 import re
 import shlex
@@ -74,8 +75,17 @@ def visit(model: str, corpus: str, metric: str, clip: str, text: str, features: 
         "metric": _metric_result(evaluate.load(metric)),
         "modules": {name: type(part).__module__ for name, part in parts.items()},
         "installed": dict(sorted((item.metadata["Name"].lower(), item.version) for item in metadata.distributions())),
+        "package": _is_importable("modeling_univa"),
         "versions": versions(),
     }
+
+
+def _is_importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
 def _metric_result(metric: Any) -> dict[str, float]:

@@ -161,6 +161,7 @@ class HubServer:
         """Let huggingface_hub in this process, which has read its environment, talk to this Hub, and never wait."""
         # Not at the top of the module: what this import reads from the environment is set by conftest.py.
         from huggingface_hub import close_session, constants, hf_api
+        from transformers.utils import hub as transformers_hub
 
         template = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         settings = {"ENDPOINT": self.url, "HUGGINGFACE_CO_URL_TEMPLATE": template, "HF_HUB_OFFLINE": False,
@@ -169,6 +170,8 @@ class HubServer:
             monkeypatch.setattr(constants, name, value)
         # The functions of huggingface_hub, such as `file_exists`, are its methods.
         monkeypatch.setattr(hf_api.api, "endpoint", self.url)
+        # That of transformers is made when it is first used.
+        monkeypatch.setattr(transformers_hub, "_hf_api", None, raising=False)
         monkeypatch.setenv("HF_TOKEN", token)
         monkeypatch.setattr(time, "sleep", lambda seconds: None)
         yield

@@ -315,7 +315,7 @@ class UnivaModel(UnivaPreTrainedModel):
 
     def _with_modality_dropout(self, embeds: list[torch.Tensor]) -> list[torch.Tensor]:
         """In training, absent embeddings for some, never for all of an utterance (`config.modality_dropout`)."""
-        if not self.training or not self.config.modality_dropout or len({len(embed) for embed in embeds}) > 1:
+        if not self.training or not self.config.modality_dropout:
             return embeds
         dropped = torch.rand(len(embeds), len(embeds[0]), device=embeds[0].device) < self.config.modality_dropout
         dropped &= ~dropped.all(dim=0)
@@ -385,12 +385,13 @@ class UnivaModel(UnivaPreTrainedModel):
             output[f"{modality}_embeds"], weights = self.encode(modality, **inputs)
             if output_pooling_attentions:
                 output[f"{modality}_attention"] = weights
-        embeds = self._with_modality_dropout([output[f"{modality}_embeds"] for modality in self.config.modalities])
+        embeds = [output[f"{modality}_embeds"] for modality in self.config.modalities]
         # By `shape`, since `len` of a tensor would be a constant in an exported graph.
         if any(embed.shape[0] != embeds[0].shape[0] for embed in embeds):
             sizes = {modality: len(embed) for modality, embed in zip(self.config.modalities, embeds, strict=True)}
             raise ValueError(f"Every modality needs one entry an utterance, got {sizes}.")
-        result = UnivaModelOutput(**output, multimodal_embeds=torch.cat(embeds, dim=-1))
+        multimodal_embeds = torch.cat(self._with_modality_dropout(embeds), dim=-1)
+        result = UnivaModelOutput(**output, multimodal_embeds=multimodal_embeds)
         return result if _wants_dict(self.config, return_dict) else result.to_tuple()
 
 

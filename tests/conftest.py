@@ -48,6 +48,15 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
+@pytest.fixture(autouse=True)
+def no_launcher_left_behind() -> Iterator[None]:
+    """Fail a test that leaves this process looking like one of several: accelerate would believe it in later tests."""
+    names = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    before = {name: os.environ.get(name) for name in names}
+    yield
+    assert {name: os.environ.get(name) for name in names} == before
+
+
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubServer]:
     """An empty Hub with the accounts "me", whose second token may only read, and "other"."""

@@ -275,9 +275,7 @@ def kill_tree(pid: int) -> None:
 
 def subprocess_environment(cache: Path, with_package: bool = True) -> dict[str, str]:
     """Environment of a subprocess: one thread, no network, its own caches."""
-    # accelerate leaves what a launcher would set in the environment of this process.
-    launched = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", *launched)}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment |= {
         "HF_HOME": str(cache),
         "HF_MODULES_CACHE": str(cache / "modules"),

@@ -126,12 +126,18 @@ def test_terms_are_logged_once_for_both(run):
     assert logs[0] == logs[1]
 
 
-def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path, monkeypatch, capsys):
+def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path, monkeypatch):
     args = UnivaTrainingArguments(str(tmp_path), use_cpu=True)
     assert args.world_size == 1
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="2 processes were launched, but the training arguments see 1.*torchrun"):
         check_world_size(args)
-    # Started without the rest of what torchrun sets, accelerate itself refuses.
-    assert train_hf.main(["--use_cpu", "true", "--output_dir", str(tmp_path), "--dataset", "nowhere"]) == 2
-    assert capsys.readouterr().err.startswith("train_hf.py: ")
+
+
+def test_launch_without_the_rest_of_what_torchrun_sets_is_refused(tmp_path):
+    # A process of its own: accelerate writes a launcher's variables into the environment before it gives up.
+    arguments = ["--use_cpu", "true", "--output_dir", tmp_path, "--dataset", "nowhere"]
+    environment = subprocess_environment(tmp_path) | {"WORLD_SIZE": "2"}
+    run = run_command([sys.executable, train_hf.__file__, *arguments], environment, tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith("train_hf.py: ")

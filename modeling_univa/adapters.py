@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils import ADAPTER_CONFIG_NAME, find_adapter_config_file, is_peft_available, logging
+from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_config_file, is_peft_available, logging
 
 from .configuration_univa import UnivaConfig
 from .modeling_univa import UnivaForEmotionClassification
@@ -39,6 +40,7 @@ __all__ = [
     "AdapterBase",
     "adapter_config_with_base",
     "add_adapter",
+    "check_base_for_push",
     "is_adapter",
     "load_adapter",
     "load_model",
@@ -97,6 +99,27 @@ def check_lora_arguments(args: "ModelArguments") -> None:
         raise ValueError(f"`lora_dropout` must lie in [0, 1), got {args.lora_dropout}.")
 
 
+def check_base_for_push(args: "ModelArguments") -> None:
+    """
+    Check, before a run that will be pushed, that others can have the base of its adapter.
+
+    Raises:
+        ValueError: the base is the folder that the run goes on from.
+    """
+    if args.lora_rank is None or args.model is None or not Path(args.model, CONFIG_NAME).is_file():
+        return
+    try:
+        config = UnivaConfig.from_pretrained(args.model, **args.config_overrides())
+    except StrictDataclassError:
+        return  # Building the model says what does not fit.
+    base = _shared_base(config, args)
+    if base is not None:
+        raise ValueError(
+            f"The adapter that `--lora_rank` trains would be one of the model in {base.name}, which nobody else has: "
+            "push that model and give its Hub id as `--model`, or leave `--push_to_hub` out."
+        )
+
+
 def add_adapter(
     model: UnivaForEmotionClassification,
     args: "ModelArguments",
@@ -124,7 +147,7 @@ def add_adapter(
 
     encoder = _text_encoder(model)
     rank = cast(int, args.lora_rank)
-    base = _shared_base(model, args)
+    base = _shared_base(model.config, args)
     if base is None:
         base = AdapterBase(str(Path(output_dir, BASE_FOLDER).resolve()))
         if write_base:
@@ -157,13 +180,13 @@ def _text_encoder(model: UnivaForEmotionClassification) -> PreTrainedModel:
     return encoder
 
 
-def _shared_base(model: UnivaForEmotionClassification, args: "ModelArguments") -> AdapterBase | None:
+def _shared_base(config: UnivaConfig, args: "ModelArguments") -> AdapterBase | None:
     """The trained model that the run goes on from, `None` where it starts from anything else."""
     if args.model is None:
         return None
     source = UnivaConfig.from_pretrained(args.model, revision=args.model_revision or "main")
     overrides = args.config_overrides()
-    if any(getattr(source, name) != getattr(model.config, name) for name in overrides):
+    if any(getattr(source, name) != getattr(config, name) for name in overrides):
         return None
     if Path(args.model).is_dir():
         return AdapterBase(str(Path(args.model).resolve()))

@@ -79,17 +79,18 @@ class UnivaOnnxModel:
             revision: branch, tag or commit on the Hub.
 
         Raises:
-            ValueError, ImportError: as of the class; also a folder without `model.onnx`.
+            ValueError, ImportError: as of the class; also a folder or repository without `model.onnx`.
             OSError: it is not to be had from the Hub.
         """
         require_onnx("onnxruntime")
-        if Path(name).is_dir() and not Path(name, ONNX_FILE).is_file():
+        hub = {"revision": revision or "main"}
+        file = cached_file(name, ONNX_FILE, **hub, _raise_exceptions_for_missing_entries=False)
+        if file is None:
             raise ValueError(
                 f"{name} has no {ONNX_FILE}: make it with `univa export {name} --format onnx --output FOLDER`, and "
                 "give that folder."
             )
-        config = UnivaConfig.from_pretrained(name, revision=revision or "main")
-        return cls(config, cached_file(name, ONNX_FILE, revision=revision or "main"))
+        return cls(UnivaConfig.from_pretrained(name, **hub), file)
 
     def eval(self) -> "UnivaOnnxModel":
         """Itself: the graph knows no training mode."""

@@ -202,8 +202,11 @@ class UnivaTrainer(Trainer):
         # A second worker would read the same stream again.
         workers = min(self.args.dataloader_num_workers, 1)
         loader = DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=self._pins_memory)
-        # The processes share the batches already; accelerate would share them again.
-        return prepare_data_loader(loader, self.args.device, num_processes=1, process_index=0, put_on_device=True)
+        # The processes share the batches already; accelerate would share them again, and by default hand out slices
+        # of what the first process reads.
+        return prepare_data_loader(
+            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, dispatch_batches=False
+        )
 
     def get_eval_dataloader(self, eval_dataset: str | UtteranceDataset | None = None) -> DataLoader:
         """Corpus order, batches of fixed size: only a dialogue that a border cuts is encoded twice."""

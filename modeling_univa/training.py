@@ -14,7 +14,7 @@ from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, set_seed
 from transformers.utils import logging
 
-from .adapters import add_adapter, check_lora_arguments, is_adapter
+from .adapters import add_adapter, check_base_for_push, check_lora_arguments, is_adapter
 from .arguments import DataArguments, ModelArguments
 from .checkpoints import last_complete_checkpoint, resolve_package
 from .configuration_univa import UnivaConfig, affect_of_labels
@@ -74,6 +74,8 @@ def run_training(
     """
     check_world_size(training_args)
     check_lora_arguments(model_args)
+    if training_args.push_to_hub:
+        check_base_for_push(model_args)
     checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
     check_same_run(checkpoint, model_args, data_args, training_args)
     set_seed(training_args.seed)

@@ -19,6 +19,7 @@ import yaml
 from clip_files import write_video
 from hub_server import HubServer
 from testing_utils import REPOSITORY, write_text_encoder
+from transformers.utils import logging
 
 import train_hf
 from modeling_univa import cli
@@ -209,7 +210,11 @@ def run_cells(notebook: Path) -> dict[str, Any]:
 
 def test_quickstart_runs_and_was_executed(workspace: Path):
     notebook = DOCS / "quickstart.ipynb"
-    namespace = run_cells(notebook)
+    verbosity = logging.get_verbosity()
+    try:
+        namespace = run_cells(notebook)
+    finally:
+        logging.set_verbosity(verbosity)
     assert namespace["classifier"] is not None
     content = json.loads(notebook.read_text(encoding="utf-8"))
     code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
@@ -218,3 +223,7 @@ def test_quickstart_runs_and_was_executed(workspace: Path):
     assert outputs and not any(output["output_type"] == "error" for output in outputs)
     assert {kind for output in outputs for kind in output.get("data", {})} <= {"text/plain"}
     assert notebook.stat().st_size < 50_000
+    # All of a run from the beginning, and nothing that is not of it: warnings, bars, paths of a machine.
+    assert {output.get("name") for output in outputs} == {"stdout"}
+    text = "".join("".join(output["text"]) for output in outputs)
+    assert text.count("'learning_rate'") == 4 and not re.search(r"/root|/home|/tmp|site-packages|\x1b|\r", text)

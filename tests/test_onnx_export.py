@@ -32,7 +32,7 @@ from modeling_univa.faces_univa import FaceReader
 from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
 from modeling_univa.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.onnx_export import InputShape, export_onnx, random_inputs
-from modeling_univa.onnx_model import UnivaOnnxModel
+from modeling_univa.onnx_model import ONNX_FILE, UnivaOnnxModel
 
 
 SPEECH, FACES = LogMelExtractor(), HogExtractor(image_size=32, cell_size=16)
@@ -238,6 +238,60 @@ def test_int8_that_scores_otherwise_is_not_written(saved, tmp_path, monkeypatch)
     with pytest.raises(ValueError, match=r"micro-F1 is .* points from PyTorch's"):
         export_onnx(source, tmp_path / "out" / "onnx", quantize="int8", dataset=str(corpus))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# The Hub
+
+
+def _predict(capsys, *arguments: str) -> list[dict]:
+    capsys.readouterr()
+    assert cli.main(["predict", *arguments, "--json"]) == 0, capsys.readouterr().err
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_graph_beside_the_weights_is_pushed_and_predicts(saved, exported, hub_client, tmp_path, capsys):
+    folder, name = shutil.copytree(saved, tmp_path / "model"), "lab/emotions"
+    shutil.copy(exported / ONNX_FILE, folder)
+    assert cli.main(["push", str(folder), name]) == 0
+    first = hub_client.repository(name).branches["main"]
+    assert hub_client.content(name, ONNX_FILE) == (exported / ONNX_FILE).read_bytes()
+    clip = write_video(tmp_path / "clips" / "a.mp4")
+    given = [str(clip), "--text", "yes no"]
+    (expected,), (found,) = (_predict(capsys, name, *given, *more) for more in ((), ("--runtime", "onnx")))
+    assert found["scores"] == pytest.approx(expected["scores"], abs=1e-4)
+    assert found["emotions"] == expected["emotions"]
+
+    # Another model goes to main: its graph is not that of the model before, which keeps its own.
+    other = _model(UnivaConfig.from_pretrained(saved))
+    with torch.no_grad():
+        other.classifier.bias += torch.arange(6.0)
+    other.save_pretrained(tmp_path / "other")
+    shutil.copytree(saved, tmp_path / "other", dirs_exist_ok=True, ignore=lambda *_: ["model.safetensors"])
+    assert cli.main(["push", str(tmp_path / "other"), name]) == 0
+    with pytest.raises(ValueError, match=f"{name} has no model.onnx: make it with `univa export {name} --format onnx"):
+        UnivaOnnxModel.from_pretrained(name)
+    shutil.copy(export_onnx(name, tmp_path / "onnx").folder / ONNX_FILE, tmp_path / "other")
+    assert cli.main(["push", str(tmp_path / "other"), name]) == 0
+    inputs = random_inputs(other, InputShape(3, 2, 8, 5), other.config.max_lengths)
+    for revision, model in {None: other, first: load_model(saved)}.items():
+        logits = UnivaOnnxModel.from_pretrained(name, revision=revision)(**inputs).logits.numpy()
+        assert logits == pytest.approx(_logits(model.eval(), inputs), abs=1e-4)
+
+
+def test_what_is_not_on_the_hub_is_named(saved, exported, hub_client, capsys):
+    runtime = ["--runtime", "onnx"]
+    assert cli.main(["push", str(exported), "lab/graph"]) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert "has an exported model.onnx and no model.safetensors: copy model.onnx into the folder" in message
+    assert not hub_client.repositories
+    assert cli.main(["push", str(saved), "lab/emotions"]) == 0
+    for name, message in {
+        "lab/emotions": "has no model.onnx: make it with `univa export lab/emotions --format onnx --output FOLDER`",
+        "lab/nothing": "univa: lab/nothing is not a local folder and is not a valid model identifier",
+    }.items():
+        capsys.readouterr()
+        assert cli.main(["predict", name, "--text", "yes", *runtime]) == 2
+        assert message in capsys.readouterr().err
 
 
 # Mistakes

@@ -108,10 +108,10 @@ class StreamedUtterances:
     def _va_columns(self) -> list[str]:
         return [f"{modality}_va" for modality in self.processor.modalities]
 
-    def windows(self) -> Iterator[UtteranceDataset]:
-        """The whole split once, in windows of whole dialogues."""
+    def windows(self, num_processes: int = 1) -> Iterator[UtteranceDataset]:
+        """The whole split once, in windows of whole dialogues, none shorter than the split or `num_processes` rows."""
         start = 0
-        for table in self._tables():
+        for table in self._tables(max(self.window_rows, num_processes)):
             rows = datasets.Dataset(InMemoryTable(table), info=datasets.DatasetInfo(features=self.stream.features))
             if self._va is None:
                 va = _known_va(table, [name for name in self._va_columns if name in table.column_names])
@@ -120,16 +120,16 @@ class StreamedUtterances:
             yield UtteranceDataset(rows, self.processor, self.label_names, va, name=self.name)
             start += len(table)
 
-    def _tables(self) -> Iterator[pa.Table]:
+    def _tables(self, window_rows: int) -> Iterator[pa.Table]:
         kept: list[pa.Table] = []
         ready: pa.Table | None = None
-        for table in self.stream.with_format("arrow").iter(batch_size=min(_READ_TOGETHER, self.window_rows)):
+        for table in self.stream.with_format("arrow").iter(batch_size=min(_READ_TOGETHER, window_rows)):
             kept.append(table)
-            if sum(map(len, kept)) < self.window_rows:
+            if sum(map(len, kept)) < window_rows:
                 continue
             window = pa.concat_tables(kept)
             edge = _last_dialogue(window)
-            if edge < self.window_rows:
+            if edge < window_rows:
                 continue
             if ready is not None:
                 yield ready
@@ -144,8 +144,9 @@ class StreamedBatches(IterableDataset):
     """
     Batches of model inputs, with VA, epoch after epoch without end: a run over a stream ends by `max_steps`.
 
-    Of every `num_processes` batches that belong to one step, each process has one. The order depends on the seed
-    alone, so that a run that is resumed skips what it has had.
+    Of every `num_processes` batches that belong to one step, each process has one. All of them read the whole stream:
+    files are not shared, as their rows differ in number and a dialogue may go through a border. The order depends on
+    the seed alone, so that a run that is resumed skips what it has had.
 
     Args:
         utterances: where they come from.
@@ -168,7 +169,7 @@ class StreamedBatches(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         number = itertools.count()
         while True:
-            for window in self.utterances.windows():
+            for window in self.utterances.windows(self.num_processes):
                 collate = UtteranceCollator(window, with_va=True)
                 sampler = UtteranceBatchSampler(
                     window.lengths, window.dialogues, self.batch_size, self.batching, self.num_processes, self.seed

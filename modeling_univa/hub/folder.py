@@ -26,6 +26,7 @@ from transformers.utils import (
 from .. import modeling_univa
 from ..adapters import BASE_FOLDER
 from ..configuration_univa import UnivaConfig
+from ..onnx_model import ONNX_FILE
 from ..processing_univa import UnivaProcessor
 
 
@@ -137,6 +138,11 @@ def _check_weights(folder: Path) -> dict[str, tuple[int, ...]]:
     if (folder / SAFE_WEIGHTS_NAME).is_file():
         return _shapes(folder / SAFE_WEIGHTS_NAME)
     index = _read_json(folder, SAFE_WEIGHTS_INDEX_NAME, advice) if (folder / SAFE_WEIGHTS_INDEX_NAME).exists() else {}
+    if not index.get("weight_map") and (folder / ONNX_FILE).is_file():
+        raise IncompleteFolderError(
+            f"{folder} has an exported {ONNX_FILE} and no {SAFE_WEIGHTS_NAME}: copy {ONNX_FILE} into the folder "
+            "of the model that it was made of, and push that."
+        )
     if not index.get("weight_map"):
         raise IncompleteFolderError(f"{folder} has no {SAFE_WEIGHTS_NAME}: {advice}.")
     found: dict[str, tuple[int, ...]] = {}

@@ -3,6 +3,7 @@
 """A saved folder, or the metric, to the Hub in one commit."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -24,8 +25,15 @@ __all__ = ["PushError", "make_repository", "push_folder", "push_metric"]
 logger = logging.get_logger(__name__)
 
 # Of these kinds a repository keeps only what the folder has: a loader would take weights of a former push for those of
-# this one (`model.safetensors` beside shards), and a reader the former results for its results.
-_REPLACED = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", ".eval_results/*")
+# this one (`model.safetensors` beside shards, `model.onnx` of other weights), and a reader the former results for its
+# results.
+_REPLACED = (
+    "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", "model.onnx", "onnx_export.json",
+    ".eval_results/*",
+)  # fmt: skip
+
+# Beside these a Space's `app.py` must find no file of the same name.
+_METRIC_IMPORTS = ("datasets.py", "evaluate.py", "gradio.py", "numpy.py", "sklearn.py")
 
 # Tells a base that was pushed with its adapter from a model that happens to have the same name.
 _BASE_TAG = "univa-adapter-base"
@@ -61,7 +69,8 @@ def push_folder(
     Push a saved folder in one commit: weights, configuration, code, processor, card and evaluation results.
 
     Nothing is sent unless the folder is complete ([`check_folder`]). Training state, checkpoints and pickles stay at
-    home. Weights and evaluation results of a former push that the folder does not have are removed in the same commit.
+    home. Weights, exported graph and evaluation results of a former push that the folder does not have are removed in
+    the same commit.
     Until that commit, which is the last thing to be sent, the repository is as it was before, or empty if it is new;
     a push that was interrupted is given again, and does not send again the large files that had arrived. Snippets of
     the card that have no repository's name yet get that of this one.
@@ -152,14 +161,17 @@ def push_metric(repo_id: str, *, private: bool | None = None, token: str | None 
         token: Instead of the one that `hf auth login` keeps.
 
     Raises:
-        ValueError: a name that `evaluate` cannot load, or that is no `ORG/NAME`.
+        ValueError: a name that `evaluate` cannot load, that is no `ORG/NAME`, or that of a module its Space needs.
         PushError: the Hub refused, or the connection broke.
     """
     if not re.fullmatch(r"[\w\-]+/[\w\-]+", repo_id):
         raise ValueError(f"A metric's repository is called ORG/NAME, of letters, digits, - and _, got {repo_id!r}.")
     folder, name = metric_path(), repo_id.split("/")[1]
+    files = shared_files(folder)
+    if f"{name}.py" in {*files, *_METRIC_IMPORTS} - {"multilabel_emotion.py"} or name in sys.stdlib_module_names:
+        raise ValueError(f"A metric called {name} would hide a module that its Space needs: give it another name.")
     additions: dict[str, Path | bytes] = {}
-    for file in shared_files(folder):
+    for file in files:
         text = (folder / file).read_text(encoding="utf-8")
         text = text.replace("metrics/multilabel_emotion", repo_id).replace("multilabel_emotion.py", f"{name}.py")
         additions[f"{name}.py" if file == "multilabel_emotion.py" else file] = text.encode()

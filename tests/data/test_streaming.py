@@ -121,6 +121,21 @@ def test_processes_share_the_batches(corpus):
     assert torch.equal(total, torch.from_numpy(windows[0].labels).float().sum(0))
 
 
+def test_every_window_has_a_row_for_each_process(corpus, folder):
+    # The second dialogue has a single row, and windows of one row are asked for.
+    utterances = streamed(corpus, 1)
+    sizes = [len(window) for window in utterances.windows(3)]
+    assert 1 in [len(window) for window in utterances.windows()] and len(sizes) > 2 and min(sizes) >= 3
+    shares = [StreamedBatches(utterances, 8, num_processes=3, process_index=rank) for rank in range(3)]
+    seen = [batch["text_va"] for share in shares for batch in itertools.islice(share, len(sizes))]
+    assert sum(map(len, seen)) == sum(SIZES)
+    expected = scaled_va(load_corpus(str(folder / "corpus")).split("train"), "released")["text"]
+    found = np.sort(torch.cat(seen).nan_to_num(9).numpy(), axis=0)
+    np.testing.assert_allclose(found, np.sort(np.nan_to_num(expected, nan=9), axis=0), rtol=1e-6)
+    with pytest.raises(ValueError, match="19 training rows cannot be shared by 20 processes"):
+        next(iter(StreamedBatches(streamed(corpus), 1, num_processes=20)))
+
+
 def test_window_must_hold_a_row(corpus):
     with pytest.raises(CorpusError, match="a window must hold at least 1 row, got 0"):
         streamed(corpus, 0)

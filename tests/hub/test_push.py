@@ -409,12 +409,15 @@ def test_no_unfinished_model_is_pushed(tmp_path):
 def test_metric_becomes_a_space(hub, api):
     push_metric("lab/emotion-score", private=True)
     files = files_of(hub, "lab/emotion-score", kind="spaces")
-    assert set(files) == {"README.md", "app.py", "emotion-score.py", "requirements.txt"}
+    assert set(files) == {"README.md", "app.py", "emotion-score.py", "requirements.txt", "scoring.py"}
     assert b'evaluate.load("lab/emotion-score")' in files["README.md"]
-    assert b'with_name("emotion-score.py")' in files["app.py"]
+    assert b'with_name("emotion-score.py")' in files["scoring.py"]
     assert hub.repository("lab/emotion-score", "spaces").private
     with pytest.raises(ValueError, match="ORG/NAME"):
         push_metric("emotion.score")
+    for name in ("scoring", "evaluate", "json"):
+        with pytest.raises(ValueError, match="give it another name"):
+            push_metric(f"lab/{name}")
 
 
 def test_snapshot_is_the_folder_and_can_be_pushed_again(folder, hub, api):

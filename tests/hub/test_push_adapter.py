@@ -210,6 +210,30 @@ def test_training_pushes_adapter_and_base(training, hub, api, tmp_path, capsys):
     assert "PeftModel.from_pretrained" in card.text
 
 
+def test_training_from_a_folder_is_refused_before_it_begins(training, hub, api, tmp_path, capsys):
+    model = tmp_path / "model"
+    config = tiny_config(modalities=["text", "audio"])
+    tiny_model(config).save_pretrained(model)
+    tiny_processor(config).save_pretrained(model)
+    place = training.index("--text_model")
+    options = [*training[:place], *training[place + 2 :], "--lora_rank", "2", "--num_train_epochs", "1"]
+    # The corpus is not even looked at.
+    options[options.index("--dataset") + 1] = str(tmp_path / "none")
+    assert train_hf.main([*options, "--model", str(model)]) == 2
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert f"the model in {model}, which nobody else has: push that model and give its Hub id as `--model`" in message
+    assert not hub.repositories and not (tmp_path / "run").exists()
+    for allowed in ({"push_to_hub": False}, {"hidden_dropout_prob": 0.3}):
+        # Without a push, and with a base of its own, it is the corpus that is missed.
+        more = [part for name, value in allowed.items() for part in (f"--{name}", str(value))]
+        assert train_hf.main([*options, "--model", str(model), *more]) == 2
+        assert "build the corpus first" in capsys.readouterr().err.splitlines()[-1]
+    push_folder(model, "lab/model")
+    options[options.index("--dataset") + 1] = str(tmp_path / "corpus")
+    assert train_hf.main([*options, "--model", "lab/model"]) == 0, capsys.readouterr().err
+    assert adapter_config(hub, "lab/trained")["base_model_name_or_path"] == "lab/model"
+
+
 def test_training_streams_a_corpus_of_the_hub(training, hub, api, tmp_path):
     push_corpus(tmp_path / "corpus", "lab/corpus")
     before = len(hub.log)

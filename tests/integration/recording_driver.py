@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""train_hf.py, with a record of what each process sees, in `{RECORD}-{rank}.json` and `.npz`."""
+"""train_hf.py, with a record of what each process sees, in `{RECORD}-{rank}.json` and `.npz`; rows by their ids."""
 
 import hashlib
 import json
@@ -20,7 +20,8 @@ predictions: list[np.ndarray] = []
 
 
 def recording_collator(self, rows, call=UtteranceCollator.__call__):
-    record["train" if self.with_va else "evaluate"].append(rows.indices.tolist())
+    ids = self.dataset.utterance_ids
+    record["train" if self.with_va else "evaluate"].append([ids[index] for index in rows.indices])
     return call(self, rows)
 
 
@@ -43,7 +44,12 @@ trainer = record.pop("trainer")
 digest = hashlib.sha256()
 for value in trainer.model.state_dict().values():
     digest.update(value.numpy().tobytes())
-record |= {"world_size": trainer.args.world_size, "weights": digest.hexdigest(), "log": trainer.state.log_history}
+record |= {
+    "world_size": trainer.args.world_size,
+    "weights": digest.hexdigest(),
+    "log": trainer.state.log_history,
+    "steps": trainer.state.global_step,
+}
 target = f"{os.environ['RECORD']}-{trainer.args.process_index}"
 with open(f"{target}.json", "w") as file:
     json.dump(record, file)

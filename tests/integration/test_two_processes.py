@@ -79,14 +79,16 @@ def test_there_were_two_processes(run):
 def test_every_training_row_is_seen_once_an_epoch(run):
     assert len(run.records[0]["train"]) == len(run.records[1]["train"])
     batches = len(run.records[0]["train"]) // EPOCHS
+    rows = sorted(load_corpus(str(run.corpus)).split("train")["utterance_id"])
+    assert len(rows) == sum(TRAIN)
     for epoch in range(EPOCHS):
         seen = [
-            index
+            name
             for record in run.records
             for batch in record["train"][epoch * batches : (epoch + 1) * batches]
-            for index in batch
+            for name in batch
         ]
-        assert sorted(seen) == list(range(sum(TRAIN)))
+        assert sorted(seen) == rows
 
 
 def test_both_processes_have_the_same_weights(run):

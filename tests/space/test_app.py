@@ -2,26 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Space in a real browser, without a window: upload, type, click, and see what the pipeline says."""
 
-import contextlib
 import os
-import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+import soundfile
 import torch
+from browser import browser_page, hosts, running_app
 from clip_files import write_video
 from testing_utils import (
     REPOSITORY,
     bert_tokenizer,
-    kill_tree,
     subprocess_environment,
     text_config,
     tiny_config,
@@ -37,16 +32,8 @@ from modeling_univa.pipeline_univa import UnivaPipeline
 from modeling_univa.processing_univa import UnivaProcessor
 
 
-pytest.importorskip("gradio")
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("no Chromium", allow_module_level=True)
-
 pytestmark = pytest.mark.slow
 
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-PATIENCE = 120_000  # milliseconds, of a page on a busy machine
 DIALOGUE = "yes no\nabc <b>de</b>"
 
 
@@ -73,64 +60,14 @@ def scorer(tmp_path_factory) -> Path:
     return folder
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def answers(address: str) -> bool:
-    try:
-        urllib.request.urlopen(address, timeout=10).close()
-    except OSError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def running_app(folder: Path, model: Path, **variables: str) -> Iterator[str]:
-    """Address of the app, which is started as a Space starts it and ended afterwards."""
-    port = free_port()
-    environment = subprocess_environment(folder / "cache") | {
-        "UNIVA_MODEL": str(model), "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder / "uploads"),
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]), **variables,
-    }  # fmt: skip
-    log = folder / "app.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "space" / "app.py")], env=environment, cwd=folder,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 240
-        while not answers(address):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(0.5)
-        yield address
-    finally:
-        kill_tree(process.pid)
-
-
-@contextlib.contextmanager
-def browser_page(folder: Path) -> Iterator[tuple[Any, list[str]]]:
-    """A page of a fresh browser, and the addresses that it asks for."""
-    with playwright.sync_playwright() as driver:
-        context = driver.chromium.launch_persistent_context(
-            str(folder / "profile"), executable_path=CHROMIUM, args=FLAGS, headless=True,
-            viewport={"width": 1280, "height": 1000},
-        )  # fmt: skip
-        asked: list[str] = []
-        context.on("request", lambda request: asked.append(request.url))
-        page = context.pages[0]
-        page.set_default_timeout(PATIENCE)
-        yield page, asked
-        context.close()
-
-
 @pytest.fixture(scope="module")
 def app(model, scorer, tmp_path_factory) -> Iterator[str]:
-    with running_app(tmp_path_factory.mktemp("app"), model, UNIVA_VA_TEXT=str(scorer)) as address:
+    folder = tmp_path_factory.mktemp("app")
+    environment = subprocess_environment(folder / "cache") | {
+        "UNIVA_MODEL": str(model), "UNIVA_VA_TEXT": str(scorer),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path]),
+    }  # fmt: skip
+    with running_app(REPOSITORY / "space" / "app.py", folder, environment) as address:
         yield address
 
 
@@ -142,13 +79,36 @@ def visit(app, tmp_path_factory) -> Iterator[tuple[Any, list[str]]]:
         yield page, asked
 
 
+@pytest.fixture(scope="module")
+def classifier(model) -> UnivaPipeline:
+    return UnivaPipeline(
+        model=UnivaForEmotionClassification.from_pretrained(model),
+        processor=UnivaProcessor.from_pretrained(model), threshold=None, return_attention=True,
+    )  # fmt: skip
+
+
+def write_tone(path: Path, seconds: float, sampling_rate: int = 16000) -> Path:
+    """Write a rising tone."""
+    times = np.arange(int(sampling_rate * seconds)) / sampling_rate
+    soundfile.write(path, 0.4 * np.sin(2 * np.pi * (200 + 100 * times) * times), sampling_rate, subtype="PCM_16")
+    return path
+
+
+def clear(page: Any) -> None:
+    # Something that goes away, to see that the answer has come.
+    page.locator("#text textarea").fill("yes")
+    page.click("#clear")
+    page.wait_for_function("document.querySelector('#text textarea').value === ''")
+    page.wait_for_function("!document.querySelector('#scores [data-emotion]')")
+
+
 def numbers(page: Any) -> dict[str, float]:
     rows = page.locator("#scores [data-emotion]")
     texts = {row.get_attribute("data-emotion"): row.inner_text() for row in rows.all()}
     return {name: float(text.split()[-2]) / 100 for name, text in texts.items()}
 
 
-def test_upload_click_and_see(visit, model, tmp_path):
+def test_upload_click_and_see(visit, classifier, tmp_path):
     page, _ = visit
     clip = write_video(tmp_path / "clip.mp4", 1.4)
     page.locator("#video input[type=file]").set_input_files(str(clip))
@@ -157,10 +117,6 @@ def test_upload_click_and_see(visit, model, tmp_path):
     page.click("#run")
     page.wait_for_selector("#scores [data-emotion]")
 
-    classifier = UnivaPipeline(
-        model=UnivaForEmotionClassification.from_pretrained(model),
-        processor=UnivaProcessor.from_pretrained(model), threshold=None, return_attention=True,
-    )  # fmt: skip
     expected = classifier({"text": DIALOGUE.splitlines(), "video": clip})
     scores = {one["label"]: one["score"] for one in expected["emotions"]}
     assert numbers(page) == pytest.approx(scores, abs=6e-4)
@@ -180,10 +136,26 @@ def test_upload_click_and_see(visit, model, tmp_path):
     assert page.locator("#pictures img").count() >= 4
 
 
+def test_sound_alone(visit, classifier, tmp_path):
+    page, _ = visit
+    clear(page)
+    sound = write_tone(tmp_path / "sound.wav", 1.3)
+    page.get_by_role("tab", name="Sound alone").click()
+    page.locator("#audio input[type=file]").set_input_files(str(sound))
+    page.wait_for_selector("#audio .waveform-container, #audio audio", state="attached")
+    page.click("#run")
+    page.wait_for_selector("#scores [data-emotion]")
+
+    expected = classifier({"audio": sound})
+    assert numbers(page) == pytest.approx({one["label"]: one["score"] for one in expected["emotions"]}, abs=6e-4)
+    columns = page.locator("#attention .frames")
+    assert columns.count() == 1 and columns.locator("div").count() == len(expected["attention"]["audio"])
+    assert page.locator("#pictures img").count() == 0
+
+
 def test_words_alone_and_examples(visit):
     page, _ = visit
-    page.click("#clear")
-    page.wait_for_function("!document.querySelector('#scores [data-emotion]')")
+    clear(page)
     page.get_by_text("I got the job!", exact=False).first.click()
     page.wait_for_function("document.querySelector('#text textarea').value.startsWith('I got the job!')")
     page.click("#run")
@@ -212,5 +184,4 @@ def test_mistakes_are_told(visit, name, message):
 
 def test_the_page_asks_nobody_else(visit, app):
     _, asked = visit
-    hosts = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme in ("http", "https", "ws", "wss")}
-    assert hosts == {"127.0.0.1"}, sorted(asked)
+    assert hosts(asked) == {"127.0.0.1"}, sorted(asked)

@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 from transformers.audio_utils import hertz_to_mel, mel_filter_bank, mel_to_hertz, spectrogram, window_function
 
+from .voice_univa import NUM_VOICE_CONTOURS, VOICED, next_power_of_two, pitch_contours, voice_contours
+
 
 __all__ = [
     "EXTRACTORS",
@@ -28,11 +30,17 @@ __all__ = [
 
 # Power of a mel band below which nothing is told apart (a hann window of 400 samples, full scale at 1e4).
 _MEL_FLOOR = 1e-8
-# Autocorrelation from which an analysis frame counts as voiced.
-_VOICED = 0.5
-_MIN_PITCH, _MAX_PITCH = 65.0, 650.0
 _MIN_MEL_FREQUENCY = 20.0
-_PITCH_STATISTICS = 10
+_FLUX_STATISTICS, _PITCH_STATISTICS, _SLOPE_STATISTICS = 4, 10, 4
+# Centre and spread in ordinary speech of the means and the standard deviations of the voice contours.
+_VOICE_CENTRES = np.array(
+    [0.6, 1.7, 2.9, 0.18, 0.23, 0.28, 1.7, -2.2, 21.0, 0.25, 0.46, 0.53, 0.115, 0.13, 0.13, 9.7, 9.1, 12.2]
+)
+_VOICE_SPREADS = np.array(
+    [0.17, 0.28, 0.39, 0.055, 0.057, 0.059, 5.3, 5.3, 8.6, 0.115, 0.12, 0.14, 0.026, 0.024, 0.021, 4.4, 3.3, 3.6]
+)
+# In octaves over one analysis step of 10 ms; larger steps of pitch are octave errors.
+_OCTAVE_ERROR = 0.3
 
 
 @dataclass(frozen=True)
@@ -40,10 +48,10 @@ class LogMelExtractor:
     """Log-mel cepstra, spectral balance, pitch and voicing of a waveform, pooled into output frames.
 
     Every hop the analysis gives a set of contours: the cepstra (or log-mel bands), four measures of spectral balance
-    as in eGeMAPS (alpha ratio, Hammarberg index, slopes below 500 Hz and from 500 to 1500 Hz), pitch and voicing by
-    autocorrelation (Boersma, 1993). They are shifted and scaled by constants to about zero mean and unit variance for
-    ordinary speech, because nothing between here and the model's attention does it. The level of the recording is
-    kept: it tells arousal.
+    as in eGeMAPS (alpha ratio, Hammarberg index, slopes below 500 Hz and from 500 to 1500 Hz), spectral flux, pitch
+    and voicing by autocorrelation (Boersma, 1993), formants and the strength of harmonics (`voice_univa`). They are
+    shifted and scaled by constants to about zero mean and unit variance for ordinary speech, because nothing between
+    here and the model's attention does it. The level of the recording is kept: it tells arousal.
 
     Args:
         sampling_rate: Rate of the waveforms, in Hz; at least 8000.
@@ -54,8 +62,9 @@ class LogMelExtractor:
         frame_rate: Output frames a second. What is left over at the end of a clip is a frame of its own if it fills
             half of one, and else belongs to the last.
         pooling: "statistics" describes an output frame by mean, standard deviation and change of the contours over its
-            voiced part, mean and standard deviation over the rest, and a summary of pitch and voicing (made for about
-            one frame a second); "mean" averages the contours (made for ten frames a second or more).
+            voiced part, mean and standard deviation over the rest, and a summary of pitch, flux and voice (made for
+            a frame of a second or more); "mean" averages spectrum, pitch and voicing (made for ten frames a second or
+            more).
         normalization: "none", or "utterance", which takes the clip's mean off every spectral contour, for recordings
             of unknown level and microphone.
     """
@@ -67,7 +76,7 @@ class LogMelExtractor:
     num_cepstra: int = 13
     window_length: int = 400
     hop_length: int = 160
-    frame_rate: float = 1.0
+    frame_rate: float = 0.5
     pooling: str = "statistics"
     normalization: str = "none"
 
@@ -88,7 +97,9 @@ class LogMelExtractor:
     def feature_size(self) -> int:
         """Numbers in one frame."""
         contours = (self.num_cepstra or self.num_mel_bins) + 4
-        return contours + 2 if self.pooling == "mean" else 5 * contours + _PITCH_STATISTICS
+        if self.pooling == "mean":
+            return contours + 2
+        return 5 * contours + _FLUX_STATISTICS + _PITCH_STATISTICS + _SLOPE_STATISTICS + 2 * NUM_VOICE_CONTOURS
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, with the kind and the size of the features; `extractor_from_dict` reads it back."""
@@ -111,41 +122,47 @@ class LogMelExtractor:
         """
         check_waveform(waveform, sampling_rate, self.sampling_rate)
         waveform = np.pad(waveform, (0, max(0, self.window_length - len(waveform)))).astype(np.float64)
-        spectral = self._spectral_contours(waveform)
-        pitch, voicing = _pitch_contours(waveform, len(spectral), self.window_length, self.hop_length, sampling_rate)
-        group = round(sampling_rate / self.hop_length / self.frame_rate)
-        borders = _frame_borders(len(spectral), group)
+        log_mel = self._log_mel(waveform)
+        spectral = self._spectral_contours(log_mel)
+        analysis = self.window_length, self.hop_length, sampling_rate
+        pitch, voicing = pitch_contours(waveform, len(log_mel), *analysis)
+        rate = sampling_rate / self.hop_length
+        borders = _frame_borders(len(log_mel), round(rate / self.frame_rate))
         if self.pooling == "mean":
-            contours = np.column_stack([spectral, np.where(voicing > _VOICED, pitch, 0.0), voicing])
+            contours = np.column_stack([spectral, np.where(voicing > VOICED, pitch, 0.0), voicing])
             frames = [contours[first:last].mean(axis=0) for first, last in borders]
         else:
-            rate = sampling_rate / self.hop_length
-            frames = [_statistics(spectral[i:j], pitch[i:j], voicing[i:j], rate) for i, j in borders]
+            contours = spectral, _spectral_flux(log_mel), pitch, voicing, voice_contours(waveform, pitch, *analysis)
+            frames = [_statistics(*(contour[i:j] for contour in contours), rate) for i, j in borders]
         return np.array(frames, dtype=np.float32)
 
     def extract_batch(self, items: Sequence[tuple[np.ndarray, int]]) -> list[np.ndarray]:
         """Frames of several clips, each given as `(waveform, sampling_rate)`; see `__call__`."""
         return [self(waveform, sampling_rate) for waveform, sampling_rate in items]
 
-    def _spectral_contours(self, waveform: np.ndarray) -> np.ndarray:
-        """Cepstra (or log-mel bands) and spectral balance, scaled, shape (analysis frames, contours)."""
-        fft_length = _next_power_of_two(self.window_length)
-        filters, centres = _mel_filters(self.sampling_rate, self.num_mel_bins, fft_length)
-        log_mel = spectrogram(
+    def _filters(self) -> tuple[np.ndarray, np.ndarray]:
+        return _mel_filters(self.sampling_rate, self.num_mel_bins, next_power_of_two(self.window_length))
+
+    def _log_mel(self, waveform: np.ndarray) -> np.ndarray:
+        """Log-mel bands, shape (analysis frames, bands)."""
+        return spectrogram(
             waveform,
             window_function(self.window_length, "hann"),
             frame_length=self.window_length,
             hop_length=self.hop_length,
-            fft_length=fft_length,
+            fft_length=next_power_of_two(self.window_length),
             power=2.0,
             center=False,
-            mel_filters=filters,
+            mel_filters=self._filters()[0],
             mel_floor=_MEL_FLOOR,
             log_mel="log",
             dtype=np.float64,
         ).T
+
+    def _spectral_contours(self, log_mel: np.ndarray) -> np.ndarray:
+        """Cepstra (or log-mel bands) and spectral balance, scaled, shape (analysis frames, contours)."""
         spectrum = _cepstra(log_mel)[:, : self.num_cepstra] if self.num_cepstra else (log_mel + 7.0) / 3.5
-        contours = np.column_stack([spectrum, _spectral_balance(log_mel, centres)])
+        contours = np.column_stack([spectrum, _spectral_balance(log_mel, self._filters()[1])])
         return contours - contours.mean(axis=0) if self.normalization == "utterance" else contours
 
 
@@ -341,10 +358,6 @@ def _import_cv2():
     return cv2
 
 
-def _next_power_of_two(length: int) -> int:
-    return 1 << (length - 1).bit_length()
-
-
 @lru_cache(maxsize=8)
 def _mel_filters(sampling_rate: int, num_mel_bins: int, fft_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Triangular filters (fft_length // 2 + 1, bands) and the centre of each band in Hz."""
@@ -396,64 +409,39 @@ def _slope(log_mel: np.ndarray, centres: np.ndarray, lowest: float, highest: flo
     return log_mel[:, band] @ kilohertz / (kilohertz @ kilohertz)
 
 
-def _pitch_contours(
-    waveform: np.ndarray, num_frames: int, window_length: int, hop_length: int, sampling_rate: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pitch in octaves above 200 Hz and voicing in [0, 1], both (frames,), of windows centred on the analysis frames.
-
-    The autocorrelation of the windowed signal is divided by the window's own, and its best peak taken with a small
-    bonus for short lags against octave errors (Boersma, 1993). Pitch means something only where voicing is high.
-    """
-    length = max(window_length, round(2.6 * sampling_rate / _MIN_PITCH))
-    shortest, longest = round(sampling_rate / _MAX_PITCH), round(sampling_rate / _MIN_PITCH)
-    lags = np.arange(shortest, longest + 1)
-    window = window_function(length, "hann")
-    reference = _autocorrelation(window, longest + 2)
-    margin = (length - window_length) // 2
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(waveform, (margin, length)), length)
-    windows = windows[: num_frames * hop_length : hop_length]
-    pitch, voicing = np.zeros(num_frames), np.zeros(num_frames)
-    for first in range(0, num_frames, 1000):  # long recordings would need gigabytes at once
-        chunk = windows[first : first + 1000]
-        chunk = (chunk - chunk.mean(axis=1, keepdims=True)) * window
-        correlation = _autocorrelation(chunk, longest + 2)
-        correlation = correlation / (correlation[:, :1] + 1e-8) / (reference / reference[0])
-        before, here, after = (correlation[:, shortest + i : longest + 1 + i] for i in (-1, 0, 1))
-        score = np.where((here > before) & (here >= after), here - 0.02 * np.log2(lags / shortest), -1.0)
-        best = score.argmax(axis=1)
-        rows = np.arange(len(chunk))
-        found = score[rows, best] > -1
-        pitch[first : first + 1000] = np.log2(sampling_rate / lags[best] / 200)
-        voicing[first : first + 1000] = np.where(found, here[rows, best], 0.0).clip(0.0, 1.0)
-    return pitch, voicing
-
-
-def _autocorrelation(signal: np.ndarray, num_lags: int) -> np.ndarray:
-    fft_length = _next_power_of_two(signal.shape[-1] + num_lags)
-    return np.fft.irfft(np.abs(np.fft.rfft(signal, fft_length)) ** 2)[..., :num_lags]
-
-
 def _frame_borders(num_frames: int, group: int) -> list[tuple[int, int]]:
     """First and last (exclusive) analysis frame of each output frame; a rest under half a group joins the last one."""
     count = max(1, (num_frames + group // 2) // group)
     return [(i * group, (i + 1) * group if i + 1 < count else num_frames) for i in range(count)]
 
 
-def _statistics(spectral: np.ndarray, pitch: np.ndarray, voicing: np.ndarray, rate: float) -> np.ndarray:
-    """One output frame: the voiced part, the rest, then pitch and voicing. `rate`: analysis frames a second."""
-    voiced = voicing > _VOICED
+def _spectral_flux(log_mel: np.ndarray) -> np.ndarray:
+    """How much the shape of the spectrum changes from the frame before, (frames,)."""
+    amplitude = np.exp(log_mel / 2)
+    shape = amplitude / amplitude.sum(axis=1, keepdims=True)
+    return np.linalg.norm(np.diff(shape, axis=0, prepend=shape[:1]), axis=1)
+
+
+def _statistics(
+    spectral: np.ndarray, flux: np.ndarray, pitch: np.ndarray, voicing: np.ndarray, voice: np.ndarray, rate: float
+) -> np.ndarray:
+    """One output frame: the voiced part, the rest, then pitch and voice. `rate`: analysis frames a second."""
+    voiced = voicing > VOICED
     # A part of fewer than five analysis frames has no statistics of its own; the whole frame stands in.
-    speech = spectral[voiced] if voiced.sum() > 4 else spectral
-    others = spectral[~voiced] if (~voiced).sum() > 4 else spectral
-    change = np.abs(np.diff(speech, axis=0)).mean(axis=0) if len(speech) > 1 else np.zeros(spectral.shape[1])
+    speech, others = (part if part.sum() > 4 else np.ones_like(voiced) for part in (voiced, ~voiced))
+    steps = np.abs(np.diff(spectral[speech], axis=0))
+    change = steps.mean(axis=0) if len(steps) else np.zeros(spectral.shape[1])
     return np.concatenate(
         [
-            speech.mean(axis=0) * 1.5,
-            (speech.std(axis=0) - 0.7) * 4,
+            spectral[speech].mean(axis=0) * 1.5,
+            (spectral[speech].std(axis=0) - 0.7) * 4,
             change * 8 - 2.5,
-            others.mean(axis=0) * 1.5,
-            (others.std(axis=0) - 0.7) * 4,
+            spectral[others].mean(axis=0) * 1.5,
+            (spectral[others].std(axis=0) - 0.7) * 4,
             _pitch_statistics(pitch, voicing, voiced, rate),
+            _slope_statistics(pitch, voiced),
+            _flux_statistics(flux, speech, others),
+            _voice_statistics(voice[voiced]),
         ]
     )
 
@@ -463,7 +451,7 @@ def _pitch_statistics(pitch: np.ndarray, voicing: np.ndarray, voiced: np.ndarray
     enough = voiced.sum() > 4
     melody = pitch[voiced] if enough else np.zeros(1)
     steps = np.abs(np.diff(pitch))[voiced[1:] & voiced[:-1]] if enough else np.zeros(1)
-    steps = steps[steps < 0.3]  # larger ones in 10 ms are octave errors
+    steps = steps[steps < _OCTAVE_ERROR]
     change = steps.mean() if steps.size else 0.0
     strength = voicing[voiced].mean() if enough else voicing.mean()
     onsets = (np.diff(voiced.astype(int)) == 1).sum() / len(voiced) * rate
@@ -478,3 +466,26 @@ def _pitch_statistics(pitch: np.ndarray, voicing: np.ndarray, voiced: np.ndarray
         onsets / 2 - 1.5,
     ]
     return 1.5 * np.array(statistics)
+
+
+def _slope_statistics(pitch: np.ndarray, voiced: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of the steps with which pitch rises, and with which it falls; scaled, (4,)."""
+    steps = np.diff(pitch)[voiced[1:] & voiced[:-1]]
+    steps = steps[np.abs(steps) < _OCTAVE_ERROR]
+    # The mean of ordinary speech where there is no such step.
+    parts = [part if part.size else np.full(1, 0.04) for part in (steps[steps > 0], -steps[steps < 0])]
+    return np.array([[part.mean() - 0.04, part.std() - 0.034] for part in parts]).ravel() * 50
+
+
+def _flux_statistics(flux: np.ndarray, speech: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of the flux in the voiced part and in the rest; scaled, (4,)."""
+    parts = (flux[speech], flux[others])
+    return np.array([[(part.mean() - 0.09) * 60, (part.std() - 0.046) * 80] for part in parts]).ravel()
+
+
+def _voice_statistics(voice: np.ndarray) -> np.ndarray:
+    """Means and standard deviations of the voice contours of voiced frames (frames, 9), scaled, (18,)."""
+    known = voice[np.isfinite(voice).all(axis=1)]
+    if len(known) < 5:
+        return np.zeros(2 * NUM_VOICE_CONTOURS)
+    return (np.concatenate([known.mean(axis=0), known.std(axis=0)]) - _VOICE_CENTRES) / _VOICE_SPREADS

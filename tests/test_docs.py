@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
-from clip_files import write_video
 from hub_server import HubServer
 from testing_utils import REPOSITORY, write_text_encoder
 from transformers.utils import logging
+from video_files import write_clip
 
 import train_hf
 from modeling_univa import cli
@@ -114,7 +114,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = folder / "recipes" / "demo.yaml"
     recipe.write_text(yaml.safe_dump({**yaml.safe_load(recipe.read_text()), **SMALL_RECIPE}))
     for name, text in (("clip", "I love it."), ("other", "Go away!")):
-        write_video(folder / "clips" / f"{name}.mp4")
+        write_clip(folder / "clips" / f"{name}.mp4")
         (folder / "clips" / f"{name}.txt").write_text(text)
     with open(folder / "emobank.csv", "w", newline="") as file:
         writer = csv.writer(file)

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from scipy.fft import dct
 
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor, extractor_from_dict
+from modeling_univa.feature_extraction_univa import (
+    HogExtractor,
+    LogMelExtractor,
+    _slope_statistics,
+    extractor_from_dict,
+)
 from modeling_univa.media_univa import read_audio, read_image
 
 
@@ -25,6 +30,12 @@ def tone(frequency: float, seconds: float = 1.0, amplitude: float = 0.3) -> np.n
 def buzz(pitch: float, seconds: float = 1.0) -> np.ndarray:
     """A voice-like sound: harmonics of `pitch` that fall off, unlike a tone it has a spectrum and a period."""
     return sum(tone(pitch * i, seconds, 0.2 / i) for i in range(1, 12)).astype(np.float32)
+
+
+def buzz_of(pitch: np.ndarray) -> np.ndarray:
+    """As `buzz`, of a pitch in Hz that is given for every sample."""
+    phase = 2 * np.pi * np.cumsum(pitch) / RATE
+    return sum(0.2 / i * np.sin(i * phase) for i in range(1, 12)).astype(np.float32)
 
 
 def noise(seconds: float = 1.0, amplitude: float = 0.1) -> np.ndarray:
@@ -112,13 +123,29 @@ class TestLogMel:
     def test_statistics_follow_pitch_range_and_pace(self):
         extractor, rate = LogMelExtractor(), 180 * 2 ** (np.sin(np.arange(RATE) / RATE * 12) / 3)
         lively = sum(0.2 / i * np.sin(2 * np.pi * i * np.cumsum(rate) / RATE) for i in range(1, 12))
-        level, spread = extractor(lively.astype(np.float32), RATE)[0, -10:-8]
-        flat_level, flat_spread = extractor(buzz(180), RATE)[0, -10:-8]
+        # Five statistics of 17 contours come before the ten of pitch.
+        level, spread = extractor(lively.astype(np.float32), RATE)[0, 85:87]
+        flat_level, flat_spread = extractor(buzz(180), RATE)[0, 85:87]
         assert spread > flat_spread + 0.4
         assert abs(level - flat_level) < 0.3
         bursts = buzz(180) * (np.arange(RATE) % 4000 < 2000)
-        onsets = extractor(bursts.astype(np.float32), RATE)[0, -1] / 1.5 * 2 + 3
+        onsets = extractor(bursts.astype(np.float32), RATE)[0, 94] / 1.5 * 2 + 3
         assert onsets == pytest.approx(3, abs=1)
+
+    def test_statistics_follow_the_voice(self):
+        extractor = LogMelExtractor()
+        rising, octaves = buzz_of(180 * 2 ** (np.arange(RATE) / RATE)), np.arange(100) * 0.05
+        slopes = _slope_statistics(np.where(octaves < 4, octaves, octaves - 0.1), octaves > 1)
+        # Steps of 0.05 up; the fall of 0.05 at the end, and the mean of ordinary speech where there is no such step.
+        np.testing.assert_allclose(slopes, [0.5, -1.7, 0.5, -1.7], atol=1e-6)
+        np.testing.assert_allclose(_slope_statistics(octaves, octaves > 1), [0.5, -1.7, 0.0, -1.7], atol=1e-6)
+        broken, steady = (
+            extractor(sound, RATE)[0, 99:103] for sound in (rising * (np.arange(RATE) % 900 < 450), rising)
+        )
+        assert broken[0] > steady[0] + 1
+        found = extractor(buzz(150), RATE)[0, 103:]
+        assert found.any() and np.abs(found).max() < 30
+        assert not extractor(noise(), RATE)[0, 103:].any()
 
     @pytest.mark.parametrize("pooling", ["mean", "statistics"])
     def test_silence_at_the_end_changes_no_earlier_frame(self, pooling: str):

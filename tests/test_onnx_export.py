@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from clip_files import write_video
 from testing_utils import (
     MAX_TOKENS,
     Utterances,
@@ -23,6 +22,7 @@ from testing_utils import (
     write_corpus,
 )
 from transformers import DebertaV2Config, DistilBertConfig, ElectraConfig, ModernBertConfig, MPNetConfig
+from video_files import write_clip
 
 from modeling_univa import cli, onnx_export, onnx_model
 from modeling_univa.adapters import add_adapter, load_model
@@ -128,8 +128,8 @@ def test_text_encoders_of_other_kinds(name, tmp_path):
 def test_predict_needs_the_exported_folder_alone(saved, tmp_path, capsys):
     source, clips = shutil.copytree(saved, tmp_path / "source"), tmp_path / "clips"
     for number, name in enumerate("ab"):
-        write_video(clips / f"{name}.mp4", seed=number)
-    write_video(clips / "silent.mp4", sound=False)
+        write_clip(clips / f"{name}.mp4", seed=number)
+    write_clip(clips / "silent.mp4", sound=False)
     (clips / "a.txt").write_text("yes no\n")
     command = ["predict", str(source), str(clips), "--json", "--batch-size", "2"]
     assert cli.main(command) == 0
@@ -255,7 +255,7 @@ def test_a_graph_beside_the_weights_is_pushed_and_predicts(saved, exported, hub_
     assert cli.main(["push", str(folder), name]) == 0
     first = hub_client.repository(name).branches["main"]
     assert hub_client.content(name, ONNX_FILE) == (exported / ONNX_FILE).read_bytes()
-    clip = write_video(tmp_path / "clips" / "a.mp4")
+    clip = write_clip(tmp_path / "clips" / "a.mp4")
     given = [str(clip), "--text", "yes no"]
     (expected,), (found,) = (_predict(capsys, name, *given, *more) for more in ((), ("--runtime", "onnx")))
     assert found["scores"] == pytest.approx(expected["scores"], abs=1e-4)

@@ -11,11 +11,11 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from clip_files import write_video
 from published_weights import tiny_speech_model
 from testing_utils import Utterances, bert_tokenizer, random_rows, text_config, tiny_config, tiny_model, tiny_processor
 from transformers import BertForSequenceClassification, pipeline
 from transformers.pipelines.pt_utils import KeyDataset
+from video_files import write_clip
 
 from modeling_univa.affect.scorers import load_scorer
 from modeling_univa.faces_univa import FaceReader
@@ -52,10 +52,10 @@ def classifier() -> UnivaPipeline:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
-    write_video(folder / "a.mp4")
-    write_video(folder / "b.mp4", 1.6, seed=3)
-    write_video(folder / "silent.mp4", sound=False)
-    write_video(folder / "dark.mp4", picture=False)
+    write_clip(folder / "a.mp4")
+    write_clip(folder / "b.mp4", 1.6, seed=3)
+    write_clip(folder / "silent.mp4", sound=False)
+    write_clip(folder / "dark.mp4", picture=False)
     return folder
 
 

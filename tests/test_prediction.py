@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from clip_files import write_video
 from testing_asr import write_ctc_model
 from testing_utils import bert_tokenizer, text_config, tiny_config, tiny_model, tiny_processor
 from transformers import BertForSequenceClassification
+from video_files import write_clip
 
 from modeling_univa import cli
 from modeling_univa.affect.scorers import load_scorer
@@ -57,8 +57,8 @@ def loaded(saved):
 def clips(tmp_path) -> Path:
     """Two good videos, one with its text beside it, and a text file named .mp4."""
     folder = tmp_path / "clips"
-    write_video(folder / "a.mp4")
-    write_video(folder / "b.mp4", seed=3)
+    write_clip(folder / "a.mp4")
+    write_clip(folder / "b.mp4", seed=3)
     (folder / "a.txt").write_text("yes no\n")
     (folder / "c.mp4").write_text("this is no video")
     return folder
@@ -133,7 +133,7 @@ def test_dialogues_give_context(saved, loaded, tmp_path, capsys):
 
 
 def test_parts_of_a_file(loaded, tmp_path):
-    video = write_video(tmp_path / "long.mp4", 2)
+    video = write_clip(tmp_path / "long.mp4", 2)
     part = Utterance("u", "d", "yes", video=video, start=0.5, end=1.25)
     (found,) = predict(*loaded, [part])
     model, processor = loaded
@@ -153,8 +153,8 @@ def test_text_sound_and_faces_given_alone(saved, loaded, clips, tmp_path, capsys
 
 
 def test_videos_without_sound_or_picture(loaded, tmp_path):
-    silent = write_video(tmp_path / "silent.mp4", sound=False)
-    dark = write_video(tmp_path / "dark.mp4", picture=False)
+    silent = write_clip(tmp_path / "silent.mp4", sound=False)
+    dark = write_clip(tmp_path / "dark.mp4", picture=False)
     found = list(predict(*loaded, [Utterance(path.stem, path.stem, "yes", video=path) for path in (silent, dark)]))
     assert [item.error for item in found] == [None, None]
     assert found[0].notes[0].startswith("no sound (") and found[1].notes[0].startswith("no picture (")

@@ -63,6 +63,19 @@ def write_video(
     return path
 
 
+def write_clip(path: Path, seconds: float = 1.0, *, sound: bool = True, picture: bool = True, seed: int = 0) -> Path:
+    """Write a moving pattern of 64 x 64 pixels, 10 pictures a second, with a rising tone at 16 kHz."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows, columns = np.mgrid[:64, :64]
+    images = [
+        np.stack([rows * 3, columns * 3, (rows + columns + 9 * index + 40 * seed) % 256], axis=-1).astype(np.uint8)
+        for index in range(round(10 * seconds) if picture else 0)
+    ]
+    times = np.arange(int(16000 * seconds)) / 16000
+    samples = (0.4 * np.sin(2 * np.pi * (200 + 80 * seed + 150 * times) * times)).astype(np.float32)
+    return write_video(path, images, 10, sound=samples if sound else None, sampling_rate=16000)
+
+
 def _picture_stream(container, path: Path, images, frame_rate: int, rotation: int | None):
     stream = container.add_stream(_PICTURE_CODECS.get(path.suffix, "libx264"), rate=frame_rate)
     stream.height, stream.width = images[0].shape[:2]

@@ -4,6 +4,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,16 @@ class MediaFeatures:
         self._cached_bytes = 0
         self.notes: list[str] = []
 
-    def speech(self, clip: Clip) -> np.ndarray:
-        """Features (frames, size) of a clip of a sound file. Raises `RowError` where the file is of no use."""
-        return self._once("speech", clip, self._read_speech)
+    def speech(self, clip: Clip, speed: float = 1.0) -> np.ndarray:
+        """Features (frames, size) of a clip of a sound file, played at `speed` times its own.
 
-    def speech_of_video(self, clip: Clip) -> np.ndarray:
+        Raises `RowError` where the file is of no use.
+        """
+        return self._once(f"speech at {speed}", clip, partial(self._read_speech, speed=speed))
+
+    def speech_of_video(self, clip: Clip, speed: float = 1.0) -> np.ndarray:
         """As `speech`, of a video. Raises `AbsentSignal` where it has no sound track."""
-        return self._once("speech of video", clip, self._read_speech_of_video)
+        return self._once(f"speech of video at {speed}", clip, partial(self._read_speech_of_video, speed=speed))
 
     def faces(self, paths: Sequence[str]) -> np.ndarray:
         """Features (images, size) of a sequence of images. Raises `RowError` where a file is of no use."""
@@ -70,18 +74,19 @@ class MediaFeatures:
         """Features (faces, size) of a clip of a video. Raises `AbsentSignal` where it shows no face."""
         return self._once("faces of video", clip, self._read_faces_of_video)
 
-    def _read_speech(self, clip: Clip) -> np.ndarray:
+    def _read_speech(self, clip: Clip, speed: float) -> np.ndarray:
         from ..media_univa import read_audio
 
         path, start, end = clip
         rate = self.audio_extractor.sampling_rate
-        return self.audio_extractor(read_audio(self.root / path, rate, start, end), rate)
+        # Fewer samples a second, taken for the extractor's rate, are the sound played faster.
+        return self.audio_extractor(read_audio(self.root / path, round(rate / speed), start, end), rate)
 
-    def _read_speech_of_video(self, clip: Clip) -> np.ndarray:
+    def _read_speech_of_video(self, clip: Clip, speed: float) -> np.ndarray:
         from ..media_univa import NoSoundError
 
         try:
-            return self._read_speech(clip)
+            return self._read_speech(clip, speed)
         except NoSoundError as error:
             raise AbsentSignal(error.reason) from None
 

@@ -33,6 +33,7 @@ _EXTRACTORS: dict[str, tuple[str, type[LogMelExtractor] | type[HogExtractor]]] =
     "audio": ("audio", LogMelExtractor),
     "vision": ("faces", HogExtractor),
 }
+_TRAIN = "train"
 _ABSENT = "absent_modalities.jsonl"
 _FACE_NOTES = "face_notes.jsonl"
 _FROM_EMOTION_NOTE = (
@@ -55,6 +56,9 @@ class UtteranceFolderConfig(CorpusConfig):
         audio_features, vision_features: "log-mel" and "hog", or "none"; by default made where there are media.
         audio_extractor, vision_extractor: Settings of the extractor as JSON, or the path of a JSON file.
         face_reader: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
+        speed_perturbation: Speeds, separated by commas, at which the sound of the training rows is played for a copy
+            of them each (Ko et al., 2015): "0.9,1.1" makes three rows of one. A voice that is played faster is higher,
+            and its vocal tract shorter: as many speakers more that a model cannot learn by heart.
     """
 
     labels: str | None = None
@@ -65,6 +69,7 @@ class UtteranceFolderConfig(CorpusConfig):
     audio_extractor: str | None = None
     vision_extractor: str | None = None
     face_reader: str | None = None
+    speed_perturbation: str | None = None
 
 
 class UtteranceFolder(UnivaCorpusBuilder):
@@ -94,6 +99,9 @@ class UtteranceFolder(UnivaCorpusBuilder):
         parser.add_argument("--audio-extractor", help="settings of the speech features: JSON, or a JSON file")
         parser.add_argument("--vision-extractor", help="settings of the face features: JSON, or a JSON file")
         parser.add_argument("--face-reader", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
+        parser.add_argument(
+            "--speed-perturbation", help="copies of the training rows with faster or slower sound: 0.9,1.1"
+        )
 
     def describe(self) -> CorpusDescription:
         """Read the headers and labels of all metadata files, and make the extractors."""
@@ -106,6 +114,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
         if self.config.va == "from-emotion":
             self.notes.append(_FROM_EMOTION_NOTE)
         face_reader = self._make_face_reader(columns, with_vision=extractors["vision"] is not None)
+        self._read_speeds(with_audio=extractors["audio"] is not None)
         self._media = MediaFeatures(root, extractors["audio"], extractors["vision"], face_reader)
         return CorpusDescription(
             label_names=self._label_names(),
@@ -119,6 +128,15 @@ class UtteranceFolder(UnivaCorpusBuilder):
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """Rows of the split's csv file. The emotions of single modalities become VA and are in no column."""
+        yield from self._rows(split)
+        for speed in self._speeds if split == _TRAIN else ():
+            for row in self._rows(split):
+                for name in ("utterance_id", "dialogue_id"):
+                    row[name] = f"sp{speed:g}-{row[name]}"
+                self._speed_of[row["utterance_id"]] = speed
+                yield row
+
+    def _rows(self, split: str) -> Iterator[dict[str, Any]]:
         for where, cells in csv_rows(self._files[split], _REQUIRED):
             row: dict[str, Any] = {name: cells[name] for name in ("utterance_id", "dialogue_id", "text")}
             row["position"] = _integer(cells["position"], f"{where}: position")
@@ -160,9 +178,10 @@ class UtteranceFolder(UnivaCorpusBuilder):
             )
 
     def _speech(self, row: Mapping[str, Any]) -> np.ndarray | None:
+        speed = self._speed_of.get(row["utterance_id"], 1.0)
         if row.get("audio"):
-            return self._media.speech(_clip(row, "audio"))
-        return self._media.speech_of_video(_clip(row, "video")) if row.get("video") else None
+            return self._media.speech(_clip(row, "audio"), speed)
+        return self._media.speech_of_video(_clip(row, "video"), speed) if row.get("video") else None
 
     def _faces(self, row: Mapping[str, Any]) -> np.ndarray | None:
         if row.get("faces"):
@@ -232,6 +251,24 @@ class UtteranceFolder(UnivaCorpusBuilder):
             return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **given})
         except (TypeError, ValueError) as error:
             raise CorpusError(f"--face-reader: {error}") from None
+
+    def _read_speeds(self, with_audio: bool) -> None:
+        given = self.config.speed_perturbation
+        self._speeds = [_number(speed) for speed in given.split(",")] if given else []
+        self._speed_of: dict[str, float] = {}
+        if not self._speeds:
+            return
+        fit = all(isinstance(speed, float) and 0.5 <= speed <= 2 and speed != 1 for speed in self._speeds)
+        if not fit or len(set(self._speeds)) < len(self._speeds):
+            raise CorpusError(
+                f"--speed-perturbation {given!r}: give different speeds from 0.5 to 2 other than 1: 0.9,1.1"
+            )
+        if not with_audio or _TRAIN not in self._files:
+            raise CorpusError(f"--speed-perturbation needs a split {_TRAIN!r} and speech features to be made")
+        self.notes.append(
+            f"{_TRAIN}: for each of the speeds {given} there is a copy of every row, its speech features those of the "
+            "sound played at that speed. Columns with media name the recordings as they are."
+        )
 
     def _label_names(self) -> list[str]:
         listed = Path(self.config.source, "labels.txt")

@@ -523,7 +523,7 @@ def test_arguments_that_are_unknown(mosei, mosei_tree, tmp_path, capsys, argumen
 
 
 def test_interrupted_command_says_so(folder, tmp_path, monkeypatch, capsys):
-    def interrupt(self, path):
+    def interrupt(self, clip, speed):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("modeling_univa.data.extraction.MediaFeatures.speech", interrupt)

@@ -10,6 +10,7 @@ from datasets import load_dataset
 
 from modeling_univa.configuration_univa import EMOTION_VALENCE_AROUSAL, M3ED_EMOTIONS
 from modeling_univa.data.corpus_command import build_corpus, corpus_main
+from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.utterance_folder import UtteranceFolder
 from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
 from modeling_univa.media_univa import read_audio, read_image
@@ -77,6 +78,45 @@ def test_features_are_the_same_whatever_is_kept(folder, tmp_path, monkeypatch):
     build_corpus(UtteranceFolder, tmp_path / "two", source=str(folder))
     for file in sorted((tmp_path / "one" / "data").iterdir()):
         assert file.read_bytes() == (tmp_path / "two" / "data" / file.name).read_bytes()
+
+
+def test_copies_of_training_rows_at_other_speeds(folder, tmp_path):
+    build_corpus(UtteranceFolder, tmp_path / "plain", source=str(folder))
+    build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder), speed_perturbation="0.8,1.25")
+    plain, corpus = _load(tmp_path / "plain", tmp_path), _load(tmp_path / "corpus", tmp_path)
+    np.testing.assert_equal(list(corpus["dev_2"]), list(plain["dev_2"]))
+    rows, count = corpus["train"], len(plain["train"])
+    assert len(rows) == 3 * count
+    np.testing.assert_equal(list(rows.select(range(count))), list(plain["train"]))
+    for number, row in enumerate(plain["train"]):
+        for nth, (prefix, speed) in enumerate({"sp0.8-": 0.8, "sp1.25-": 1.25}.items(), start=1):
+            copy = rows[nth * count + number]
+            assert copy["utterance_id"] == prefix + row["utterance_id"]
+            assert copy["dialogue_id"] == prefix + row["dialogue_id"]
+            changed = {"utterance_id", "dialogue_id", "audio_features"}
+            same = row.keys() - changed
+            np.testing.assert_equal([copy[name] for name in same], [row[name] for name in same])
+            if row["audio"]:
+                faster = read_audio(folder / row["audio"], round(16000 / speed))
+                np.testing.assert_array_equal(
+                    copy["audio_features"], LogMelExtractor()(faster, 16000).astype(np.float16)
+                )
+                assert copy["audio_features"] != row["audio_features"]
+    assert (
+        "for each of the speeds 0.8,1.25 there is a copy of every row" in (tmp_path / "corpus/README.md").read_text()
+    )
+
+
+@pytest.mark.parametrize("speeds", ["1", "0.9,0.9", "0.4", "fast", "nan", "0.9,"])
+def test_speeds_that_are_none(folder, tmp_path, speeds):
+    with pytest.raises(CorpusError, match="different speeds from 0.5 to 2"):
+        build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder), speed_perturbation=speeds)
+
+
+def test_speeds_without_speech_features(folder, tmp_path):
+    options = {"source": str(folder), "audio_features": "none", "speed_perturbation": "0.9"}
+    with pytest.raises(CorpusError, match="needs a split 'train' and speech features"):
+        build_corpus(UtteranceFolder, tmp_path / "corpus", **options)
 
 
 def test_va_from_the_emotion_of_each_modality(folder, tmp_path):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_files import write_video
 from csv_files import read_csv, write_csv
 from datasets import load_dataset
+from video_files import write_clip
 
 from modeling_univa.data.corpus_command import build_corpus, corpus_main
 from modeling_univa.data.utterance_folder import UtteranceFolder
@@ -27,9 +27,9 @@ OPTIONS = ["--face-reader", json.dumps({"detector": "whole-frame", "frame_rate":
 def folder(tmp_path: Path) -> Path:
     """One split: two parts of a long video, a silent video, a video without a picture, a part of a sound file."""
     source = tmp_path / "source"
-    write_video(source / "clips" / "long.mp4", 3)
-    write_video(source / "clips" / "silent.mp4", 1, sound=False, seed=1)
-    write_video(source / "clips" / "dark.mp4", 1, picture=False, seed=2)
+    write_clip(source / "clips" / "long.mp4", 3)
+    write_clip(source / "clips" / "silent.mp4", 1, sound=False, seed=1)
+    write_clip(source / "clips" / "dark.mp4", 1, picture=False, seed=2)
     rows = [
         _row(0, video="clips/long.mp4", start="0.5", end="1.5"),
         _row(1, video="clips/long.mp4", start="2"),

@@ -89,7 +89,7 @@ def test_the_card_counts_what_there_is_now(folder, root, tmp_path):
     card = (extract(folder, tmp_path / "output", root) / "README.md").read_text()
     assert card.startswith("---\nlicense: mit\ntask_categories:\n- text-classification\n- audio-classification\n")
     assert "# Tiny" in card
-    assert "| train | audio | 95 | 1 |" in card
+    assert "| train | audio | 121 | 1 |" in card
     assert "| train | 9 | 3 | 0 | 0 |" in card
     assert "In a test.\n\nFeatures were then made by `univa extract`" in card
     assert card.count("## ") == 6

@@ -45,6 +45,7 @@ def unreadable(path):
 
 
 # File, how it is made, and what is expected of it: frames of sound and pictures (None: absent), or the reason.
+SPEECH = LogMelExtractor(frame_rate=1.0)
 VIDEOS = {
     "plain.mp4": (lambda path: write_video(path, levels(50), sound=SOUND), (2, 10)),
     "web.webm": (lambda path: write_video(path, levels(50), sound=SOUND), (2, 10)),
@@ -91,7 +92,7 @@ def output(root, tmp_path_factory):
         row |= {"utterance_id": name, "audio": None, "faces": None, "video": None}
         row |= {"video": name} if name in VIDEOS else {"audio": name, "faces": ["face.png"]}
     corpus = load_corpus(str(write_media_corpus(folder / "corpus", {"test": rows})))
-    extractors = {"audio": LogMelExtractor(), "vision": HogExtractor()}
+    extractors = {"audio": SPEECH, "vision": HogExtractor()}
     job = ExtractionJob(corpus, extractors, ExtractionOptions(root, READER, batch_size=3, workers=3))
     return run_job(job, folder / "output")
 
@@ -121,7 +122,7 @@ def test_features_or_one_line(output, found, root, name):
         frames = found[name][f"{modality}_features"]
         assert (len(frames) if frames else None) == count
     if counts["audio"]:
-        heard = LogMelExtractor()(read_audio(root / name), 16000).astype(np.float16)
+        heard = SPEECH(read_audio(root / name), 16000).astype(np.float16)
         np.testing.assert_array_equal(found[name]["audio_features"], heard)
     assert absent == {modality for modality, count in counts.items() if count is None}
 

@@ -13,7 +13,6 @@ import pytest
 import soundfile
 import torch
 from browser import browser_page, hosts, running_app
-from clip_files import write_video
 from testing_utils import (
     REPOSITORY,
     bert_tokenizer,
@@ -24,6 +23,7 @@ from testing_utils import (
     tiny_processor,
 )
 from transformers import BertForSequenceClassification
+from video_files import write_clip
 
 from modeling_univa.faces_univa import FaceReader
 from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
@@ -110,7 +110,7 @@ def numbers(page: Any) -> dict[str, float]:
 
 def test_upload_click_and_see(visit, classifier, tmp_path):
     page, _ = visit
-    clip = write_video(tmp_path / "clip.mp4", 1.4)
+    clip = write_clip(tmp_path / "clip.mp4", 1.4)
     page.locator("#video input[type=file]").set_input_files(str(clip))
     page.wait_for_selector("#video video")
     page.locator("#text textarea").fill(DIALOGUE)

@@ -132,8 +132,10 @@ class LogMelExtractor:
             contours = np.column_stack([spectral, np.where(voicing > VOICED, pitch, 0.0), voicing])
             frames = [contours[first:last].mean(axis=0) for first, last in borders]
         else:
-            contours = spectral, _spectral_flux(log_mel), pitch, voicing, voice_contours(waveform, pitch, *analysis)
-            frames = [_statistics(*(contour[i:j] for contour in contours), rate) for i, j in borders]
+            flux, voice = _spectral_flux(log_mel), voice_contours(waveform, pitch, *analysis)
+            frames = [
+                _statistics(spectral[i:j], flux[i:j], pitch[i:j], voicing[i:j], voice[i:j], rate) for i, j in borders
+            ]
         return np.array(frames, dtype=np.float32)
 
     def extract_batch(self, items: Sequence[tuple[np.ndarray, int]]) -> list[np.ndarray]:

@@ -4,7 +4,7 @@
 
 from collections import defaultdict
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -82,6 +82,13 @@ class UnivaTrainingArguments(TrainingArguments):
             "(0.995, say); by default the weights themselves."
         },
     )
+    logit_adjustment: float = field(
+        default=0.0,
+        metadata={
+            "help": "This many times the logarithm of a label's frequency in the training split is added to its logit "
+            "in the loss (Menon et al., 2021), so that the model itself predicts rare labels more often: 0.2, say."
+        },
+    )
     card_license: str | None = field(
         default=None,
         metadata={"help": "Licence of the model on its card, an identifier of the Hub's list; none by default."},
@@ -98,6 +105,8 @@ class UnivaTrainingArguments(TrainingArguments):
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"`ema_decay` must lie between 0 and 1, got {self.ema_decay}.")
+        if not 0 <= self.logit_adjustment < float("inf"):
+            raise ValueError(f"`logit_adjustment` must be at least 0, got {self.logit_adjustment}.")
         if self.hub_strategy != "end":
             raise ValueError(f"`hub_strategy` must be end, got {self.hub_strategy!r}: only a whole model is pushed.")
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
@@ -120,7 +129,8 @@ class UnivaTrainer(Trainer):
         processing_class: the model's `UnivaProcessor`, saved beside it.
 
     Raises:
-        ValueError: several GPUs in one process, which would split dialogues and utterances alike.
+        ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
+            with a stream, of which nobody knows the frequencies of the labels.
     """
 
     # The objective is a mean over the batch, so Trainer divides it by the accumulation steps.
@@ -156,9 +166,22 @@ class UnivaTrainer(Trainer):
             data_collator=lambda rows: rows,
             **kwargs,
         )
+        self._label_offsets = self._make_label_offsets()
         self.averaging = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
         if self.averaging is not None:
             self.add_callback(self.averaging)
+
+    def _make_label_offsets(self) -> torch.Tensor | None:
+        """What `logit_adjustment` adds to the logits in the loss, (C,)."""
+        if not self.args.logit_adjustment or self.train_dataset is None:
+            return None
+        if isinstance(self.train_dataset, StreamedUtterances):
+            raise ValueError("`logit_adjustment` needs the frequencies of the labels, which a stream does not tell.")
+        labels = self.train_dataset.labels
+        # A label that never occurs counts as occurring once.
+        frequencies = labels.sum(axis=0).clip(1) / len(labels)
+        offsets = self.args.logit_adjustment * np.log(frequencies)
+        return torch.tensor(offsets, dtype=torch.float32, device=self.args.device)
 
     # Batches
 
@@ -242,7 +265,10 @@ class UnivaTrainer(Trainer):
         outputs = model(**inputs)
         if not model.training:
             return (outputs.loss, outputs) if return_outputs else outputs.loss
-        terms = self.objective(outputs, labels=inputs["labels"], **affect)
+        predicted = outputs
+        if self._label_offsets is not None:
+            predicted = replace(outputs, logits=outputs.logits + self._label_offsets)
+        terms = self.objective(predicted, labels=inputs["labels"], **affect)
         self._track(terms)
         return (terms["loss"], outputs) if return_outputs else terms["loss"]
 

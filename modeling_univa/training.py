@@ -51,6 +51,8 @@ _DECISIVE_ARGUMENTS = (
     "data_seed",
     "batching",
     "va_scaling",
+    "ema_decay",
+    "logit_adjustment",
     "fp16",
     "bf16",
 )

@@ -17,6 +17,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from modeling_univa.configuration_univa import UnivaConfig
 from modeling_univa.data.utterances import UtteranceDataset, scaled_va
+from modeling_univa.losses import UnivaObjective
 from modeling_univa.processing_univa import UnivaProcessor
 from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments, last_complete_checkpoint, metric_path
 
@@ -85,6 +86,46 @@ def test_logged_terms_make_up_the_loss(tmp_path):
         assert entry["loss"] == pytest.approx(config.contrastive_weight * entry["contrastive"] + rest, rel=1e-4)
         weighted = (3 * entry["contrastive_text"] + entry["contrastive_audio"] + entry["contrastive_vision"]) / 3
         assert entry["contrastive"] == pytest.approx(weighted, rel=1e-4)
+
+
+def test_logit_adjustment_tells_the_loss_how_frequent_labels_are(tmp_path):
+    config = tiny_config()
+    plain, adjusted = (tiny_trainer(tmp_path / str(amount), config, logit_adjustment=amount) for amount in (0.0, 0.5))
+    batch = next(iter(adjusted.get_train_dataloader()))
+    adjusted.model.train(), plain.model.train()
+    with torch.no_grad():
+        torch.manual_seed(0)
+        loss, outputs = adjusted.compute_loss(adjusted.model, dict(batch), return_outputs=True)
+    # 14 rows, and a label counts at least once.
+    frequencies = np.maximum(adjusted.train_dataset.labels.sum(axis=0), 1) / 14
+    offsets = torch.tensor(0.5 * np.log(frequencies), dtype=torch.float32)
+    affect = {name: batch[name] for name in batch if name.endswith("_va")}
+    moved = type(outputs)(**{**outputs, "logits": outputs.logits + offsets})
+    expected = UnivaObjective.from_config(config)(moved, labels=batch["labels"], **affect)["loss"]
+    torch.testing.assert_close(loss, expected)
+    unmoved = UnivaObjective.from_config(config)(outputs, labels=batch["labels"], **affect)["loss"]
+    assert abs(loss - unmoved) > 1e-3
+    # In evaluation nothing is added.
+    adjusted.model.eval(), plain.model.eval()
+    plain.model.load_state_dict(adjusted.model.state_dict())
+    torch.testing.assert_close(*(run.compute_loss(run.model, dict(batch)) for run in (adjusted, plain)))
+
+
+def test_logit_adjustment_makes_rare_labels_likelier(tmp_path):
+    options = {"num_train_epochs": 15, "learning_rate": 0.02, "load_best_model_at_end": False}
+    config = tiny_config(contrastive_loss="none", correlation_prior_weight=0, **NO_DROPOUT)
+    probabilities = {}
+    for amount in (0.0, 1.0):
+        trainer = tiny_trainer(tmp_path / str(amount), config, logit_adjustment=amount, **options)
+        labels = np.zeros_like(trainer.train_dataset.labels)
+        # One label in two rows of fourteen, one in all others, whatever is in them.
+        labels[:2, 0], labels[2:, 1] = 1, 1
+        trainer.train_dataset.labels = labels
+        trainer._label_offsets = trainer._make_label_offsets()
+        trainer.train()
+        logits = trainer.predict(trainer.eval_dataset).predictions
+        probabilities[amount] = torch.from_numpy(logits).softmax(dim=-1).mean(dim=0)
+    assert probabilities[1.0][0] / probabilities[1.0][1] > 2 * probabilities[0.0][0] / probabilities[0.0][1]
 
 
 def test_terms_between_two_logs_are_averaged(tmp_path):

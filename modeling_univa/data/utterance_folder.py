@@ -254,12 +254,12 @@ class UtteranceFolder(UnivaCorpusBuilder):
 
     def _read_speeds(self, with_audio: bool) -> None:
         given = self.config.speed_perturbation
-        self._speeds = [_number(speed) for speed in given.split(",")] if given else []
+        speeds = [_number(speed) for speed in given.split(",")] if given else []
+        self._speeds = [speed for speed in speeds if isinstance(speed, float) and 0.5 <= speed <= 2 and speed != 1]
         self._speed_of: dict[str, float] = {}
-        if not self._speeds:
+        if not given:
             return
-        fit = all(isinstance(speed, float) and 0.5 <= speed <= 2 and speed != 1 for speed in self._speeds)
-        if not fit or len(set(self._speeds)) < len(self._speeds):
+        if len(set(self._speeds)) < len(speeds):
             raise CorpusError(
                 f"--speed-perturbation {given!r}: give different speeds from 0.5 to 2 other than 1: 0.9,1.1"
             )

@@ -67,11 +67,12 @@ def round_trip(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Push, load in the other environment, compare."""
     # Neither imports a library that reads HF_ENDPOINT.
     from hub_server import Account, HubServer
+    from video_files import write_clip
 
     with HubServer(folder / "store", {TOKEN: Account("me", organizations=("lab",))}) as hub:
         os.environ.update(hub.environment(folder / "cache", TOKEN))
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        clip = (options.clip or write_clip(folder / "clip.mp4")).resolve()
+        clip = (options.clip or write_clip(folder / "clip.mp4", 2.0)).resolve()
         corpus = options.corpus or build_corpus(folder / "corpus")
         model = options.model or train_model(folder / "model", corpus)
         for command in (["push", str(model), MODEL, "--private"], ["push", str(corpus), CORPUS],
@@ -89,13 +90,6 @@ def round_trip(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 # From here
-
-
-def write_clip(file: Path) -> Path:
-    """Two seconds of a moving pattern with a rising tone."""
-    from clip_files import write_video
-
-    return write_video(file, 2.0)
 
 
 def build_corpus(folder: Path) -> Path:

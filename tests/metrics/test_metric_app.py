@@ -17,7 +17,7 @@ from testing_utils import REPOSITORY, subprocess_environment
 from modeling_univa.hub.push import push_metric
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 SCORES = "[0.40, 0.35, 0.25]\n[0.20, 0.20, 0.60]\n[0.34, 0.33, 0.33]"
 

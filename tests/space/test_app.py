@@ -32,7 +32,7 @@ from modeling_univa.pipeline_univa import UnivaPipeline
 from modeling_univa.processing_univa import UnivaProcessor
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 DIALOGUE = "yes no\nabc <b>de</b>"
 

@@ -132,7 +132,7 @@ class LogMelExtractor:
             contours = np.column_stack([spectral, np.where(voicing > VOICED, pitch, 0.0), voicing])
             frames = [contours[first:last].mean(axis=0) for first, last in borders]
         else:
-            flux, voice = _spectral_flux(log_mel), voice_contours(waveform, pitch, *analysis)
+            flux, voice = _spectral_flux(log_mel), voice_contours(waveform, pitch, voicing > VOICED, *analysis)
             frames = [
                 _statistics(spectral[i:j], flux[i:j], pitch[i:j], voicing[i:j], voice[i:j], rate) for i, j in borders
             ]

@@ -60,31 +60,37 @@ def pitch_contours(
 
 
 def voice_contours(
-    waveform: np.ndarray, pitch: np.ndarray, window_length: int, hop_length: int, sampling_rate: int
+    waveform: np.ndarray,
+    pitch: np.ndarray,
+    voiced: np.ndarray,
+    window_length: int,
+    hop_length: int,
+    sampling_rate: int,
 ) -> np.ndarray:
-    """Formants and harmonics of the analysis frames, (frames, 9).
+    """Formants and harmonics of the voiced analysis frames, (frames, 9).
 
     Args:
         waveform: Samples, (samples,).
         pitch: As from `pitch_contours`, (frames,).
+        voiced: Which frames are voiced, bool, (frames,); in others there is nothing to measure.
         window_length, hop_length: Of the analysis frames, in samples.
         sampling_rate: In Hz.
 
     Returns:
         Frequencies of the first three formants in kHz, their bandwidths in kHz, and in dB how much the first harmonic
         is stronger than the second and than the harmonics nearest to the first and third formant (H1-H2, H1-A1,
-        H1-A3). NaN where there are no three formants. They mean something in voiced frames only.
+        H1-A3). NaN in frames that are not voiced, and where there are no three formants.
     """
     length = round(_HARMONICS_SECONDS * sampling_rate)
     short = _windows(waveform, len(pitch), window_length, window_length, hop_length)
     long = _windows(waveform, len(pitch), length, window_length, hop_length)
-    contours = np.empty((len(pitch), NUM_VOICE_CONTOURS))
-    for first in range(0, len(pitch), _FRAMES_AT_ONCE):
-        chunk = slice(first, first + _FRAMES_AT_ONCE)
-        contours[chunk, :6] = _formants(short[chunk], sampling_rate)
-        contours[chunk, 6:] = _harmonics(
-            long[chunk], 200 * 2 ** pitch[chunk], contours[chunk, :3] * 1000, sampling_rate
-        )
+    contours = np.full((len(pitch), NUM_VOICE_CONTOURS), np.nan)
+    frames = np.flatnonzero(voiced)
+    for first in range(0, len(frames), _FRAMES_AT_ONCE):
+        chunk = frames[first : first + _FRAMES_AT_ONCE]
+        formants = _formants(short[chunk], sampling_rate)
+        harmonics = _harmonics(long[chunk], 200 * 2 ** pitch[chunk], formants[:, :3] * 1000, sampling_rate)
+        contours[chunk] = np.column_stack([formants, harmonics])
     return contours
 
 

@@ -16,6 +16,7 @@ from transformers import AutoModel
 from transformers.trainer import TRAINER_STATE_NAME
 
 from modeling_univa.configuration_univa import UnivaConfig
+from modeling_univa.data.streaming import StreamedUtterances
 from modeling_univa.data.utterances import UtteranceDataset, scaled_va
 from modeling_univa.losses import UnivaObjective
 from modeling_univa.processing_univa import UnivaProcessor
@@ -109,6 +110,15 @@ def test_logit_adjustment_tells_the_loss_how_frequent_labels_are(tmp_path):
     adjusted.model.eval(), plain.model.eval()
     plain.model.load_state_dict(adjusted.model.state_dict())
     torch.testing.assert_close(*(run.compute_loss(run.model, dict(batch)) for run in (adjusted, plain)))
+
+
+def test_logit_adjustment_that_cannot_be(tmp_path):
+    with pytest.raises(ValueError, match="`logit_adjustment` must be at least 0, got -1"):
+        tiny_trainer(tmp_path, logit_adjustment=-1.0)
+    trainer = tiny_trainer(tmp_path, logit_adjustment=0.2)
+    trainer.train_dataset = object.__new__(StreamedUtterances)
+    with pytest.raises(ValueError, match="frequencies of the labels, which a stream does not tell"):
+        trainer._make_label_offsets()
 
 
 def test_logit_adjustment_makes_rare_labels_likelier(tmp_path):

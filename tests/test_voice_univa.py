@@ -30,7 +30,9 @@ def contours(waveform: np.ndarray, rate: int = RATE) -> tuple[np.ndarray, np.nda
     num_frames = 1 + (len(waveform) - window) // hop
     pitch, voicing = pitch_contours(waveform, num_frames, window, hop, rate)
     voiced = voicing > voice_univa.VOICED
-    return voice_contours(waveform, pitch, window, hop, rate)[voiced], 200 * 2 ** pitch[voiced]
+    found = voice_contours(waveform, pitch, voiced, window, hop, rate)
+    assert np.isnan(found[~voiced]).all()
+    return found[voiced], 200 * 2 ** pitch[voiced]
 
 
 @pytest.mark.parametrize("rate", [16000, 11025, 48000])
@@ -52,7 +54,7 @@ def test_first_harmonic_against_the_second(decibels):
     second = 0.2 * 10 ** (-decibels / 20)
     waveform = 0.2 * np.sin(2 * np.pi * 200 * time) + second * np.sin(2 * np.pi * 400 * time + 1.0)
     pitch = np.zeros(90)
-    found = voice_contours(waveform, pitch, WINDOW, HOP, RATE)[5:]
+    found = voice_contours(waveform, pitch, np.ones(len(pitch), bool), WINDOW, HOP, RATE)[5:]
     np.testing.assert_allclose(found[:, 6], decibels, atol=0.5)
 
 
@@ -90,7 +92,7 @@ def test_poles_are_those_of_linear_prediction():
 )
 def test_what_is_no_voice_is_unknown_or_finite(waveform):
     pitch, _ = pitch_contours(waveform, 48, WINDOW, HOP, RATE)
-    found = voice_contours(waveform, pitch, WINDOW, HOP, RATE)
+    found = voice_contours(waveform, pitch, np.ones(len(pitch), bool), WINDOW, HOP, RATE)
     assert found.shape == (48, voice_univa.NUM_VOICE_CONTOURS)
     assert not np.isinf(found).any()
     unknown = np.isnan(found[:, :6])
@@ -100,8 +102,10 @@ def test_what_is_no_voice_is_unknown_or_finite(waveform):
 def test_chunks_have_no_seams(monkeypatch):
     waveform = vowel(120.0, (700.0, 1200.0, 2600.0))
     pitch, voicing = pitch_contours(waveform, 98, WINDOW, HOP, RATE)
-    whole = voice_contours(waveform, pitch, WINDOW, HOP, RATE)
+    whole = voice_contours(waveform, pitch, np.ones(len(pitch), bool), WINDOW, HOP, RATE)
     monkeypatch.setattr(voice_univa, "_FRAMES_AT_ONCE", 7)
     for one, other in zip((pitch, voicing), pitch_contours(waveform, 98, WINDOW, HOP, RATE), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-12)
-    np.testing.assert_allclose(voice_contours(waveform, pitch, WINDOW, HOP, RATE), whole, atol=1e-6)
+    np.testing.assert_allclose(
+        voice_contours(waveform, pitch, np.ones(len(pitch), bool), WINDOW, HOP, RATE), whole, atol=1e-6
+    )

@@ -15,6 +15,7 @@ from .losses import UnivaObjective
 from .modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from .modeling_emonet import EmoNetConfig, EmoNetModel
 from .modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
+from .modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from .modeling_univa import UnivaForEmotionClassification, UnivaModel
 from .modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
 from .processing_univa import UnivaProcessor
@@ -32,6 +33,7 @@ AutoProcessor.register(UnivaConfig, UnivaProcessor)
 for _config, _model in (
     (EmoNetConfig, EmoNetModel),
     (InceptionResnetV1Config, InceptionResnetV1Model),
+    (MiniXceptionConfig, MiniXceptionModel),
     (Wav2Vec2AffectConfig, Wav2Vec2AffectModel),
     (UnivaAffectRegressorConfig, UnivaAffectRegressor),
 ):

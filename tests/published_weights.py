@@ -7,9 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import Wav2Vec2Config
 
+from modeling_univa.convert_networks import mini_xception_name
+from modeling_univa.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from modeling_univa.modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
 
 
@@ -72,6 +75,31 @@ def inception_state(shared_data: Path) -> dict[str, torch.Tensor]:
 def save_state(path: Path, state: dict[str, torch.Tensor]) -> Path:
     """Write a state dict as `torch.save` does."""
     torch.save(state, path)
+    return path
+
+
+def mini_xception_state(seed: int = 0) -> dict[str, torch.Tensor]:
+    """Weights of mini-Xception under their published names, kernels as PyTorch has them."""
+    torch.manual_seed(seed)
+    state = MiniXceptionModel(MiniXceptionConfig()).state_dict()
+    return {mini_xception_name(key): value for key, value in state.items() if "num_batches" not in key}
+
+
+def save_keras(path: Path, state: dict[str, torch.Tensor]) -> Path:
+    """Write LAYER.PARAMETER tensors as Keras does."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        layers = file.create_group("model_weights")
+        for name, value in state.items():
+            layer, _, parameter = name.partition(".")
+            values = value.numpy()
+            if values.ndim == 4:
+                values = values.transpose((2, 3, 0, 1) if "depthwise" in parameter else (2, 3, 1, 0))
+            group = layers.require_group(layer)
+            group[f"{layer}_1/{parameter}:0"] = values
+            names = [*group.attrs.get("weight_names", ()), f"{layer}_1/{parameter}:0".encode()]
+            group.attrs["weight_names"] = np.array(names, dtype="S")
     return path
 
 

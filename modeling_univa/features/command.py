@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration_univa import MODALITIES
+from ..convert_networks import PACKAGED, packaged_network
 from ..data.corpus import load_corpus
 from ..data.schema import CorpusError
+from ..data.tables import read_text
 from ..feature_extraction_univa import EXTRACTORS, extractor_from_dict
 from .shards import REJECTED_FILE, ShardJob, own_device, run_job
 
@@ -67,8 +69,9 @@ def extractor_from_argument(modality: str, argument: str, device: str | None = N
 
     Args:
         modality: "text", "audio" or "vision".
-        argument: The name of a light extractor ("log-mel", "hog"); settings as JSON, or a JSON file; or the Hub id or
-            the path of a speech encoder, a face embedding network or a file of word vectors.
+        argument: The name of a light extractor ("log-mel", "hog") or of a network that a Python package carries
+            ("mini-xception"); settings as JSON, or a JSON file; or the Hub id or the path of a speech encoder, a face
+            embedding network or a file of word vectors.
         device, dtype: Where and in which precision a network runs.
 
     Raises:
@@ -76,7 +79,7 @@ def extractor_from_argument(modality: str, argument: str, device: str | None = N
     """
     try:
         extractor = extractor_from_dict(_settings(modality, argument))
-    except (TypeError, ValueError, OSError) as error:
+    except (TypeError, ValueError, OSError, ImportError) as error:
         raise CorpusError(f"--{modality}-extractor {argument}: {error}") from error
     kind = extractor.extractor_type
     if _MADE_OF.get(kind, modality) != modality:
@@ -89,14 +92,19 @@ def extractor_from_argument(modality: str, argument: str, device: str | None = N
 def _settings(modality: str, argument: str) -> dict[str, Any]:
     if argument in EXTRACTORS:
         return {"extractor_type": argument}
+    if argument in PACKAGED:
+        argument = packaged_network(argument)
     settings = _json_settings(argument)
     return settings or {"extractor_type": _PRETRAINED[modality], "model": argument}
 
 
 def _json_settings(argument: str) -> dict[str, Any] | None:
-    if argument.endswith(".json"):
-        argument = Path(argument).read_text(encoding="utf-8")
-    return json.loads(argument) if argument.lstrip().startswith("{") else None
+    if not argument.endswith(".json") and not argument.lstrip().startswith("{"):
+        return None
+    settings = json.loads(read_text(Path(argument)) if argument.endswith(".json") else argument)
+    if not isinstance(settings, dict):
+        raise ValueError("expected a JSON object of settings")
+    return settings
 
 
 def face_reader_from_argument(argument: str) -> Any:

@@ -17,6 +17,7 @@ from transformers.dynamic_module_utils import get_imports
 
 from modeling_univa.modeling_emonet import EmoNetConfig, EmoNetModel
 from modeling_univa.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
+from modeling_univa.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from modeling_univa.modeling_wav2vec2_affect import Wav2Vec2AffectModel
 
 
@@ -25,6 +26,7 @@ ALLOWED = {"torch", "transformers", "huggingface_hub", "numpy"}
 CODE = {
     "EmoNetModel": ["face_images_univa.py", "modeling_emonet.py"],
     "InceptionResnetV1Model": ["face_images_univa.py", "modeling_inception_resnet_v1.py"],
+    "MiniXceptionModel": ["face_images_univa.py", "modeling_mini_xception.py"],
     "Wav2Vec2AffectModel": ["modeling_wav2vec2_affect.py"],
 }
 
@@ -34,6 +36,7 @@ def networks() -> list[PreTrainedModel]:
     return [
         EmoNetModel(EmoNetConfig(hidden_size=16, num_labels=5)),
         InceptionResnetV1Model(InceptionResnetV1Config(num_blocks_35=1, num_blocks_17=1, num_blocks_8=1)),
+        MiniXceptionModel(MiniXceptionConfig()),
         tiny_speech_model(),
     ]
 

@@ -14,12 +14,12 @@ from huggingface_hub import snapshot_download
 from transformers import AutoFeatureExtractor, AutoModel
 from transformers.utils import logging
 
-from .feature_extraction_univa import same_extractor
-from .pretrained_features_univa import WordVectorExtractor, network_files
+from .feature_extraction_univa import extractor_from_dict, same_extractor
+from .pretrained_features_univa import WordVectorExtractor, check_digest, network_files
 from .processing_univa import PRECOMPUTED, UnivaProcessor
 
 
-__all__ = ["complete_model"]
+__all__ = ["complete_model", "embed_small_networks"]
 
 logger = logging.get_logger(__name__)
 
@@ -80,6 +80,31 @@ def complete_model(
         _complete(folder, processor, extractors, faces, most_frequent_words)
         folder.rename(target)
     return target
+
+
+def embed_small_networks(folder: str | Path, processor: UnivaProcessor, max_bytes: int = 2**24) -> None:
+    """
+    Copy the feature networks that only this machine has, and that are small, into the folder of a model.
+
+    Args:
+        folder: Where `processor` was saved; it is saved there again, and from now on looks for them there.
+        max_bytes: Networks whose files are larger together stay where they are.
+    """
+    small = {}
+    for modality, settings in processor.extractors.items():
+        place = Path(str(settings.get("model", "")))
+        if not place.is_absolute() or not place.is_dir():
+            continue
+        try:
+            check_digest(str(place), settings.get("sha256"))
+            size = sum(path.stat().st_size for path in network_files(place))
+        except ValueError as error:
+            logger.warning(f"The {modality} extractor is not copied into {folder}: {error}")
+            continue
+        if size <= max_bytes:
+            small[modality] = extractor_from_dict(settings)
+    if small:
+        _complete(Path(folder), processor, small, None, None)
 
 
 def _model_folder(model: str, revision: str | None) -> Path:

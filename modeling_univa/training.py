@@ -17,6 +17,7 @@ from transformers.utils import logging
 from .adapters import add_adapter, check_base_for_push, check_lora_arguments, is_adapter
 from .arguments import DataArguments, ModelArguments
 from .checkpoints import last_complete_checkpoint, resolve_package
+from .completion import embed_small_networks
 from .configuration_univa import UnivaConfig, affect_of_labels
 from .data.corpus import Corpus, load_corpus
 from .data.schema import CorpusError
@@ -83,6 +84,8 @@ def run_training(
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)
     model, processor = build_model(model_args, corpus)
+    if training_args.should_save:
+        embed_small_networks(training_args.output_dir, processor)
     if model_args.lora_rank is not None:
         write_base = checkpoint is None and training_args.should_save
         model = add_adapter(model, model_args, training_args.output_dir, write_base, processor)

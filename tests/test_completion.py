@@ -3,6 +3,7 @@
 """A model trained on ready features is given its extractors: they travel with it, by folder and by the Hub."""
 
 import json
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from testing_utils import (
 
 from modeling_univa import pretrained_features_univa
 from modeling_univa.cli import main
-from modeling_univa.completion import complete_model
+from modeling_univa.completion import complete_model, embed_small_networks
 from modeling_univa.data.corpus import Corpus
 from modeling_univa.faces_univa import FaceReader
 from modeling_univa.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
@@ -102,6 +103,24 @@ def cache(tmp_path, monkeypatch) -> None:
 
 
 pytestmark = pytest.mark.usefixtures("cache")
+
+
+def test_small_networks_go_into_the_folder_by_themselves(model, encoders, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    processor = UnivaProcessor.from_pretrained(model)
+    speech, faces = SpeechEncoderExtractor(str(encoders["audio"])), FaceEmbeddingExtractor(str(encoders["vision"]))
+    processor.extractors |= {"audio": {**speech.to_dict(), "sha256": "0" * 64}, "vision": faces.to_dict()}
+    embed_small_networks(model, processor, max_bytes=1000)
+    assert not (model / "extractors").exists()
+    embed_small_networks(model, processor, max_bytes=2**30)
+    assert "The audio extractor is not copied" in caplog.text and "holds another network" in caplog.text
+    for found in (processor, UnivaProcessor.from_pretrained(model)):
+        assert found.extractors["vision"] == {**faces.to_dict(), "model": "./extractors/vision"}
+        assert found.extractors["audio"]["model"] == str(encoders["audio"])
+        images = raw()["faces"][0]
+        np.testing.assert_array_equal(found.extract_vision(images), faces(images))
+    embed_small_networks(model, processor, max_bytes=2**30)
+    assert [path.name for path in (model / "extractors").iterdir()] == ["vision"]
 
 
 def test_completed_model_takes_raw_media(model, encoders, capsys):

@@ -54,9 +54,12 @@ def rows_field(name: str, info: str) -> tuple[gr.Textbox, gr.File]:
     """A field for pasted rows and one for a file of them, side by side."""
     with gr.Row(equal_height=True):
         text = gr.Textbox(
-            label=name.capitalize(), info=info, lines=5, max_lines=12, scale=3, elem_id=name, placeholder="[1, 0, 0]"
+            label=name.capitalize(), info=info, lines=5, max_lines=12, scale=4, elem_id=name, placeholder="[1, 0, 0]"
         )
-        file = gr.File(label="or a file", file_types=FILE_TYPES, height=150, min_width=160, elem_id=f"{name}-file")
+        # Narrower, and the name of the file has no room beside its size.
+        file = gr.File(
+            label="or a file", file_types=FILE_TYPES, height=150, scale=3, min_width=240, elem_id=f"{name}-file"
+        )
     return text, file
 
 

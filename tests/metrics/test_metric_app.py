@@ -111,7 +111,10 @@ def test_files_and_form_of_two_labels(page, tmp_path):
     }.items():
         (tmp_path / name).write_text(content)
         page.locator(f"#{Path(name).stem}-file input[type=file]").set_input_files(str(tmp_path / name))
-        page.wait_for_selector(f"#{Path(name).stem}-file :text('{Path(name).stem}')")
+        # There is a link to it when it has been uploaded.
+        page.wait_for_selector(f"#{Path(name).stem}-file a[download]")
+        shown = page.locator(f"#{Path(name).stem}-file .stem")
+        assert shown.inner_text() == Path(name).stem and shown.bounding_box()["width"] > 60
     page.click("#run")
     page.wait_for_selector("#results [role=alert]")
     assert "may be multi-hot rows over two labels" in page.locator("#results").inner_text()

@@ -40,7 +40,10 @@ def resolve_package(name: str) -> str:
     if not name.startswith("package://"):
         return name
     package, _, path = name.removeprefix("package://").partition("/")
-    spec = find_spec(package)
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):  # no name that a package could have
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
             f"{name} needs the Python package, of which nothing but files is read: "

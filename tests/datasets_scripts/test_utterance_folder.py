@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from csv_files import read_csv, write_csv
 from datasets import load_dataset
+from testing_utils import pretrained_speech_encoder
 
 from modeling_univa.configuration_univa import EMOTION_VALENCE_AROUSAL, M3ED_EMOTIONS
 from modeling_univa.data.corpus_command import build_corpus, corpus_main
@@ -14,6 +15,7 @@ from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.utterance_folder import UtteranceFolder
 from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
 from modeling_univa.media_univa import read_audio, read_image
+from modeling_univa.pretrained_features_univa import SpeechEncoderExtractor
 
 
 def _load(path, tmp_path):
@@ -188,6 +190,19 @@ def test_extractor_settings(folder, tmp_path, as_file):
     made = json.loads((tmp_path / "corpus" / "feature_extractors.json").read_text())
     assert made["audio"] is None
     assert made["vision"] == HogExtractor(image_size=32, cell_size=16).to_dict()
+
+
+def test_speech_encoder(folder, tmp_path):
+    encoder = pretrained_speech_encoder(tmp_path / "encoder", "wav2vec2", feat_extract_norm="layer")
+    config = {"source": str(folder), "audio_extractor": str(encoder), "vision_features": "none"}
+    build_corpus(UtteranceFolder, tmp_path / "corpus", **config)
+    row = _load(tmp_path / "corpus", tmp_path)["train"][0]
+    extractor = SpeechEncoderExtractor(str(encoder))
+    expected = extractor(read_audio(folder / "speech" / "0.wav", extractor.sampling_rate), extractor.sampling_rate)
+    # Corpora hold float16.
+    np.testing.assert_allclose(row["audio_features"], expected, rtol=1e-3, atol=1e-3)
+    made = json.loads((tmp_path / "corpus" / "feature_extractors.json").read_text())
+    assert made["audio"] == extractor.to_dict()
 
 
 def test_same_bytes_for_the_same_input(folder, tmp_path):

@@ -96,13 +96,13 @@ def embed_small_networks(folder: str | Path, processor: UnivaProcessor, max_byte
         if not place.is_absolute() or not place.is_dir():
             continue
         try:
+            if sum(path.stat().st_size for path in network_files(place)) > max_bytes:
+                continue
             check_digest(str(place), settings.get("sha256"))
-            size = sum(path.stat().st_size for path in network_files(place))
         except ValueError as error:
             logger.warning(f"The {modality} extractor is not copied into {folder}: {error}")
             continue
-        if size <= max_bytes:
-            small[modality] = extractor_from_dict(settings)
+        small[modality] = extractor_from_dict(settings)
     if small:
         _complete(Path(folder), processor, small, None, None)
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Mini-Xception (Arriaga et al., 2017): the expression of a face, by 58 thousand parameters."""
+"""Mini-Xception (Arriaga et al., 2017): the expression of a face, by 57 thousand parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class MiniXceptionConfig(PreTrainedConfig):
     stem_channels: int = 8
     block_channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])
     embedding_grids: list[int] = field(default_factory=lambda: [4, 2])
-    embedding_scales: list[float] = field(default_factory=lambda: [0.67, 4.0])
+    embedding_scales: list[float | int] = field(default_factory=lambda: [0.67, 4.0])
     batch_norm_eps: float = 0.001
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -170,7 +170,7 @@ class MiniXceptionModel(PreTrainedModel):
             `ValueError`: another number of channels, or images too small.
         """
         shape = tuple(pixel_values.shape)
-        # The stem takes four pixels off each side.
+        # The stem takes two pixels off each side.
         if len(shape) != 4 or shape[1] != 1 or min(shape[2:]) <= 4:
             raise ValueError(
                 f"`pixel_values` must have the shape (batch, 1, {IMAGE_SIZE}, {IMAGE_SIZE}), got {shape}: "

@@ -113,7 +113,7 @@ def test_saved_folder_loads_as_it_was(model, pixel_values, tmp_path):
 
 def test_names_of_the_expressions():
     assert list(MiniXceptionConfig().id2label.values())[:3] == ["anger", "disgust", "fear"]
-    assert MiniXceptionConfig(id2label={0: "a", 1: "b"}).label2id == {"a": 0, "b": 1}
+    assert MiniXceptionConfig(id2label={0: "a", 1: "b"}, embedding_scales=[1, 4]).label2id == {"a": 0, "b": 1}
 
 
 @pytest.mark.parametrize("settings", [{"embedding_grids": [4, 2, 1]}, {"embedding_grids": [], "embedding_scales": []}])

@@ -3,7 +3,6 @@
 """Anyone's corpus: a folder with one metadata csv a split, and the sound and image files that they name."""
 
 import argparse
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ import numpy as np
 
 from ..configuration_univa import EMOTION_VALENCE_AROUSAL, MODALITIES
 from ..feature_extraction_univa import HogExtractor, LogMelExtractor
-from ..features.command import extractor_from_argument
+from ..features.command import extractor_from_argument, face_reader_from_argument
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 from .extraction import AbsentSignal, Clip, MediaFeatures
 from .lexicon import read_lexicon
@@ -246,13 +245,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
             return None
         from ..faces_univa import FaceReader
 
-        try:
-            if settings and not settings.lstrip().startswith("{") and not settings.endswith(".json"):
-                return FaceReader(detector=settings)
-            given = _read_settings(settings) if settings else {}
-            return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **given})
-        except (TypeError, ValueError) as error:
-            raise CorpusError(f"--face-reader: {error}") from None
+        return face_reader_from_argument(settings, "--face-reader") if settings else FaceReader()
 
     def _read_speeds(self, with_audio: bool) -> None:
         given = self.config.speed_perturbation
@@ -307,14 +300,6 @@ def _columns(path: Path) -> list[str]:
     if unknown:
         raise CorpusError(f"{path}: unknown column {unknown[0]!r}; remove or rename it, known are {', '.join(_KNOWN)}")
     return header
-
-
-def _read_settings(settings: str) -> dict[str, Any]:
-    text = settings if settings.lstrip().startswith("{") else read_text(Path(settings))
-    loaded = json.loads(text)
-    if not isinstance(loaded, dict):
-        raise ValueError(f"expected a JSON object of settings, found {text[:40]!r}")
-    return loaded
 
 
 def _clip(row: Mapping[str, Any], column: str) -> Clip:

@@ -107,8 +107,8 @@ def _json_settings(argument: str) -> dict[str, Any] | None:
     return settings
 
 
-def face_reader_from_argument(argument: str) -> Any:
-    """The `FaceReader` of a detector's name, or of settings as JSON or a JSON file.
+def face_reader_from_argument(argument: str, option: str = "--faces") -> Any:
+    """The `FaceReader` of a detector's name, or of settings as JSON or a JSON file; `option` is what took it.
 
     Raises:
         CorpusError: No such detector or setting.
@@ -119,4 +119,4 @@ def face_reader_from_argument(argument: str) -> Any:
         settings = _json_settings(argument) or {"detector": argument}
         return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **settings})
     except (TypeError, ValueError, OSError) as error:
-        raise CorpusError(f"--faces {argument}: {error}") from error
+        raise CorpusError(f"{option} {argument}: {error}") from error

@@ -159,9 +159,9 @@ def test_bad_clips_are_rejected(folder, cells, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--face-reader", "cascade"), "--face-reader: .*detector"),
-        (("--face-reader", '{"detector": "haar", "speed": 3}'), "--face-reader: a face reader has no speed"),
-        (("--face-reader", "{"), "--face-reader: "),
+        (("--face-reader", "cascade"), "--face-reader cascade: .*detector"),
+        (("--face-reader", '{"detector": "haar", "speed": 3}'), "--face-reader .*: a face reader has no speed"),
+        (("--face-reader", "{"), "--face-reader {: "),
         (("--face-reader", "none.json"), "none.json: cannot be read"),
         (("--face-reader", "haar", "--vision-features", "none"), "no face features are to be made"),
     ],

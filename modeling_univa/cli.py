@@ -7,15 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .failures import run_guarded
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; a mistake of the user ends in one sentence and exit status 2."""
     options = make_parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"univa: {error}", file=sys.stderr)
-        return 2
+    return run_guarded("univa", lambda: options.run(options))
 
 
 def make_parser() -> argparse.ArgumentParser:

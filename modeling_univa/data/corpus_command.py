@@ -13,6 +13,7 @@ from typing import Any
 
 import datasets
 
+from ..failures import run_guarded
 from .builder import UnivaCorpusBuilder
 from .corpus import EXTRACTORS_FILE
 from .corpus_card import BENCHMARK_FILE, CardFacts, benchmark, corpus_card
@@ -113,16 +114,13 @@ def corpus_main(builder_class: type[UnivaCorpusBuilder], argv: Sequence[str] | N
         Exit status: 0; 2 for a mistake of the user, with one sentence on standard error; 130 when interrupted.
     """
     arguments = _make_parser(builder_class).parse_args(argv)
+    return run_guarded("error", lambda: _build_and_push(builder_class, arguments))
+
+
+def _build_and_push(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
-    try:
-        _check_push(arguments)
-        builder = _build(builder_class, arguments)
-    except (CorpusError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
+    _check_push(arguments)
+    builder = _build(builder_class, arguments)
     _print_summary(builder, arguments.output, time.perf_counter() - started)
     return _push(arguments) if arguments.push_to_hub else 0
 

@@ -4,7 +4,6 @@
 
 import argparse
 import hashlib
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import datasets
 import numpy as np
 from huggingface_hub import DatasetCardData
 
+from ..failures import run_guarded
 from .schema import CorpusError
 from .tables import csv_rows
 
@@ -163,14 +163,11 @@ def emobank_main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", required=True, help="emobank.csv, or a folder that has it")
     parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
     options = parser.parse_args(argv)
-    try:
-        build_emobank(options.source, options.output)
-    except (CorpusError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
+    return run_guarded("error", lambda: _build(options))
+
+
+def _build(options: argparse.Namespace) -> int:
+    build_emobank(options.source, options.output)
     return 0
 
 

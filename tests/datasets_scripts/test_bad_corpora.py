@@ -543,5 +543,5 @@ def test_interrupted_command_says_so(folder, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr("modeling_univa.data.extraction.MediaFeatures.speech", interrupt)
     assert _run(UtteranceFolder, folder, tmp_path / "corpus") == 130
-    assert "interrupted; nothing was written" in capsys.readouterr().err
+    assert "Interrupted. Run the same command again to resume." in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["source"]

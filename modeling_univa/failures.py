@@ -1,0 +1,74 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""One sentence and one exit status for whatever ends a command, the same for all of them."""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+
+
+__all__ = ["INTERRUPTED", "USER_MISTAKE", "explanation", "run_guarded"]
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+# Beyond these an exception is a fault of this package, and its traceback is what a report of it needs.
+_EXPLAINED = (ValueError, OSError, ImportError, StrictDataclassError, SafetensorError, MemoryError, RuntimeError)
+_RESUME = "Interrupted. Run the same command again to resume."
+
+
+def explanation(error: BaseException) -> str:
+    """What went wrong, in one line that a user can act on."""
+    if isinstance(error, KeyboardInterrupt):
+        return _RESUME
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory{_detail(error)}: use a smaller batch size, or close other programs."
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        place = f" on the disk of {error.filename}" if error.filename else ""
+        return f"There is no space left{place}: make room, then run the same command again to resume."
+    if isinstance(error, StrictDataclassError):
+        # "Validation error for field 'x':\n    TypeError: what is wrong"; the cause alone is for users.
+        return _one_line(str(error).rsplit("Error: ", maxsplit=1)[-1])
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}."
+    return _one_line(str(error)) or f"{type(error).__name__} without a message."
+
+
+def run_guarded(program: str, run: Callable[[], int]) -> int:
+    """
+    Run a command, and turn what ends it into one sentence on standard error.
+
+    Args:
+        program: what the sentence begins with.
+        run: the command; returns its exit status.
+
+    Returns:
+        Its exit status; 2 for what the user can mend, 130 where it was interrupted. Where the reader of its output has
+        gone away (`univa predict … | head`) it ends quietly.
+    """
+    try:
+        status = run()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Python flushes once more at its end, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt as error:
+        print(f"{program}: {explanation(error)}", file=sys.stderr)
+        return INTERRUPTED
+    except _EXPLAINED as error:
+        print(f"{program}: {explanation(error)}", file=sys.stderr)
+        return USER_MISTAKE
+
+
+def _detail(error: MemoryError) -> str:
+    return f" ({_one_line(str(error))})" if str(error) else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

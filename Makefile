@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 # A CPU build where none is there yet: the plain wheel of PyPI brings several gigabytes of CUDA.
 TORCH ?= torch==2.13.0
 export HF_HUB_DISABLE_TELEMETRY = 1
+NUMERIC_TESTS = $(BIN)/python -m pytest -q -n auto --dist loadfile -m "numeric and not browser"
 
-.PHONY: demo test style quality clean
+.PHONY: demo test test-fast test-numeric style quality clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python train_hf.py recipes/demo.yaml
@@ -17,6 +18,15 @@ test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m "not browser"
 	# Exit code 5: there is no browser, or no gradio, and nothing to run.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m browser tests/space tests/metrics || [ $$? = 5 ]
+
+# The minutes between two edits: everything but what is slow.
+test-fast: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
+
+# As on processors without AVX-512, and without AVX: their kernels round otherwise. See tests/rounding.py for the third.
+test-numeric: $(VENV)/.test
+	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(NUMERIC_TESTS)
+	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 UNIVA_TEST_ROUNDING=1 $(NUMERIC_TESTS)
 
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

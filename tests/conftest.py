@@ -16,7 +16,60 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The models are tiny: a second thread costs more than it brings, above all where tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+if os.environ.get("UNIVA_TEST_ROUNDING"):
+    from rounding import round_by_alignment
+
+    round_by_alignment()
+
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+
+# What computes with torch, and so may round otherwise on another processor: `make test-numeric`.
+NUMERIC = (
+    "affect",
+    "data/test_streaming.py",
+    "data/test_utterances.py",
+    "features/test_extraction.py",
+    "hub/test_card.py",
+    "hub/test_evaluation.py",
+    "hub/test_push_adapter.py",
+    "integration/test_expression_features.py",
+    "integration/test_hub.py",
+    "integration/test_remote_code.py",
+    "integration/test_remote_networks.py",
+    "test_adapters.py",
+    "test_completion.py",
+    "test_convert.py",
+    "test_convert_networks.py",
+    "test_feature_extraction_univa.py",
+    "test_losses.py",
+    "test_modeling_affect_regressor.py",
+    "test_modeling_emonet.py",
+    "test_modeling_inception_resnet_v1.py",
+    "test_modeling_mini_xception.py",
+    "test_modeling_univa.py",
+    "test_modeling_wav2vec2_affect.py",
+    "test_onnx_export.py",
+    "test_pipeline_univa.py",
+    "test_prediction.py",
+    "test_pretrained_features_univa.py",
+    "test_processing_univa.py",
+    "test_trainer.py",
+    "test_training.py",
+    "test_transcription.py",
+    "test_voice_univa.py",
+    "test_weight_averaging.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what computes with torch, and as slow what starts other processes to put everything together."""
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        if any(place.is_relative_to(name) for name in NUMERIC):
+            item.add_marker("numeric")
+        if place.is_relative_to("integration"):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +99,14 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers.utils.hub.HF_MODULES_CACHE = str(cache / "modules")
     transformers.dynamic_module_utils.HF_MODULES_CACHE = str(cache / "modules")
     return cache
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_heard_again() -> None:
+    """What transformers says once in a process it says once in each test, whatever ran before."""
+    from transformers.utils import logging
+
+    logging.warning_once.cache_clear()
 
 
 @pytest.fixture(autouse=True)

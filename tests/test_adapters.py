@@ -185,7 +185,7 @@ def test_auto_model_and_peft_model_give_the_same_logits(trained):
     found = PeftModel.from_pretrained(base, trained.folder)
     torch.testing.assert_close(logits(found, trained.inputs), expected, atol=1e-6, rtol=0)
     similarity = found(**trained.inputs).label_similarity
-    torch.testing.assert_close(similarity, trained.model(**trained.inputs).label_similarity, atol=0, rtol=0)
+    torch.testing.assert_close(similarity, trained.model(**trained.inputs).label_similarity)
 
 
 def test_auto_model_alone_finds_base_and_adapter(trained):
@@ -479,6 +479,7 @@ def test_recomputed_activations_change_nothing(inputs, tmp_path):
         torch.testing.assert_close(recomputed[name], value, atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_adapter(inputs, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     driver = REPOSITORY / "tests" / "integration" / "recording_driver.py"

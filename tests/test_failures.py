@@ -25,7 +25,11 @@ def _raising(error: BaseException):
     ("error", "status", "sentence"),
     [
         (ValueError("a.csv: line 3:\n  bad cell"), 2, "a.csv: line 3: bad cell"),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.wav"), 2, "a.wav: No such file or directory."),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "a.wav"),
+            2,
+            "a.wav: No such file or directory.",
+        ),
         (OSError(errno.ENOSPC, "No space left on device"), 2, "There is no space left: make room"),
         (SafetensorError("header too large"), 2, "header too large"),
         (RuntimeError("size mismatch for weight"), 2, "size mismatch for weight"),

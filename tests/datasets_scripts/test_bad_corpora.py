@@ -504,6 +504,7 @@ def test_glove_is_missing(m3ed, m3ed_tree, tmp_path, capsys):
 # -- as a user runs them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [

@@ -117,6 +117,7 @@ def test_segments_text_labels_and_features(builder_class, sequences):
     assert not builder.rejected and not (sequences.parent / "corpus" / "fold_differences.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_script_chooses_by_its_options(sequences):
     output = sequences.parent / "corpus"
     paths = [f"--csd={sequences}", "--folds", str(sequences.parent / "folds"), "--output", str(output)]

@@ -49,6 +49,11 @@ def logits_of(model, processor, inputs: dict) -> torch.Tensor:
         return model(**processor(*dialogues, **features)).logits
 
 
+def near(logits: torch.Tensor, expected: list) -> bool:
+    """Nearly: kernels may round otherwise where weights are mapped from a file."""
+    return torch.allclose(logits, torch.tensor(expected), atol=1e-5)
+
+
 def probabilities_of(folder: Path, inputs: dict) -> dict:
     """What the pipeline makes of every utterance, in batches, and what loading it was refused with."""
     classifier = pipeline(model=str(folder), trust_remote_code=True, threshold=None)
@@ -76,12 +81,11 @@ def probabilities_of(folder: Path, inputs: dict) -> dict:
 def load(folder: Path) -> dict:
     trusted = {"trust_remote_code": True}
     inputs = json.loads((folder / "inputs.json").read_text())
-    found = {"classes": {}, "equal": {}, "refused": {}}
+    found = {"classes": {}, "near": {}, "refused": {}}
     processor = AutoProcessor.from_pretrained(folder, **trusted)
     for auto_class in (AutoModel, AutoModelForSequenceClassification):
         model = auto_class.from_pretrained(folder, **trusted)
-        equal = torch.equal(logits_of(model, processor, inputs), torch.tensor(inputs["logits"]))
-        found["equal"][auto_class.__name__] = equal
+        found["near"][auto_class.__name__] = near(logits_of(model, processor, inputs), inputs["logits"])
         found["classes"][auto_class.__name__] = f"{type(model).__module__}.{type(model).__name__}"
     found["classes"]["AutoConfig"] = type(AutoConfig.from_pretrained(folder, **trusted)).__name__
     found["classes"]["AutoProcessor"] = type(processor).__name__
@@ -92,7 +96,7 @@ def load(folder: Path) -> dict:
     found["pipeline"] = [probabilities_of(folder, inputs), probabilities_of(again, inputs)]
     found["copied"] = sorted(path.name for path in again.glob("*.py"))
     model, processor = (kind.from_pretrained(again, **trusted) for kind in (AutoModel, AutoProcessor))
-    found["equal"]["again"] = torch.equal(logits_of(model, processor, inputs), torch.tensor(inputs["logits"]))
+    found["near"]["again"] = near(logits_of(model, processor, inputs), inputs["logits"])
 
     for auto_class in (AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor):
         try:

@@ -26,13 +26,15 @@ def load(folder: Path) -> dict:
         "class": f"{type(model).__module__}.{type(model).__name__}",
         "config": type(AutoConfig.from_pretrained(folder, trust_remote_code=True)).__name__,
         "copied": sorted(path.name for path in (folder / "again").glob("*.py")),
-        "equal": [],
+        "near": [],
         "refused": "",
     }
     for network in (model, again):
         with torch.no_grad():
             outputs = network(**network.preprocess([item.numpy() for item in case["inputs"]]))
-        found["equal"].append(all(torch.equal(outputs[name], value) for name, value in case["outputs"].items()))
+        # Nearly: kernels may round otherwise where weights are mapped from a file.
+        near = (torch.allclose(outputs[name], value, atol=1e-5) for name, value in case["outputs"].items())
+        found["near"].append(all(near))
     try:
         AutoModel.from_pretrained(folder)
     except ValueError as error:

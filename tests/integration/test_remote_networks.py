@@ -74,7 +74,7 @@ def test_the_folder_alone_gives_the_same(folders, report, name):
     assert found["class"].startswith("transformers_modules.")
     assert found["class"].endswith(f".{name}")
     assert found["config"] == name.replace("Model", "Config")
-    assert found["equal"] == [True, True]
+    assert found["near"] == [True, True]
     assert found["copied"] == CODE[name] == sorted(path.name for path in folders[name].glob("*.py"))
     assert "trust_remote_code=True" in found["refused"]
 

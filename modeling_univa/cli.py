@@ -62,6 +62,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
     predict.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="clips (video or sound), folders of clips, or metadata csv files"
     )
+    predict.add_argument("--media-root", type=Path, help="folder of the media of csv files (default: the csv's own)")
     predict.add_argument("--utterance", action="append", metavar="ID", help="only this one; may be repeated")
     predict.add_argument("--text", help="what is said in the one clip (default: CLIP.txt beside it, if there is one)")
     predict.add_argument("--transcribe", metavar="MODEL", help="speech recognition model for clips without text")
@@ -109,6 +110,9 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("corpus", help="corpus folder that a script of datasets_scripts/ built, or its Hub id")
     parser.add_argument("--output", required=True, help="corpus folder to make; to go on, give the command again")
     parser.add_argument("--media-root", type=Path, help="folder that the corpus was built from")
+    parser.add_argument(
+        "--outside-media-root", action="store_true", help="also read files elsewhere that the corpus or links name"
+    )
     parser.add_argument("--batch-size", type=int, default=16, help="clips that are worked on together (default 16)")
     parser.add_argument("--shard-rows", type=int, default=256, help="rows of an output file (default 256)")
     parser.add_argument("--workers", type=int, default=2, help="threads that read media ahead (default 2)")

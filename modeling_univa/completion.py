@@ -15,8 +15,9 @@ from transformers import AutoFeatureExtractor, AutoModel
 from transformers.utils import logging
 
 from .feature_extraction_univa import extractor_from_dict, same_extractor
-from .pretrained_features_univa import WordVectorExtractor, check_digest, network_files
+from .pretrained_features_univa import WordVectorExtractor
 from .processing_univa import PRECOMPUTED, UnivaProcessor
+from .trusted_paths_univa import check_digest, check_inside, from_hub_cache, network_files, without_places
 
 
 __all__ = ["complete_model", "embed_small_networks"]
@@ -62,6 +63,8 @@ def complete_model(
         processor = UnivaProcessor.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise ValueError(f"{model} has no processor that can be loaded: {' '.join(str(error).split())}") from error
+    if not Path(model).is_dir() or from_hub_cache(model):
+        processor.extractors = {name: without_places(settings) for name, settings in processor.extractors.items()}
     for modality, extractor in extractors.items():
         _check_fit(model, processor, modality, extractor)
     if output is None:
@@ -75,6 +78,8 @@ def complete_model(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
         folder = Path(temporary, target.name)
+        for path in source.rglob("*"):
+            check_inside(source, path, f"{path} is a link that leads out of the model's folder: remove it")
         # Not the checkpoints of a training run.
         shutil.copytree(source, folder, ignore=shutil.ignore_patterns("checkpoint-*"))
         _complete(folder, processor, extractors, faces, most_frequent_words)
@@ -88,18 +93,19 @@ def embed_small_networks(folder: str | Path, processor: UnivaProcessor, max_byte
 
     Args:
         folder: Of the model; `processor` is saved there where something was copied, and then looks for it there.
-        max_bytes: Networks whose files are larger together stay where they are.
+        max_bytes: Networks whose files are larger together stay where they are, and so do those whose SHA-256 the
+            settings do not tell: a corpus of somebody else may name any folder, and the model will be shared.
     """
     small = {}
     for modality, settings in processor.extractors.items():
         place = Path(str(settings.get("model", "")))
-        if not place.is_absolute() or not place.is_dir():
+        if not place.is_absolute() or not settings.get("sha256") or not place.is_dir():
             continue
         try:
             if sum(path.stat().st_size for path in network_files(place)) > max_bytes:
                 continue
-            check_digest(str(place), settings.get("sha256"))
-        except ValueError as error:
+            check_digest(str(place), settings["sha256"])
+        except (OSError, ValueError) as error:
             logger.warning(f"The {modality} extractor is not copied into {folder}: {error}")
             continue
         small[modality] = extractor_from_dict(settings)

@@ -18,6 +18,7 @@ import numpy as np
 
 from .feature_extraction_univa import check_at_least, check_choice
 from .media_univa import MediaSource, NoSoundError, iter_frames, read_audio
+from .trusted_paths_univa import check_digest, check_sha256, content_digest
 
 
 __all__ = ["Face", "FaceReader", "FaceTrack"]
@@ -102,6 +103,8 @@ class FaceReader:
         detector_model: For yunet a local onnx file, or a Hub repository with, optionally, a file in it
             ("owner/name/file.onnx"), by default that of OpenCV; for haar another cascade file.
         detector_revision: Revision of the Hub repository.
+        detector_sha256: SHA-256 of a local `detector_model`; found out where it is not given, and else compared before
+            the file is read.
         frame_rate: Pictures a second in which faces are looked for.
         track: "largest" (the largest sum of areas over time), "longest" (the most pictures), or "speaking" (the
             mouth moves with the loudness of the sound; the largest where nobody's does).
@@ -131,6 +134,7 @@ class FaceReader:
     min_confidence: float = None  # type: ignore[assignment]
     min_face_size: float = 0.1
     min_track_length: int = 3
+    detector_sha256: str | None = None
 
     def __post_init__(self):
         check_choice(self, detector=tuple(_DETECTORS), track=("largest", "longest", "speaking"))
@@ -146,10 +150,22 @@ class FaceReader:
                 raise ValueError(
                     f"the {self.detector} detector takes no `detector_model`, got {self.detector_model!r}"
                 )
+        self._pin_model()
         for name, least, most in (("frame_rate", 0.01, 1000), ("margin", 0, 4), ("min_face_size", 0, 1)):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not least <= value <= most:
                 raise ValueError(f"`{name}` must be a number from {least} to {most}, got {value!r}")
+
+    def _pin_model(self) -> None:
+        if self.detector_sha256 is not None:
+            check_sha256(self.detector_sha256, "detector_sha256")
+        elif self.detector_model is not None and Path(self.detector_model).is_file():
+            try:
+                found = content_digest([Path(self.detector_model)])
+            except OSError as error:
+                raise ValueError(f"`detector_model` {self.detector_model} cannot be read as a file") from error
+            object.__setattr__(self, "detector_model", str(Path(self.detector_model).absolute()))
+            object.__setattr__(self, "detector_sha256", found)
 
     def to_dict(self) -> dict[str, Any]:
         """All fields and the kind; `from_dict` reads it back."""
@@ -157,13 +173,13 @@ class FaceReader:
 
     @classmethod
     def from_dict(cls, config: dict[str, Any]) -> "FaceReader":
-        """Rebuild a reader from `to_dict`.
+        """Rebuild a reader from `to_dict`, or from some of its fields.
 
         Raises:
             ValueError: Another kind of reader, or an argument that it does not have.
         """
         arguments = dict(config)
-        kind = arguments.pop("reader_type", None)
+        kind = arguments.pop("reader_type", cls.reader_type)
         if kind != cls.reader_type:
             raise ValueError(f"unknown reader_type {kind!r}; known: {cls.reader_type}")
         unknown = set(arguments) - {one.name for one in fields(cls)}
@@ -217,7 +233,8 @@ class FaceReader:
         """
         cv2 = _import_cv2()
 
-        detector = _load_detector(self.detector, self.detector_model, self.detector_revision, threading.get_ident())
+        named = self.detector_model, self.detector_revision, self.detector_sha256
+        detector = _load_detector(self.detector, *named, threading.get_ident())
         short_side = min(image.shape[:2])
         factor = min(1.0, detector.working_side / short_side)
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else image
@@ -451,9 +468,7 @@ class _YunetDetector:
         try:
             self.network = cv2.FaceDetectorYN.create(path, "", (320, 320), score_threshold=self.lowest_score)
         except cv2.error as error:
-            raise OSError(
-                f"{path} is no YuNet model that this OpenCV ({cv2.__version__}) reads: {error.err}"
-            ) from error
+            raise OSError(f"{path} is not a YuNet model that this OpenCV ({cv2.__version__}) reads") from error
 
     def find(self, image: np.ndarray, min_face_size: float) -> list[Face]:
         self.network.setInputSize((image.shape[1], image.shape[0]))
@@ -566,9 +581,11 @@ _DETECTORS: dict[str, Any] = {
 
 
 @lru_cache(maxsize=32)
-def _load_detector(detector: str, model: str | None, revision: str | None, thread: int) -> Any:
+def _load_detector(detector: str, model: str | None, revision: str | None, sha256: str | None, thread: int) -> Any:
     """A detector of each thread's own, since they keep the picture's size and more from call to call."""
     _import_cv2()
+    if model is not None:
+        check_digest(model, sha256, is_folder=False)
     return _DETECTORS[detector](model, revision)
 
 

@@ -293,7 +293,10 @@ def same_extractor(config: dict[str, Any], other: dict[str, Any]) -> bool:
     """
 
     def identity(settings: dict[str, Any]) -> dict[str, Any]:
-        ignored = {"replaces", "model" if settings.get("sha256") else ""}
+        places = {"model": settings.get("sha256"), "detector_model": settings.get("detector_sha256")}
+        ignored = {"replaces", *(name for name, digest in places.items() if digest)}
+        # Settings that were saved before there was this one lack it.
+        ignored |= {"detector_sha256"} if settings.get("detector_sha256") is None else set()
         return {name: value for name, value in settings.items() if name not in ignored}
 
     return identity(config) == identity(other) or config.get("replaces") == other or other.get("replaces") == config

@@ -58,6 +58,7 @@ LIMITS: dict[str, Limit] = {
     "parameters": Limit(1, 2**33, "parameters", _SETTING),
     # Text and tables
     "characters": Limit(0, 1_000_000, "characters in a text", "cut the text into utterances"),
+    "words": Limit(0, 2**24, "words", "keep the most frequent ones"),
     "utterances": Limit(1, 2**20, "utterances in a dialogue", "cut the dialogue into scenes"),
 }
 

@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from .configuration_univa import MODALITIES
 from .faces_univa import FaceReader
+from .feature_extraction_univa import same_extractor
 from .media_univa import NoSoundError, NoVideoError, read_audio, read_image, resample
 from .pretrained_features_univa import tokenize_words
 from .processing_univa import UnivaProcessor
@@ -135,7 +136,7 @@ class UnivaPipeline(Pipeline):
 
     def _checked_face_reader(self, given: FaceReader | None) -> FaceReader | None:
         own = self.processor.extractors.get("faces")
-        if own and given is not None and given.to_dict() != own:
+        if own and given is not None and not same_extractor(given.to_dict(), own):
             raise ValueError(f"The model was trained on faces that {own} found: leave `face_reader` out.")
         return given
 

@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from .configuration_univa import MODALITIES
 from .data.schema import CorpusError
+from .feature_extraction_univa import same_extractor
 from .media_univa import MediaError
 from .modeling_univa import UnivaForEmotionClassification
 from .onnx_model import UnivaOnnxModel
@@ -133,7 +134,7 @@ class _Predictor:
             if modality in self.processor.modalities and given:
                 self.processor._extractor(modality)
         own = self.processor.extractors.get("faces")
-        if own and self._given_reader is not None and self._given_reader.to_dict() != own:
+        if own and self._given_reader is not None and not same_extractor(self._given_reader.to_dict(), own):
             raise ValueError(f"the model was trained on faces that {own} found: leave the face reader out")
 
     @torch.inference_mode()

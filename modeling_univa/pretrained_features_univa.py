@@ -11,13 +11,14 @@ under the same name are refused. Code that comes with a checkpoint is never run.
 """
 
 import gzip
-import hashlib
 import io
+import itertools
 import json
 import os
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,10 +30,12 @@ import torch
 from huggingface_hub import constants
 from torch import nn
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedConfig
-from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME, PROCESSOR_NAME, cached_file, logging
+from transformers.utils import CONFIG_NAME, cached_file, logging
 from transformers.utils.hub import extract_commit_hash
 
 from .feature_extraction_univa import check_at_least, check_choice, check_image, check_waveform, extractor_to_dict
+from .limits_univa import LIMITS, check_limit
+from .trusted_paths_univa import check_digest, check_sha256, content_digest, network_files
 
 
 __all__ = [
@@ -40,8 +43,6 @@ __all__ = [
     "FaceEmbeddingExtractor",
     "SpeechEncoderExtractor",
     "WordVectorExtractor",
-    "check_digest",
-    "network_files",
     "tokenize_words",
 ]
 
@@ -53,7 +54,8 @@ SPEECH_ENCODERS = ("data2vec-audio", "hubert", "wav2vec2", "wavlm")
 _DTYPES = ("auto", "float32", "float16", "bfloat16")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _FACE_NETWORK = "a face network (`univa convert inception` or `mini-xception` writes one)"
-_VECTOR_FILES = (".txt", ".gz", ".zip")
+# Of a line of word vectors, in characters: 4,096 numbers of 16.
+_LONGEST_LINE = 2**16
 # A contraction is cut as in the Penn Treebank, which is what GloVe was trained on.
 _WORD = re.compile(r"[^\W\d_]+(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b|\w+(?:[-.]\w+)*|[^\w\s]", re.IGNORECASE)
 _HAN = re.compile(r"[\u3400-\u9fff]")
@@ -269,14 +271,17 @@ class WordVectorExtractor:
     def __post_init__(self):
         check_at_least(self, feature_size=0)
         check_choice(self, lowercase=(True, False), unknown=("zero", "skip"))
+        _check_names(self)
         if self.feature_size and self.sha256:
             return
+        check_digest(self.model, self.sha256, is_folder=False)
         path = Path(self.model)
-        if not path.is_file():
-            raise ValueError(f"{self.model}: there is no such file of word vectors")
+        try:
+            found = self.sha256 or content_digest([path])
+        except OSError as error:
+            raise ValueError(f"{self.model}: there is no such file of word vectors") from error
         _, values = next(_vector_lines(path))
-        found = {"model": str(path.resolve()), "sha256": self.sha256 or _digest([path]), "feature_size": len(values)}
-        _set(self, found)
+        _set(self, {"model": str(path.resolve()), "sha256": found, "feature_size": len(values)})
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the features; `extractor_from_dict` reads it back."""
@@ -332,18 +337,9 @@ PRETRAINED_EXTRACTORS: dict[str, Any] = {
 # Which weights
 
 
-def network_files(folder: Path) -> list[Path]:
-    """The files of a network that decide what it computes, safetensors before any other format."""
-    weights = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-    # How sound is scaled stands in one of the latter two.
-    settings = [folder / name for name in (CONFIG_NAME, FEATURE_EXTRACTOR_NAME, PROCESSOR_NAME)]
-    if not weights:
-        raise ValueError(f"{folder} has no weights: expected model.safetensors and config.json in it")
-    return [path for path in settings if path.is_file()] + sorted(folder.glob("*.index.json")) + weights
-
-
 def _pin(extractor: Any, describe: Any) -> None:
     """Complete an extractor by what its checkpoint says of itself, and by which checkpoint that is."""
+    _check_names(extractor, "revision")
     folder = Path(extractor.model)
     is_folder = folder.is_dir()
     pinned = extractor.sha256 if is_folder else _COMMIT.fullmatch(extractor.revision or "")
@@ -351,10 +347,13 @@ def _pin(extractor: Any, describe: Any) -> None:
         return
     if not is_folder and (folder.is_absolute() or extractor.model.count("/") > 1 or extractor.model.startswith(".")):
         raise ValueError(f"{extractor.model}: there is no such folder, and it is no Hub id such as ORG/NAME")
+    if extractor.sha256 is not None:
+        # Before anything of it is parsed.
+        check_digest(extractor.model, extractor.sha256)
     found = describe()
     if is_folder:
         found |= {"model": str(folder.resolve()), "revision": None}
-        found["sha256"] = extractor.sha256 or _digest(network_files(folder))
+        found["sha256"] = extractor.sha256 or content_digest(network_files(folder))
     else:
         file = cached_file(extractor.model, CONFIG_NAME, revision=extractor.revision or "main")
         found["revision"] = extract_commit_hash(file, None)
@@ -365,45 +364,19 @@ def _pin(extractor: Any, describe: Any) -> None:
     _set(extractor, found)
 
 
+def _check_names(extractor: Any, *optional: str) -> None:
+    """Refuse names that are not text, and what is not a SHA-256: it names a folder of the cache, too."""
+    for name in ("model", *optional):
+        value = getattr(extractor, name)
+        if not isinstance(value, str) and (name == "model" or value is not None):
+            raise ValueError(f"`{name}` must be text, got {type(value).__name__}.")
+    if extractor.sha256 is not None:
+        check_sha256(extractor.sha256, "sha256")
+
+
 def _set(extractor: Any, values: dict[str, Any]) -> None:
     for name, value in values.items():
         object.__setattr__(extractor, name, value)
-
-
-@lru_cache(maxsize=64)
-def _digest_once(paths: tuple[str, ...], state: tuple[tuple[int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    """SHA-256 over the contents of some files; large ones are not read twice in a process."""
-    states = [path.stat() for path in paths]
-    return _digest_once(tuple(map(str, paths)), tuple((state.st_size, state.st_mtime_ns) for state in states))
-
-
-def check_digest(model: str, sha256: str | None) -> None:
-    """Raise a `ValueError` where a folder is not there or holds another network than that of the SHA-256."""
-    folder = Path(model)
-    if model.startswith("./") and sha256 is not None:
-        raise ValueError(
-            f"{model} lies in a model's folder, relative to which it is named: take the extractor from that model's "
-            "processor"
-        )
-    if sha256 is None:
-        return
-    if not folder.is_dir():
-        raise ValueError(f"{model}: there is no such folder; name it with `univa complete`")
-    found = _digest(network_files(folder))
-    if found != sha256:
-        raise ValueError(
-            f"{model} holds another network (SHA-256 {found[:12]}…) than the one that made the training features "
-            f"({sha256[:12]}…)"
-        )
 
 
 # Networks
@@ -654,27 +627,41 @@ def _open_text(path: Path) -> Any:
         return open(path, "rb")
     archive = zipfile.ZipFile(path)
     if len(archive.namelist()) != 1:
-        raise ValueError(f"{path} holds {', '.join(archive.namelist())}; unpack it and name one of them")
+        raise ValueError(f"{path} holds {len(archive.namelist())} files; unpack it and name one of them")
     return archive.open(archive.namelist()[0])
+
+
+def _text_lines(path: Path) -> Iterator[str]:
+    """Lines of a text file, none of which is longer than vectors are: a packed file may hold any amount of nothing."""
+    with _open_text(path) as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n")
+        for number in itertools.count(1):
+            if number > LIMITS["words"].most:
+                check_limit("words", number, f"{path}: the number of lines")
+            line = text.readline(_LONGEST_LINE)
+            if not line:
+                return
+            if len(line) == _LONGEST_LINE:
+                raise ValueError(f"{path}, line {number}: longer than {_LONGEST_LINE:,} characters")
+            yield line
 
 
 def _vector_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Words and their numbers as strings, the first of which tells how many there are."""
     size = 0
     try:
-        with _open_text(path) as raw:
-            for number, line in enumerate(io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n"), 1):
-                parts = line.rstrip().split(" ")
-                if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
-                    continue  # word2vec's header: number of words and size
-                size = size or len(parts) - 1
-                # Some of GloVe's words hold spaces.
-                word, values = " ".join(parts[:-size]), parts[-size:]
-                if not size or not word:
-                    raise ValueError(f"{path}, line {number}: expected a word and {size or 'its'} numbers")
-                yield word, values
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read as word vectors: {error}") from error
+        for number, line in enumerate(_text_lines(path), 1):
+            parts = line.rstrip().split(" ")
+            if number == 1 and len(parts) == 2 and all(part.isdigit() for part in parts):
+                continue  # word2vec's header: number of words and size
+            size = size or len(parts) - 1
+            # Some of GloVe's words hold spaces.
+            word, values = " ".join(parts[:-size]), parts[-size:]
+            if not size or not word:
+                raise ValueError(f"{path}, line {number}: expected a word and {size or 'its'} numbers")
+            yield word, values
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise ValueError(f"{path} cannot be read as word vectors ({type(error).__name__})") from error
     if not size:
         raise ValueError(f"{path} holds no word vectors")
 
@@ -698,17 +685,7 @@ def _word_vectors(model: str, sha256: str) -> _WordVectors:
 
 
 def _build_table(path: Path, sha256: str, folder: Path) -> None:
-    if not path.is_file():
-        raise ValueError(
-            f"{path}: the file of word vectors (SHA-256 {sha256[:12]}…) is not there; name it with "
-            "`univa complete MODEL --text-extractor FILE`"
-        )
-    found = _digest([path])
-    if found != sha256:
-        raise ValueError(
-            f"{path} is another file (SHA-256 {found[:12]}…) than the one that made the training features "
-            f"({sha256[:12]}…)"
-        )
+    check_digest(str(path), sha256, is_folder=False)
     logger.warning(f"Reading {path} once into {folder}.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
@@ -727,12 +704,12 @@ def _build_table(path: Path, sha256: str, folder: Path) -> None:
 def _write_vectors(path: Path, file: BinaryIO) -> list[str]:
     """Write the rows of a file of word vectors as float16; of a word that comes twice the first counts."""
     words: dict[str, None] = {}
-    for word, values in _vector_lines(path):
+    for number, (word, values) in enumerate(_vector_lines(path), 1):
         if word in words:
             continue
         words[word] = None
         try:
             file.write(np.array(values, dtype=np.float32).astype("<f2").tobytes())
         except ValueError:
-            raise ValueError(f"{path}: the vector of {word!r} holds something that is no number") from None
+            raise ValueError(f"{path}: vector {number} holds something that is not a number") from None
     return list(words)

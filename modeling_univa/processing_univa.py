@@ -24,14 +24,13 @@ from .configuration_univa import MODALITIES, UnivaConfig
 from .faces_univa import FaceReader, FaceTrack
 from .feature_extraction_univa import extractor_from_dict
 from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio, read_image
+from .trusted_paths_univa import EMBEDDED, check_settings, embedded_parts, embedded_place, from_hub_cache
 
 
 logger = logging.get_logger(__name__)
 
 # `extractor_type` of features that came ready-made, by something that this package cannot run.
 PRECOMPUTED = "precomputed"
-# How the path of what was copied into the model's folder begins; a Hub id cannot begin so.
-_EMBEDDED = "./"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class UnivaProcessor(ProcessorMixin):
 
     model_input_names: ClassVar[tuple[str, ...]] = ("dialogue_index", "utterance_span", "input_ids", "attention_mask")
 
-    # Folder or Hub id that the processor was loaded from, and how.
+    # Folder or Hub id that the processor (or what it knows of extractors) was loaded from, and how.
     _source: tuple[str, dict[str, Any]] | None = None
 
     def __init__(
@@ -93,9 +92,17 @@ class UnivaProcessor(ProcessorMixin):
         config: UnivaConfig,
         tokenizer: PreTrainedTokenizerBase | None = None,
         extractors: dict[str, dict[str, Any]] | None = None,
+        source: str | None = None,
     ) -> "UnivaProcessor":
         """
         The processor of a model.
+
+        Args:
+            config: configuration of the model.
+            tokenizer: that of its text encoder.
+            extractors: what made its features.
+            source: folder or Hub id of the corpus that `extractors` came with; without it they are this user's own,
+                and may name any file of this machine.
 
         Raises:
             `ValueError`: the model has a text encoder and there is no tokenizer, or an extractor makes frames of
@@ -103,7 +110,9 @@ class UnivaProcessor(ProcessorMixin):
         """
         if "text" in config.modalities and not config.uses_word_vectors and tokenizer is None:
             raise ValueError("A model with a pretrained text encoder needs its tokenizer: give `tokenizer`.")
-        return cls(tokenizer, extractors, config.modalities, config.feature_sizes, config.max_lengths)
+        processor = cls(tokenizer, extractors, config.modalities, config.feature_sizes, config.max_lengths)
+        processor._source = None if source is None else (source, {})
+        return processor
 
     def _check_extractors(self) -> None:
         for modality, extractor in self.extractors.items():
@@ -151,21 +160,28 @@ class UnivaProcessor(ProcessorMixin):
         return processor
 
     def resolved_extractor(self, modality: str) -> dict[str, Any]:
-        """Settings of an extractor, with the path of what lies in the model's folder or repository as it is here."""
-        config = dict(self.extractors[modality])
-        for name, value in config.items():
-            if isinstance(value, str) and value.startswith(_EMBEDDED):
-                config[name] = str(self._embedded_root(value) / value)
-        return config
+        """
+        Settings of an extractor, with the path of what lies in the model's folder or repository as it is here.
+
+        Whoever uses the settings takes them from here: those of a processor that was loaded come from somebody else.
+
+        Raises:
+            `ValueError`: they name a place that the settings of others may not name.
+        """
+        on_hub = self._source is not None and (not Path(self._source[0]).is_dir() or from_hub_cache(self._source[0]))
+        config = self.extractors[modality]
+        if self._source is None and not any(str(value).startswith(EMBEDDED) for value in config.values()):
+            return dict(config)
+        return check_settings(config, self._embedded_root, on_hub)
 
     def _embedded_folders(self) -> set[str]:
         """`./extractors/NAME` of every extractor that lies with the model."""
         values = [value for config in self.extractors.values() for value in config.values() if isinstance(value, str)]
-        return {str(PurePosixPath(*_embedded_parts(value))) for value in values if value.startswith(_EMBEDDED)}
+        return {str(PurePosixPath(*embedded_parts(value))) for value in values if value.startswith(EMBEDDED)}
 
     def _embedded_root(self, path: str) -> Path:
         """The folder to which `path` is relative; what lies there on the Hub is downloaded."""
-        folder = PurePosixPath(*_embedded_parts(path))
+        folder = PurePosixPath(*embedded_parts(path))
         if self._source is None:
             raise ValueError(f"{path} lies in the folder of a model: load the processor from there.")
         name, hub = self._source
@@ -184,7 +200,7 @@ class UnivaProcessor(ProcessorMixin):
                     "`univa complete` copies it into the model's folder."
                 )
         for folder in sorted(self._embedded_folders()):
-            source, copy = self._embedded_root(folder) / folder, target / folder
+            source, copy = embedded_place(folder, self._embedded_root(folder)), target / folder
             if not source.is_dir():
                 raise ValueError(f"{source} is missing: the extractor that lies with the model.")
             if copy.is_dir() and (source.samefile(copy) or _same_files(source, copy)):
@@ -579,14 +595,6 @@ def _clip_part(clip: Any) -> tuple[MediaSource, float | None, float | None]:
     if len(clip) != 3:
         raise ValueError(f"A part of a file is (source, start, end) with the times in seconds, got {clip!r}.")
     return clip
-
-
-def _embedded_parts(path: str) -> tuple[str, ...]:
-    """`extractors` and the name of the extractor, of the path of something in it."""
-    parts = PurePosixPath(path).parts
-    if len(parts) < 2 or ".." in parts or parts[0] != "extractors":
-        raise ValueError(f"{path!r} is no path of an extractor: expected ./extractors/NAME.")
-    return parts[:2]
 
 
 def _same_files(folder: Path, other: Path) -> bool:

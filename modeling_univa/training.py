@@ -209,7 +209,7 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
         # Faces that were found in videos are part of how the vision features were made.
         kept = [*model.config.feature_sizes, *(["faces"] if "vision" in model.config.feature_sizes else [])]
         extractors = {name: made_by[name] for name in kept if name in made_by}
-        processor = UnivaProcessor.from_config(model.config, tokenizer, extractors)
+        processor = UnivaProcessor.from_config(model.config, tokenizer, extractors, source=corpus.name)
     if args.frozen_text_layers is not None and processor.tokenizer is not None:
         freeze_lower_layers(model.univa.encoders["text"].encoder, args.frozen_text_layers)
     return model, processor

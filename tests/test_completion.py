@@ -113,7 +113,7 @@ def test_small_networks_go_into_the_folder_by_themselves(model, encoders, caplog
     embed_small_networks(model, processor, max_bytes=1000)
     assert not (model / "extractors").exists()
     embed_small_networks(model, processor, max_bytes=2**30)
-    assert "The audio extractor is not copied" in caplog.text and "holds another network" in caplog.text
+    assert "The audio extractor is not copied" in caplog.text and "is not the folder of the network" in caplog.text
     for found in (processor, UnivaProcessor.from_pretrained(model)):
         assert found.extractors["vision"] == {**faces.to_dict(), "model": "./extractors/vision"}
         assert found.extractors["audio"]["model"] == str(encoders["audio"])
@@ -204,7 +204,7 @@ def test_word_vectors_may_stay_outside(tmp_path, encoders):
     assert processor.extractors["text"]["model"] == str(words)
     words.write_text("the 1 2 3 4\n")
     nothing = {"audio_features": [None] * 3, "vision_features": [None] * 3}
-    with pytest.raises(ValueError, match="is another file"):
+    with pytest.raises(ValueError, match="is not the file of SHA-256"):
         processor(TEXTS, **nothing)
     # Put elsewhere, the right file is named by completing once more.
     complete_model(str(model), {"text": WordVectorExtractor(str(encoders["text"]))})
@@ -316,7 +316,7 @@ def test_missing_copy_is_named(tmp_path, encoders):
     shutil.rmtree(model / "extractors")
     pretrained_features_univa._speech_encoder.cache_clear()
     processor = UnivaProcessor.from_pretrained(model)
-    with pytest.raises(ValueError, match=r"extractors/audio: there is no such folder"):
+    with pytest.raises(ValueError, match=r"extractors/audio is not the folder of the network"):
         processor.extract_audio(raw()["audio"][0])
     with pytest.raises(ValueError, match=r"extractors/audio is missing"):
         processor.save_pretrained(tmp_path / "copy")

@@ -60,3 +60,29 @@ def test_refusals(tmp_path):
     ):
         with pytest.raises(CorpusError, match=message):
             collect_utterances([tmp_path / name for name in inputs])
+
+
+@pytest.mark.parametrize("column", ["audio", "video", "faces"])
+def test_a_csv_names_nothing_outside_of_its_folder(tmp_path, column):
+    _files(tmp_path, "secret.wav", "corpus/mine.wav", "elsewhere/mine.wav")
+    (tmp_path / "corpus" / "link.wav").symlink_to(tmp_path / "secret.wav")
+    path = tmp_path / "corpus" / "test.csv"
+    for name in (str(tmp_path / "secret.wav"), "../secret.wav", "link.wav"):
+        path.write_text(f"utterance_id,dialogue_id,text,{column}\na,d,Hi,{name}\n")
+        with pytest.raises(CorpusError, match=r"line 2: .* leads out of the folder of the media.*--media-root"):
+            read_utterances(path)
+    path.write_text(f"utterance_id,dialogue_id,text,{column}\na,d,Hi,mine.wav\n")
+    for root, folder in ((None, "corpus"), (tmp_path / "elsewhere", "elsewhere")):
+        (found,) = collect_utterances([path], root)
+        assert getattr(found, column) in (tmp_path / folder / "mine.wav", (tmp_path / folder / "mine.wav",))
+
+
+def test_a_text_beside_a_clip_is_not_a_link_to_another_folder(tmp_path):
+    _files(tmp_path, "clips/a.wav", "secret", "clips/real.txt")
+    text = tmp_path / "clips" / "a.txt"
+    text.symlink_to("real.txt")
+    assert [one.text for one in collect_utterances([tmp_path / "clips"])] == ["x"]
+    text.unlink()
+    text.symlink_to(tmp_path / "secret")
+    with pytest.raises(CorpusError, match=r"a.txt is a link to another folder"):
+        collect_utterances([tmp_path / "clips"])

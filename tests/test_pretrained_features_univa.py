@@ -208,7 +208,7 @@ class TestSpeechEncoder:
         shutil.copy(other / "model.safetensors", moved)
         assert not same_extractor(SpeechEncoderExtractor(str(moved)).to_dict(), layer_norm.to_dict())
         pretrained_features_univa._speech_encoder.cache_clear()
-        with pytest.raises(ValueError, match="holds another network .* than the one that made the training features"):
+        with pytest.raises(ValueError, match="is not the folder of the network of SHA-256"):
             extractor_from_dict(settings)(*clips((4000,))[0])
 
     def test_wrong_input_is_refused(self, layer_norm):
@@ -420,10 +420,12 @@ class TestWordVectors:
     def test_another_file_is_refused(self, glove):
         config = WordVectorExtractor(str(glove)).to_dict()
         glove.write_text(vector_text({**VECTORS, "the": [1, 2, 4]}), encoding="utf-8")
-        with pytest.raises(ValueError, match="is another file .* than the one that made the training features"):
+        with pytest.raises(ValueError, match="is not the file of SHA-256 .* that made the training features"):
             extractor_from_dict(config)("the")
         glove.unlink()
-        with pytest.raises(ValueError, match="is not there; name it with `univa complete"):
+        with pytest.raises(
+            ValueError, match="cannot be read or holds something else; name the right one with `univa complete"
+        ):
             extractor_from_dict(config)("the")
 
     def test_most_frequent_words_alone(self, glove, tmp_path):
@@ -436,7 +438,7 @@ class TestWordVectors:
             ("", "holds no word vectors"),
             ("the\n", "line 1: expected a word and its numbers"),
             ("the 1 2\nof 1\n", "line 2: expected a word and 2 numbers"),
-            ("the 1 2\nof 1 x\n", "the vector of 'of' holds something that is no number"),
+            ("the 1 2\nof 1 x\n", "vector 2 holds something that is not a number"),
         ],
     )
     def test_what_is_no_such_file_is_refused(self, glove, content, message):
@@ -450,7 +452,7 @@ class TestWordVectors:
         with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
             archive.writestr("a.txt", "a 1")
             archive.writestr("b.txt", "b 1")
-        with pytest.raises(ValueError, match=r"holds a.txt, b.txt; unpack it and name one"):
+        with pytest.raises(ValueError, match=r"holds 2 files; unpack it and name one"):
             WordVectorExtractor(str(tmp_path / "two.zip"))
         (tmp_path / "bad.gz").write_text("the 1 2")
         with pytest.raises(ValueError, match="cannot be read as word vectors"):

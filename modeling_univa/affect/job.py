@@ -40,7 +40,7 @@ from ..features.shards import (
     own_device,
 )
 from ..licenses import license_of
-from ..pretrained_features_univa import network_files
+from ..trusted_paths_univa import network_files
 from .scorers import AffectScorer, load_scorer
 from .translation import TranslationCache, Translator, load_translator
 
@@ -63,6 +63,7 @@ class ScoringOptions:
         face_reader: `FaceReader` for the faces of videos.
         batch_size: Items that go through a scorer together.
         workers: Threads that read media ahead of the scorers.
+        outside_media_root: Whether the corpus may name files elsewhere, by paths or symbolic links.
     """
 
     splits: Sequence[str] | None = None
@@ -71,6 +72,7 @@ class ScoringOptions:
     face_reader: Any = None
     batch_size: int = 16
     workers: int = 2
+    outside_media_root: bool = False
 
 
 class ScoringJob(ShardJob):
@@ -115,7 +117,9 @@ class ScoringJob(ShardJob):
         if "text" not in self.scorers and options.translator is not None:
             raise CorpusError("--translate is for --text; give both or neither")
         rate = getattr(self.scorers.get("audio"), "sampling_rate", 16000)
-        self._media = MediaReader(options.media_root, rate, options.face_reader, options.workers)
+        self._media = MediaReader(
+            options.media_root, rate, options.face_reader, options.workers, options.outside_media_root
+        )
         self._tried = False
 
     @property
@@ -277,5 +281,6 @@ def score_affect(options: argparse.Namespace) -> int:
         face_reader=face_reader_from_argument(options.faces) if options.faces else None,
         batch_size=options.batch_size,
         workers=options.workers,
+        outside_media_root=options.outside_media_root,
     )
     return run_command(lambda: ScoringJob(corpus, scorers, about, settings), options)

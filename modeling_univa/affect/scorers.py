@@ -169,7 +169,7 @@ class _MediaAffectScorer(AffectScorer):
         self.extractor: Any = None
         if isinstance(model, UnivaAffectRegressor):
             self._check_regressor(model.config.modality)
-            self.extractor = extractor_from_dict(processor.extractors[self.modality]) if processor else None
+            self.extractor = extractor_from_dict(processor.resolved_extractor(self.modality)) if processor else None
 
     def _check_regressor(self, modality: str) -> None:
         name, processor = self.model.name_or_path, self.processor

@@ -221,7 +221,7 @@ def _clip_task(options: AffectTrainingOptions) -> _Task:
         hidden_dropout_prob=_CLIP_DROPOUT,
         classifier_dropout=_CLIP_DROPOUT,
     )
-    processor = UnivaProcessor.from_config(config, None, {options.modality: extractor})
+    processor = UnivaProcessor.from_config(config, None, {options.modality: extractor}, source=options.data)
     return _Task(
         model=UnivaAffectRegressor(config),
         processing=processor,

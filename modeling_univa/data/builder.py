@@ -30,10 +30,12 @@ class CorpusConfig(datasets.BuilderConfig):
     Args:
         source: Folder of the corpus as it was published or recorded.
         strict: Whether the first bad row ends the job; by default it is left out and listed.
+        outside_source: Whether media may be links out of the folder.
     """
 
     source: str = ""
     strict: bool = False
+    outside_source: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -145,7 +147,9 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         self.rejected, self.statistics, self.notes, self.side_files = [], {}, [], {}
         self.corpus = self.describe()
         self.info.features = self.corpus.features()
-        self._validator = RowValidator(self.info.features, media_root=Path(self.config.source))
+        self._validator = RowValidator(
+            self.info.features, media_root=Path(self.config.source), outside=self.config.outside_source
+        )
         generators = []
         for split in self.corpus.splits:
             _check_split_name(split)

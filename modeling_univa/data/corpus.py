@@ -11,6 +11,7 @@ import datasets
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
+from ..trusted_paths_univa import without_places
 from .schema import CorpusError
 
 
@@ -118,4 +119,8 @@ def _read_json(name_or_path: str, file: str, revision: str | None) -> dict[str, 
         content = json.loads(path.read_text()) if path is not None else {}
     except ValueError as error:
         raise CorpusError(f"{path} is not JSON ({error}); build the corpus again") from error
-    return {modality: made_by for modality, made_by in content.items() if made_by}
+    found = {modality: made_by for modality, made_by in content.items() if made_by}
+    if Path(name_or_path).is_dir():
+        return found
+    # What the machine of somebody else has where is of no use here, and must not be looked for.
+    return {modality: without_places(made_by) for modality, made_by in found.items()}

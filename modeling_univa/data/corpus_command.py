@@ -163,6 +163,9 @@ def _make_parser(builder_class: type[UnivaCorpusBuilder]) -> argparse.ArgumentPa
     parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
     parser.add_argument("--overwrite", action="store_true", help="replace a corpus that is already in --output")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of leaving it out")
+    parser.add_argument(
+        "--outside-source", action="store_true", help="also read media to which links in --source lead elsewhere"
+    )
     parser.add_argument("--max-shard-size", default="500MB", help="rough size of a Parquet file (default 500MB)")
     parser.add_argument("--pretty-name", help="name of the corpus on its card")
     parser.add_argument("--license", help="licence of the corpus on its card, an identifier of the Hub's list")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..trusted_paths_univa import inside
 from .schema import CorpusError, RowError
 
 
@@ -34,6 +35,7 @@ class MediaFeatures:
             image. `None` where no features of the modality are wanted.
         face_reader: Finds the faces in videos, `faces_univa.FaceReader`; `None` where there are no videos.
         cache_bytes: Features are kept up to this size, those not used for longest going first.
+        outside: Whether paths and links may lead out of `root`.
 
     `notes` collects what the face reader says of videos that do show a face, such as that some faces were left out.
     """
@@ -45,8 +47,10 @@ class MediaFeatures:
         vision_extractor: Any,
         face_reader: Any = None,
         cache_bytes: int = _CACHE_BYTES,
+        outside: bool = False,
     ):
         self.root = root
+        self.outside = outside
         self.audio_extractor = audio_extractor
         self.vision_extractor = vision_extractor
         self.face_reader = face_reader
@@ -80,7 +84,9 @@ class MediaFeatures:
         path, start, end = clip
         rate = self.audio_extractor.sampling_rate
         # Fewer samples a second, taken for the extractor's rate, are the sound played faster.
-        return self.audio_extractor(read_audio(self.root / path, round(rate / speed), start, end), rate)
+        return self.audio_extractor(
+            read_audio(inside(self.root, path, self.outside), round(rate / speed), start, end), rate
+        )
 
     def _read_speech_of_video(self, clip: Clip, speed: float) -> np.ndarray:
         from ..media_univa import NoSoundError
@@ -93,14 +99,14 @@ class MediaFeatures:
     def _read_face(self, clip: Clip) -> np.ndarray:
         from ..media_univa import read_image
 
-        return self.vision_extractor([read_image(self.root / clip[0])])
+        return self.vision_extractor([read_image(inside(self.root, clip[0], self.outside))])
 
     def _read_faces_of_video(self, clip: Clip) -> np.ndarray:
         from ..media_univa import NoVideoError
 
         path, start, end = clip
         try:
-            track = self.face_reader(self.root / path, start, end)
+            track = self.face_reader(inside(self.root, path, self.outside), start, end)
         except NoVideoError as error:
             raise AbsentSignal(error.reason) from None
         if not len(track.images):

@@ -15,6 +15,7 @@ import numpy as np
 from datasets import ClassLabel, Features, List, Value
 
 from ..configuration_univa import MODALITIES
+from ..trusted_paths_univa import OutsideError, inside
 
 
 __all__ = [
@@ -111,10 +112,12 @@ class RowValidator:
     Args:
         features: What `row_features` gave.
         media_root: Folder that the paths of media columns are relative to.
+        outside: Whether links in it may lead out of it.
     """
 
-    def __init__(self, features: Features, media_root: Path | None = None):
+    def __init__(self, features: Features, media_root: Path | None = None, outside: bool = False):
         self.media_root = media_root
+        self.outside = outside
         self.columns = set(features)
         self.label_names = set(features["emotions"].feature.names)
         self.feature_sizes = {
@@ -153,8 +156,8 @@ class RowValidator:
         if len(set(row["emotions"])) != len(row["emotions"]):
             raise RowError(f"{where}: an emotion is named twice in {';'.join(row['emotions'])!r}; name each once")
         for column, path in _media_paths(row):
-            if self.media_root is not None and not (self.media_root / path).is_file():
-                raise RowError(f"{where}: {column} file {path!r} is not in {self.media_root}; correct the path")
+            if self.media_root is not None:
+                self._check_file(self.media_root, path, f"{where}: {column} file")
         _check_times(row, where)
 
     def check_signals(self, row: Mapping[str, Any], where: str) -> None:
@@ -167,6 +170,16 @@ class RowValidator:
             check_va(row.get(f"{modality}_va"), f"{where}: {modality}_va")
         for modality, size in self.feature_sizes.items():
             check_frames(row.get(f"{modality}_features"), size, f"{where}: {modality}_features")
+
+    def _check_file(self, root: Path, path: str, where: str) -> None:
+        try:
+            is_there = inside(root, path, self.outside).is_file()
+        except OutsideError:
+            raise RowError(
+                f"{where} {path!r} is a link out of {root}; copy the file, or build with --outside-source"
+            ) from None
+        if not is_there:
+            raise RowError(f"{where} {path!r} is not in {root}; correct the path")
 
     def _check_columns(self, row: Mapping[str, Any], where: str) -> None:
         missing = [column for column in _REQUIRED_COLUMNS if column not in row]

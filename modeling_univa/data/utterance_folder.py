@@ -116,7 +116,9 @@ class UtteranceFolder(UnivaCorpusBuilder):
             self.notes.append(_FROM_EMOTION_NOTE)
         face_reader = self._make_face_reader(columns, with_vision=extractors["vision"] is not None)
         self._read_speeds(with_audio=extractors["audio"] is not None)
-        self._media = MediaFeatures(root, extractors["audio"], extractors["vision"], face_reader)
+        self._media = MediaFeatures(
+            root, extractors["audio"], extractors["vision"], face_reader, outside=self.config.outside_source
+        )
         return CorpusDescription(
             label_names=self._label_names(),
             splits={split: path.relative_to(root).as_posix() for split, path in self._files.items()},

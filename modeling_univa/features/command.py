@@ -39,7 +39,9 @@ def extract(options: argparse.Namespace) -> int:
         if argument
     }
     faces = face_reader_from_argument(options.faces) if options.faces else None
-    settings = ExtractionOptions(options.media_root, faces, options.batch_size, options.workers)
+    settings = ExtractionOptions(
+        options.media_root, faces, options.batch_size, options.workers, options.outside_media_root
+    )
     return run_command(lambda: ExtractionJob(corpus, extractors, settings), options)
 
 

@@ -42,12 +42,14 @@ class ExtractionOptions:
         face_reader: `FaceReader` for the faces of videos.
         batch_size: Clips (or face sequences, or texts) that an extractor gets at a time.
         workers: Threads that read media ahead of the extractors.
+        outside_media_root: Whether the corpus may name files elsewhere, by paths or symbolic links.
     """
 
     media_root: Path | None = None
     face_reader: Any = None
     batch_size: int = 16
     workers: int = 2
+    outside_media_root: bool = False
 
 
 class ExtractionJob(ShardJob):
@@ -79,7 +81,9 @@ class ExtractionJob(ShardJob):
         self._tried = False
         self._check_columns()
         rate = getattr(self.extractors.get("audio"), "sampling_rate", 16000)
-        self._media = MediaReader(options.media_root, rate, options.face_reader, options.workers)
+        self._media = MediaReader(
+            options.media_root, rate, options.face_reader, options.workers, options.outside_media_root
+        )
 
     def _check_columns(self) -> None:
         columns = set(_columns(self.corpus))

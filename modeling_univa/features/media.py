@@ -13,6 +13,7 @@ import numpy as np
 
 from ..data.schema import MEDIA_COLUMNS, CorpusError
 from ..media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_image
+from ..trusted_paths_univa import OutsideError, inside
 
 
 __all__ = [
@@ -88,10 +89,18 @@ class MediaReader:
         sampling_rate: Wanted rate of sound, in Hz.
         face_reader: `FaceReader` for the faces of videos.
         workers: Threads that `windows` reads with.
+        outside: Whether paths and links may lead out of `root`.
     """
 
-    def __init__(self, root: Path | None, sampling_rate: int = 16000, face_reader: Any = None, workers: int = 2):
-        self.root, self.sampling_rate, self.face_reader = root, sampling_rate, face_reader
+    def __init__(
+        self,
+        root: Path | None,
+        sampling_rate: int = 16000,
+        face_reader: Any = None,
+        workers: int = 2,
+        outside: bool = False,
+    ):
+        self.root, self.sampling_rate, self.face_reader, self.outside = root, sampling_rate, face_reader, outside
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="media")
 
     def __call__(self, item: Item) -> Any:
@@ -155,14 +164,15 @@ class MediaReader:
     def _path(self, path: Any) -> Path:
         if self.root is None:
             raise CorpusError("the paths of the media are relative to a folder; name it")
-        return self.root / path
+        return inside(self.root, path, self.outside)
 
     def _reason(self, item: Item, error: Exception) -> str:
         """The message, with the path as the corpus has it."""
         if isinstance(error, MediaError):
             path = error.source.removeprefix(f"{self.root}/")
             return f"{path}: {error.reason}"
-        return f"{item.name}: {type(error).__name__}: {error}"
+        kind = "" if isinstance(error, OutsideError) else f"{type(error).__name__}: "
+        return f"{item.name}: {kind}{error}"
 
 
 def check_media(corpus_columns: Iterable[str], root: Path | None, wanted: str) -> None:

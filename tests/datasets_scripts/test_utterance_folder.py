@@ -76,7 +76,7 @@ def test_each_file_is_read_once(folder, tmp_path, monkeypatch):
 
 def test_features_are_the_same_whatever_is_kept(folder, tmp_path, monkeypatch):
     build_corpus(UtteranceFolder, tmp_path / "one", source=str(folder))
-    monkeypatch.setattr("modeling_univa.data.extraction.MediaFeatures.__init__.__defaults__", (0,))
+    monkeypatch.setattr("modeling_univa.data.extraction.MediaFeatures.__init__.__defaults__", (None, 0, False))
     build_corpus(UtteranceFolder, tmp_path / "two", source=str(folder))
     for file in sorted((tmp_path / "one" / "data").iterdir()):
         assert file.read_bytes() == (tmp_path / "two" / "data" / file.name).read_bytes()
@@ -228,6 +228,10 @@ def test_command_reads_the_mosaic(shared_data, tmp_path, capsys):
         write_csv(source / "metadata" / path.name, expected[path.stem])
     arguments = ["--source", str(source), "--output", str(tmp_path / "corpus")]
     arguments += ["--labels", ",".join(M3ED_EMOTIONS), "--va", "from-emotion"]
+    # The links lead out of the folder, which may be somebody else's.
+    assert corpus_main(UtteranceFolder, arguments) == 2
+    assert "is a link out of" in capsys.readouterr().err
+    arguments += ["--outside-source"]
     assert corpus_main(UtteranceFolder, arguments) == 0
     assert f"train: {len(expected['train'])} utterances in 3 dialogues" in capsys.readouterr().out
     corpus = _load(tmp_path / "corpus", tmp_path)

@@ -50,6 +50,34 @@ def test_what_is_wrong_with_a_file_comes_back_with_its_path_in_the_corpus(tmp_pa
         assert missing.reason.startswith(reason)
 
 
+def test_nothing_is_read_outside_of_the_media_root(tmp_path):
+    root, secret = tmp_path / "root", write_sound(tmp_path / "secret.wav", 1.0)
+    write_sound(root / "mine.wav", 1.0)
+    (root / "link.wav").symlink_to(secret)
+    (root / "loop.wav").symlink_to("loop.wav")
+    (root / "folder").symlink_to(tmp_path)
+    (root / "inner.wav").symlink_to("mine.wav")
+    (tmp_path / "root_too").symlink_to(root)
+    read = MediaReader(root, 8000)
+    paths = ("../secret.wav", "link.wav", "folder/secret.wav", "loop.wav", "a\0.wav", "x/../../secret.wav")
+    for path in (str(secret), *paths):
+        for item in (
+            Item("sound", path),
+            Item("video-sound", path),
+            Item("faces", (path,)),
+            Item("video-faces", path),
+        ):
+            missing = read(item)
+            assert missing.rejected
+            assert missing.reason.endswith(
+                "leads out of the folder of the media: copy the file into it, or allow files outside of it."
+            )
+    # A root that is a link itself, and links within it, are as good as any.
+    for name in ("mine.wav", "inner.wav"):
+        assert MediaReader(tmp_path / "root_too", 8000)(Item("sound", name))[1] == 8000
+    assert MediaReader(root, 8000, outside=True)(Item("sound", "../secret.wav"))[1] == 8000
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "rejected"),
     [

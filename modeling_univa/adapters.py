@@ -46,6 +46,8 @@ __all__ = [
     "load_model",
     "merge_adapter",
     "set_adapter_base",
+    "set_base_threshold",
+    "shares_base",
 ]
 
 logger = logging.get_logger(__name__)
@@ -186,11 +188,30 @@ def _shared_base(config: UnivaConfig, args: "ModelArguments") -> AdapterBase | N
         return None
     source = UnivaConfig.from_pretrained(args.model, revision=args.model_revision or "main")
     overrides = args.config_overrides()
+    if args.decision_threshold == "auto" or source.label_names != config.label_names:
+        return None
     if any(getattr(source, name) != getattr(config, name) for name in overrides):
         return None
     if Path(args.model).is_dir():
         return AdapterBase(str(Path(args.model).resolve()))
     return AdapterBase(args.model, _commit_of(args.model, args.model_revision))
+
+
+def shares_base(config: UnivaConfig, args: "ModelArguments") -> bool:
+    """Whether a run trains an adapter of a model that is not its own, so that its configuration stays as it is."""
+    return args.lora_rank is not None and _shared_base(config, args) is not None
+
+
+def set_base_threshold(folder: str | Path, threshold: float) -> None:
+    """Write the `decision_threshold` that a run has chosen to the base beside its adapter, if there is one."""
+    file = Path(folder, BASE_FOLDER, CONFIG_NAME)
+    if not (file.is_file() and Path(folder, ADAPTER_CONFIG_NAME).is_file()):
+        return
+    config = json.loads(file.read_text(encoding="utf-8"))
+    if config.get("decision_threshold") != threshold:
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(config | {"decision_threshold": threshold}, indent=2, sort_keys=True) + "\n")
+        os.replace(temporary, file)
 
 
 def _commit_of(name: str, revision: str | None) -> str | None:

@@ -17,7 +17,10 @@ from .configuration_univa import UnivaConfig
 from .trainer import UnivaTrainingArguments
 
 
-__all__ = ["DataArguments", "ModelArguments", "parse_arguments"]
+__all__ = ["AUTO", "DataArguments", "ModelArguments", "parse_arguments"]
+
+# A value of `decision_threshold`.
+AUTO = "auto"
 
 
 @dataclass
@@ -69,7 +72,14 @@ class ModelArguments:
     va_distance_threshold: float | None = field(default=None, metadata={"help": "δ."})
     correlation_prior_weight: float | None = field(default=None, metadata={"help": "Factor on the prior; 0 is off."})
     learn_label_similarity: bool | None = field(default=None, metadata={"help": "Whether M is trained."})
-    decision_threshold: float | None = field(default=None, metadata={"help": "Probability that predicts a label."})
+    decision_threshold: float | str | None = field(
+        default=None,
+        metadata={
+            "help": "Probability above which a label is predicted: a number, or auto for that of highest micro-F1 on "
+            "the validation split at each evaluation. By default auto, but for an adapter of a model that stays as it "
+            "is."
+        },
+    )
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager or flash_attention_2."})
     lora_rank: int | None = field(
         default=None,
@@ -85,10 +95,20 @@ class ModelArguments:
         },
     )
 
+    def __post_init__(self) -> None:
+        if isinstance(self.decision_threshold, str) and self.decision_threshold != AUTO:
+            try:
+                self.decision_threshold = float(self.decision_threshold)
+            except ValueError:
+                raise ValueError(
+                    f"`decision_threshold` must be a number in [0, 1) or {AUTO}, got {self.decision_threshold!r}."
+                ) from None
+
     def config_overrides(self) -> dict[str, Any]:
         """The fields of `UnivaConfig` that were given."""
         known = {item.name for item in dataclasses.fields(UnivaConfig)}
-        return {name: value for name, value in vars(self).items() if name in known and value is not None}
+        given = {name: value for name, value in vars(self).items() if name in known and value is not None}
+        return {name: value for name, value in given.items() if (name, value) != ("decision_threshold", AUTO)}
 
 
 @dataclass
@@ -112,12 +132,22 @@ class DataArguments:
     corpus_source: str | None = field(default=None, metadata={"help": "The script's --source."})
     corpus_options: list[str] | None = field(default=None, metadata={"help": "Further options of the script."})
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
-    eval_split: str = field(default="validation", metadata={"help": "Split that chooses the checkpoint."})
-    test_split: str | None = field(default="test", metadata={"help": "Split tested at the end; `none` for no test."})
+    eval_split: str | None = field(
+        default=None,
+        metadata={
+            "help": "Split that chooses the checkpoint; by default that called validation, valid, val or dev, as far "
+            "as there is one. `none` keeps the last checkpoint."
+        },
+    )
+    test_split: str | None = field(
+        default="test", metadata={"help": "Split tested at the end, if there is one; `none` for no test."}
+    )
 
     def __post_init__(self) -> None:
         if self.test_split in ("none", ""):
             self.test_split = None
+        if self.eval_split == "":
+            self.eval_split = None
 
 
 def parse_arguments(

@@ -3,8 +3,10 @@
 """Trainer of UniVA: the objective's terms, batches of utterances, and the multi-label metrics."""
 
 from collections import defaultdict
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +19,12 @@ from huggingface_hub import HfApi
 from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINING_ARGS_NAME
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import EvalLoopOutput
+from transformers.utils import logging
 
+from .adapters import set_base_threshold
 from .checkpoints import last_complete_checkpoint
 from .configuration_univa import MODALITIES
 from .data.samplers import BATCHINGS, UtteranceBatchSampler
@@ -29,12 +34,41 @@ from .data.va_scaling import VA_SCALINGS
 from .losses import UnivaObjective, kl_divergence_loss
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
+from .thresholds import best_threshold, threshold_problem
 from .weight_averaging import WeightAveraging
 
 
 __all__ = ["UnivaTrainer", "UnivaTrainingArguments", "last_complete_checkpoint", "metric_path"]
 
+logger = logging.get_logger(__name__)
+
 _VA_NAMES = tuple(f"{modality}_va" for modality in MODALITIES)
+
+# Options of `TrainingArguments` that nothing here heeds, and what there is instead.
+_BATCHES = "batches are made by `batching`"
+_UNHEEDED = {
+    "label_smoothing_factor": "the target is the softmax of the multi-hot labels, of which none is 0 or 1",
+    "train_sampling_strategy": _BATCHES,
+    "length_column_name": _BATCHES,
+    "dataloader_drop_last": f"{_BATCHES}, and every row is in one of them",
+    "remove_unused_columns": "the columns that the model needs are chosen already",
+    "label_names": "the labels are called `labels`",
+    "prediction_loss_only": "the metrics need the predictions",
+    "include_for_metrics": "the metrics need predictions and labels alone",
+    "eval_do_concat_batches": "the metrics are over all rows together",
+    "batch_eval_metrics": "the metrics are over all rows together",
+    "include_num_input_tokens_seen": "an utterance is more than its tokens",
+    "use_cache": "the model generates nothing",
+    "use_liger_kernel": "there are no such kernels for the model",
+    "liger_kernel_config": "there are no such kernels for the model",
+    "hub_always_push": "only a finished model is pushed",
+}
+_UNHEEDED_OF_ACCELERATOR = {
+    "split_batches": "`per_device_train_batch_size` is that of a process",
+    "dispatch_batches": "every process reads its own rows",
+}
+# What `metric_for_best_model` may be, besides F1 of one label.
+_CHOOSING_METRICS = ("micro_f1", "macro_f1", "accuracy", "hamming_loss", "loss")
 
 
 @dataclass
@@ -46,13 +80,20 @@ class UnivaTrainingArguments(TrainingArguments):
     """
 
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate."})
-    save_strategy: str = field(default="epoch", metadata={"help": "When to save a checkpoint."})
+    save_strategy: str | None = field(
+        default=None, metadata={"help": "When to save a checkpoint; by default when evaluating, or every epoch."}
+    )
+    save_steps: float | None = field(
+        default=None,
+        metadata={
+            "help": "Steps, or below 1 the share of steps, between checkpoints; by default those of evaluation."
+        },
+    )
     logging_strategy: str = field(default="epoch", metadata={"help": "When to log the objective's terms."})
     load_best_model_at_end: bool = field(
         default=True, metadata={"help": "Test the checkpoint of best validation score."}
     )
     metric_for_best_model: str | None = field(default="micro_f1", metadata={"help": "The validation score."})
-    greater_is_better: bool | None = field(default=True, metadata={"help": "Whether a higher score is better."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep: the best and the last."})
     remove_unused_columns: bool | None = field(default=False, metadata={"help": "Our collator chooses the columns."})
     # Trainer switches this off with activation checkpointing, which changes nothing about what goes unused.
@@ -99,6 +140,10 @@ class UnivaTrainingArguments(TrainingArguments):
 
     def __post_init__(self) -> None:
         if self.group_by_dialogue:
+            if self.batching not in ("length", "dialogue"):
+                raise ValueError(
+                    f"`group_by_dialogue` contradicts `batching` = {self.batching!r}: leave out one of them."
+                )
             self.batching = "dialogue"
         for name, known in (("batching", BATCHINGS), ("va_scaling", VA_SCALINGS)):
             if getattr(self, name) not in known:
@@ -114,7 +159,33 @@ class UnivaTrainingArguments(TrainingArguments):
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
         if self.num_train_epochs <= 0 and self.max_steps <= 0:
             raise ValueError(f"`num_train_epochs` must be greater than 0, got {self.num_train_epochs}.")
+        self._save_when_evaluating()
         super().__post_init__()
+        self._refuse_what_is_unheeded()
+
+    def _save_when_evaluating(self) -> None:
+        """Defaults that depend on when the run is evaluated."""
+        if self.eval_strategy == "no":
+            self.load_best_model_at_end = False
+        if self.save_strategy is None:
+            self.save_strategy = "epoch" if self.eval_strategy == "no" else self.eval_strategy
+        if self.save_steps is None:
+            by_steps = self.eval_strategy == self.save_strategy == "steps"
+            self.save_steps = (self.eval_steps or self.logging_steps) if by_steps else 500
+
+    def _refuse_what_is_unheeded(self) -> None:
+        for item in fields(UnivaTrainingArguments):
+            default = item.default_factory() if callable(item.default_factory) else item.default
+            if item.name in _UNHEEDED and getattr(self, item.name) != default:
+                raise ValueError(f"`{item.name}` has no effect here, so leave it out: {_UNHEEDED[item.name]}.")
+        for name, reason in _UNHEEDED_OF_ACCELERATOR.items():
+            if getattr(self.accelerator_config, name):
+                raise ValueError(f"`{name}` of `accelerator_config` has no effect here, so leave it out: {reason}.")
+        for name in ("fp16", "fp16_full_eval"):
+            if getattr(self, name) and self.device.type == "cpu":
+                raise ValueError(
+                    f"`{name}` has no effect on a CPU: leave it out, or use `{name.replace('fp16', 'bf16')}`."
+                )
 
 
 class UnivaTrainer(Trainer):
@@ -127,10 +198,13 @@ class UnivaTrainer(Trainer):
         train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the former only, which may also be
             `StreamedUtterances` (with `max_steps`).
         processing_class: the model's `UnivaProcessor`, saved beside it.
+        choose_threshold: whether every evaluation of `eval_dataset` while training sets the model's
+            `decision_threshold` to that of highest micro-F1. The model that is left has that of its checkpoint.
 
     Raises:
         ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
-            with a stream, of which nobody knows the frequencies of the labels.
+            with a stream, of which nobody knows the frequencies of the labels; a `metric_for_best_model` that there
+            is not.
     """
 
     # The objective is a mean over the batch, so Trainer divides it by the accumulation steps.
@@ -143,6 +217,7 @@ class UnivaTrainer(Trainer):
         train_dataset: UtteranceDataset | StreamedUtterances | None = None,
         eval_dataset: UtteranceDataset | None = None,
         processing_class: UnivaProcessor | None = None,
+        choose_threshold: bool = True,
         **kwargs: Any,
     ):
         if args.n_gpu > 1:
@@ -155,7 +230,11 @@ class UnivaTrainer(Trainer):
         self.processor = processing_class
         self._terms: dict[str, torch.Tensor] = {}
         self._term_counts: dict[str, int] = defaultdict(int)
-        kwargs.setdefault("compute_metrics", MultilabelMetrics(model.config))
+        self.choose_threshold = choose_threshold
+        self._metrics = MultilabelMetrics(model.config)
+        if "compute_metrics" not in kwargs:
+            _check_metric(args, model.config)
+            kwargs["compute_metrics"] = self._metrics
         super().__init__(
             model,
             args,
@@ -185,9 +264,15 @@ class UnivaTrainer(Trainer):
 
     # Batches
 
-    @property
-    def _pins_memory(self) -> bool:
-        return self.args.dataloader_pin_memory and self.args.device.type != "cpu"
+    def _loader_options(self, workers: int | None = None) -> dict[str, Any]:
+        """How a `DataLoader` works, whatever it loads."""
+        return {
+            "num_workers": self.args.dataloader_num_workers if workers is None else workers,
+            "pin_memory": self.args.dataloader_pin_memory and self.args.device.type != "cpu",
+            "multiprocessing_context": self.args.dataloader_multiprocessing_context,
+            "prefetch_factor": self.args.dataloader_prefetch_factor,
+            "in_order": self.args.dataloader_in_order,
+        }
 
     def get_train_dataloader(self) -> DataLoader:
         """Batches of `UtteranceBatchSampler`, with VA, shared by all processes."""
@@ -207,9 +292,8 @@ class UnivaTrainer(Trainer):
             dataset,
             batch_sampler=sampler,
             collate_fn=cast(Any, UtteranceCollator(dataset, with_va=True)),
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self._pins_memory,
             persistent_workers=self.args.dataloader_persistent_workers,
+            **self._loader_options(),
         )
         return self.accelerator.prepare(loader)
 
@@ -222,9 +306,10 @@ class UnivaTrainer(Trainer):
             self.args.process_index,
             self.args.data_seed if self.args.data_seed is not None else self.args.seed,
         )
-        # A second worker would read the same stream again.
         workers = min(self.args.dataloader_num_workers, 1)
-        loader = DataLoader(batches, batch_size=None, num_workers=workers, pin_memory=self._pins_memory)
+        if workers < self.args.dataloader_num_workers:
+            logger.warning("A stream is read by one worker: a second one would read the same rows again.")
+        loader = DataLoader(batches, batch_size=None, **self._loader_options(workers))
         # The processes share the batches already; accelerate would share them again, and by default hand out slices
         # of what the first process reads.
         return prepare_data_loader(
@@ -246,8 +331,7 @@ class UnivaTrainer(Trainer):
             sampler=SequentialSampler(test_dataset),
             batch_size=self.args.eval_batch_size,
             collate_fn=cast(Any, UtteranceCollator(test_dataset)),
-            num_workers=self.args.dataloader_num_workers,
-            pin_memory=self._pins_memory,
+            **self._loader_options(),
         )
         return self.accelerator.prepare(loader)
 
@@ -279,12 +363,49 @@ class UnivaTrainer(Trainer):
             logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
             loss = kl_divergence_loss(logits, labels, self.objective.objective)
             output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
+            if not self.is_in_train:
+                self._tell_problem(logits, output.label_ids)
         return output
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """As Trainer's; of the averaged weights where they are averaged (`ema_decay`)."""
-        with self._averaged():
-            return super().evaluate(*args, **kwargs)
+    def _tell_problem(self, logits: torch.Tensor, labels: np.ndarray) -> None:
+        problem = threshold_problem(logits.softmax(-1).numpy(), labels, self._metrics.threshold)
+        if problem is not None and self.is_world_process_zero():
+            logger.warning(problem)
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """
+        As Trainer's; of the averaged weights where they are averaged (`ema_decay`).
+
+        Of `eval_dataset`, while training, at the threshold of highest micro-F1, which the model gets. After training
+        the model's threshold stays as it is, but for a model that was not evaluated when it was saved.
+        """
+        is_own = eval_dataset is None and self.choose_threshold
+        is_due = self.is_in_train or (self.state.global_step > 0 and self._threshold_of(self._kept_step) is None)
+        with self._averaged(), self._kept_precision(), self._metrics.choosing(is_own and is_due):
+            return super().evaluate(eval_dataset, *args, **kwargs)
+
+    @property
+    def _kept_step(self) -> int:
+        """Of the checkpoint whose weights the model has after training."""
+        loaded = self.args.load_best_model_at_end and self.state.best_model_checkpoint
+        return (loaded and self.state.best_global_step) or self.state.global_step
+
+    def _threshold_of(self, step: int | None) -> float | None:
+        return _logged_threshold(self.state, step)
+
+    def _set_threshold(self, value: float | None) -> None:
+        if self.choose_threshold and value is not None:
+            self._metrics.config.decision_threshold = value
+
+    @contextmanager
+    def _kept_precision(self) -> Iterator[None]:
+        """Trainer's `…_full_eval` moves the weights themselves to half precision, also those that are saved later."""
+        halved = (self.args.fp16_full_eval or self.args.bf16_full_eval) and not self.is_in_train
+        tensors = [*self.model.parameters(), *self.model.buffers()] if halved else []
+        before = [tensor.data for tensor in tensors]
+        yield
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.data = value
 
     def _averaged(self) -> AbstractContextManager[None]:
         return nullcontext() if self.averaging is None else self.averaging.applied()
@@ -324,8 +445,14 @@ class UnivaTrainer(Trainer):
         with self._averaged():
             super()._save_checkpoint(model, trial)
 
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        self._set_threshold(self._threshold_of(self.state.best_global_step))
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
+        state = TrainerState.load_from_json(str(Path(resume_from_checkpoint, TRAINER_STATE_NAME)))
+        self._set_threshold(_logged_threshold(state))
         if self.averaging is not None:
             self.averaging.resume(model or self.model, resume_from_checkpoint)
 
@@ -351,6 +478,7 @@ class UnivaTrainer(Trainer):
                 self.processor.save_pretrained(folder)
             (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
             (folder / "training_args.json").write_text(self.args.to_json_string() + "\n")
+            set_base_threshold(folder, self._metrics.threshold)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Make the repository before training begins: a token that may not write fails now and not at the end."""
@@ -439,13 +567,33 @@ class MultilabelMetrics:
     """The metrics of `metrics/multilabel_emotion` on a model's logits, for `Trainer(compute_metrics=…)`."""
 
     def __init__(self, config: Any):
-        self.threshold = config.decision_threshold
+        self.config = config
         self.label_names = config.label_names
+        self._chooses = False
         self._metric: evaluate.EvaluationModule | None = None
+
+    @property
+    def threshold(self) -> float:
+        """That of the model, now."""
+        return self.config.decision_threshold
+
+    @contextmanager
+    def choosing(self, chooses: bool = True) -> Iterator[None]:
+        """Inside this context the model's threshold is set to that of highest micro-F1 on what is scored."""
+        before, self._chooses = self._chooses, chooses
+        try:
+            yield
+        finally:
+            self._chooses = before
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         scores = torch.from_numpy(np.asarray(prediction.predictions)).float().softmax(-1).numpy()
-        return self.compute(scores, prediction.label_ids)
+        if not np.isfinite(scores).all():
+            raise ValueError("The model's scores are not finite: training has diverged; use a lower learning rate.")
+        chosen = best_threshold(scores, prediction.label_ids) if self._chooses else None
+        if chosen is not None:
+            self.config.decision_threshold = chosen
+        return {**self.compute(scores, prediction.label_ids), "threshold": self.threshold}
 
     def compute(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Metrics of probabilities `(rows, C)` against multi-hot labels `(rows, C)`, one number a name."""
@@ -460,6 +608,24 @@ class MultilabelMetrics:
         by_label = {f"f1_{label}": value for label, value in metrics.pop("label_f1").items()}
         support = {f"support_{label}": value for label, value in metrics.pop("label_support").items()}
         return {**metrics, **by_label, **support}
+
+
+def _logged_threshold(state: TrainerState, step: int | None = None) -> float | None:
+    """The `decision_threshold` of the evaluation after this step; by default of the last one."""
+    entries = (entry for entry in reversed(state.log_history) if "eval_threshold" in entry)
+    return next((entry["eval_threshold"] for entry in entries if step in (None, entry["step"])), None)
+
+
+def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:
+    """Refuse a `metric_for_best_model` that no evaluation will have."""
+    if args.metric_for_best_model is None or args.eval_strategy == "no":
+        return
+    known = [*_CHOOSING_METRICS, *(f"f1_{label}" for label in config.label_names)]
+    name = args.metric_for_best_model.removeprefix("eval_")
+    if name not in known:
+        near = get_close_matches(name, known, n=len(known), cutoff=0.5)
+        ordered = [*near, *(other for other in known if other not in near)]
+        raise ValueError(f"`metric_for_best_model` must be one of {', '.join(ordered)}, got {name!r}.")
 
 
 class _SetEpoch(TrainerCallback):

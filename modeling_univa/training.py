@@ -2,21 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """From arguments to a trained, tested and saved model; what `train_hf.py` runs."""
 
+import copy
 import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, set_seed
+from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
-from .adapters import add_adapter, check_base_for_push, check_lora_arguments, is_adapter
+from .adapters import add_adapter, check_base_for_push, check_lora_arguments, is_adapter, shares_base
 from .arguments import DataArguments, ModelArguments
-from .checkpoints import last_complete_checkpoint, resolve_package
+from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint, resolve_package
 from .completion import embed_small_networks
 from .configuration_univa import UnivaConfig, affect_of_labels
 from .data.corpus import Corpus, load_corpus
@@ -25,8 +28,11 @@ from .data.streaming import StreamedCorpus, StreamedUtterances
 from .data.utterances import UtteranceDataset, scaled_va
 from .feature_extraction_univa import same_extractor
 from .hub.card_callback import ModelCardCallback
+from .hub.results import write_text
+from .locks import exclusive
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
+from .thresholds import threshold_for
 from .trainer import UnivaTrainer, UnivaTrainingArguments
 
 
@@ -79,31 +85,51 @@ def run_training(
     check_lora_arguments(model_args)
     if training_args.push_to_hub:
         check_base_for_push(model_args)
+    output = training_args.output_dir
+    with exclusive(output, "output_dir") if training_args.should_save else nullcontext():
+        if training_args.should_save:
+            clear_scratch(output)
+        return _run_training(model_args, data_args, training_args)
+
+
+def _run_training(
+    model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> dict[str, dict[str, Any]]:
     checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
     check_same_run(checkpoint, model_args, data_args, training_args)
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)
+    check_labels(corpus)
+    eval_split, test_split = choose_splits(corpus, data_args, training_args)
     model, processor = build_model(model_args, corpus)
+    # Before training, so that what does not fit does not end it at the last moment.
+    test = make_split(corpus, test_split, processor, model.config) if test_split else None
     if training_args.should_save:
         embed_small_networks(training_args.output_dir, processor)
     if model_args.lora_rank is not None:
         write_base = checkpoint is None and training_args.should_save
         model = add_adapter(model, model_args, training_args.output_dir, write_base, processor)
-    trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args)
+    trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args, eval_split)
     trainer.train(resume_from_checkpoint=checkpoint)
-    results = {data_args.eval_split: trainer.evaluate()}
-    if data_args.test_split:
-        test = make_split(corpus, data_args.test_split, processor, model.config)
-        results[data_args.test_split] = trainer.evaluate(test, metric_key_prefix="eval")
+    results = {eval_split: trainer.evaluate()} if eval_split else {}
+    if test is not None:
+        results[str(test_split)] = trainer.evaluate(test, metric_key_prefix="eval")
+    finish(trainer, results)
+    return results
+
+
+def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]]) -> None:
+    """Save the model and its metrics, tell them, and push them where that is wanted."""
     trainer.save_model(_internal_call=True)
     trainer.save_state()
     if trainer.is_world_process_zero():
-        file = Path(training_args.output_dir, "all_results.json")
-        file.write_text(json.dumps(results, indent=2) + "\n")
-        print(results_table(results))
-    if training_args.push_to_hub:
+        write_text(Path(trainer.args.output_dir, "all_results.json"), json.dumps(results, indent=2) + "\n")
+        if results:
+            print(results_table(results))
+    if trainer.args.push_to_hub:
         trainer.push_to_hub()
-    return results
 
 
 def check_world_size(args: UnivaTrainingArguments) -> None:
@@ -139,8 +165,7 @@ def check_same_run(
                     "another --output_dir to start anew, or give the former value to go on."
                 )
     elif training_args.should_save:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(arguments, indent=2) + "\n")
+        write_text(file, json.dumps(arguments, indent=2) + "\n")
 
 
 def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArguments) -> Corpus:
@@ -154,6 +179,76 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
     if data_args.streaming and training_args.max_steps <= 0:
         raise ValueError("A stream has no end: give `--max_steps N` with `--streaming true`.")
     return load_corpus(data_args.dataset, data_args.dataset_revision, data_args.streaming)
+
+
+# Names of the split that chooses the checkpoint, the usual one first.
+_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
+
+
+def choose_splits(
+    corpus: Corpus, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> tuple[str | None, str | None]:
+    """
+    Names of the splits to validate and to test on, as far as there are any; without validation the arguments are
+    changed to keep the last checkpoint.
+
+    Raises:
+        CorpusError, ValueError: a split that there is not, or one split for both.
+    """
+    corpus_splits = list(corpus.splits)
+    for name in (data_args.train_split, data_args.eval_split, data_args.test_split):
+        if name not in (None, "none", DataArguments.test_split, *corpus_splits):
+            raise CorpusError(f"{corpus.name} has no split {name!r}; it has {', '.join(corpus_splits)}")
+    eval_split = data_args.eval_split
+    if eval_split is None:
+        eval_split = next((name for name in _VALIDATION_NAMES if name in corpus_splits), "none")
+    test_split = data_args.test_split if data_args.test_split in corpus_splits else None
+    if eval_split in (test_split, data_args.train_split):
+        raise ValueError(
+            f"`eval_split` is {eval_split!r}, which is the split to {'test' if eval_split == test_split else 'train'} "
+            "on: the checkpoint and the threshold would be chosen on rows that must not decide about them. Choose "
+            "another split, or `none` to keep the last checkpoint."
+        )
+    if test_split is None and data_args.test_split is not None:
+        logger.warning(f"{corpus.name} has no split {data_args.test_split!r}: nothing is tested.")
+    if eval_split == "none":
+        _train_without_validation(corpus, data_args, training_args)
+    return (None if eval_split == "none" else eval_split), test_split
+
+
+def _train_without_validation(corpus: Corpus, data_args: DataArguments, training_args: UnivaTrainingArguments) -> None:
+    if data_args.eval_split is None:
+        logger.warning(
+            f"{corpus.name} has no split called {', '.join(_VALIDATION_NAMES[:-1])} or {_VALIDATION_NAMES[-1]}: the "
+            "last checkpoint is kept. Name another one with `eval_split`."
+        )
+    for name, value in (("save_strategy", "best"), ("lr_scheduler_type", "reduce_lr_on_plateau"),
+                        ("lr_scheduler_type", "greedy")):  # fmt: skip
+        if getattr(training_args, name) == value:
+            raise ValueError(f"`{name}` = {value} needs a validation split: name one with `eval_split`.")
+    training_args.eval_strategy = IntervalStrategy.NO
+    training_args.do_eval = training_args.load_best_model_at_end = training_args.eval_on_start = False
+
+
+def check_labels(corpus: Corpus) -> None:
+    """
+    Check that the labels of a corpus are some that a model can learn to tell apart.
+
+    Raises:
+        CorpusError: `emotions` are not lists of classes, or there is one class alone.
+    """
+    feature = next(iter(corpus.splits.values())).features["emotions"]
+    names = getattr(getattr(feature, "feature", None), "names", None)
+    if names is None:
+        raise CorpusError(
+            f"{corpus.name}: `emotions` must be lists of `datasets.ClassLabel`, found {feature}; build the corpus "
+            "with datasets_scripts/utterance_folder.py, or cast the column"
+        )
+    if len(names) < 2:
+        raise CorpusError(
+            f"{corpus.name} has one label alone, {', '.join(names)}: the scores of a row sum to 1, so that it would "
+            "always be predicted; add a label for what is not, such as neutral"
+        )
 
 
 def _build_corpus(data_args: DataArguments) -> None:
@@ -201,6 +296,8 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
             )
         config = UnivaConfig.from_pretrained(args.model, **hub, **args.config_overrides())
         model = UnivaForEmotionClassification.from_pretrained(args.model, config=config, **hub, **attention)
+        if sorted(corpus.label_names) != sorted(config.label_names):
+            model = with_new_labels(model, args, corpus.label_names)
         processor = UnivaProcessor.from_pretrained(args.model, **hub)
         check_extractors(corpus, processor)
     else:
@@ -213,6 +310,30 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
     if args.frozen_text_layers is not None and processor.tokenizer is not None:
         freeze_lower_layers(model.univa.encoders["text"].encoder, args.frozen_text_layers)
     return model, processor
+
+
+def with_new_labels(
+    model: UnivaForEmotionClassification, args: ModelArguments, label_names: list[str]
+) -> UnivaForEmotionClassification:
+    """A model for other labels with the encoders of a trained one; its head and label similarity are new."""
+    config = copy.deepcopy(model.config)
+    config.id2label, config.label2id = dict(enumerate(label_names)), {name: i for i, name in enumerate(label_names)}
+    config.label_affect = affect_of_labels(label_names)
+    if args.config_overrides().get("decision_threshold") is None:
+        config.decision_threshold = threshold_for(len(label_names))
+    if config.label_affect is None and args.correlation_prior_weight is None:
+        config.correlation_prior_weight = 0.0
+    new = UnivaForEmotionClassification._from_config(
+        UnivaConfig.from_dict(config.to_dict()),
+        attn_implementation=model.config._attn_implementation,
+        dtype=model.dtype,
+    )
+    new.univa.load_state_dict(model.univa.state_dict())
+    logger.warning(
+        f"{args.model} has the labels {', '.join(model.config.label_names)}, and the corpus has "
+        f"{', '.join(label_names)}: its encoders are kept, and the classifier and the label similarity begin anew."
+    )
+    return new
 
 
 def freeze_lower_layers(encoder: PreTrainedModel, count: int) -> None:
@@ -247,6 +368,7 @@ def config_for_corpus(args: ModelArguments, corpus: Corpus) -> UnivaConfig:
     overrides = args.config_overrides()
     sizes = {modality: corpus.feature_size(modality) for modality in ("text", "audio", "vision")}
     sizes = {f"{modality}_feature_size": size for modality, size in sizes.items() if size is not None}
+    overrides.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))
     if affect_of_labels(corpus.label_names) is None:
         overrides.setdefault("correlation_prior_weight", 0.0)
         logger.warning(f"No valence and arousal is known for all of {corpus.label_names}: the prior is off.")
@@ -298,16 +420,20 @@ def build_trainer(
     data_args: DataArguments,
     training_args: UnivaTrainingArguments,
     model_args: ModelArguments | None = None,
+    eval_split: str | None = "validation",
 ) -> UnivaTrainer:
-    """The trainer of a run; `model_args` are for the model card."""
-    config = model.config
+    """The trainer of a run; `model_args` are for the model card and say whether the threshold is chosen."""
+    config, args = model.config, model_args or ModelArguments()
+    chooses = eval_split is not None and "decision_threshold" not in args.config_overrides()
+    chooses = chooses and not shares_base(config, args)
     return UnivaTrainer(
         model,
         training_args,
         train_dataset=make_training_split(corpus, data_args, processor, config, training_args.va_scaling),
-        eval_dataset=make_split(corpus, data_args.eval_split, processor, config),
+        eval_dataset=make_split(corpus, eval_split, processor, config) if eval_split else None,
         processing_class=processor,
-        callbacks=[ModelCardCallback(processor, corpus, model_args)],
+        choose_threshold=chooses,
+        callbacks=[ModelCardCallback(processor, corpus, model_args, eval_split if chooses else None)],
     )
 
 

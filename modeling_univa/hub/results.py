@@ -124,12 +124,13 @@ def write_eval_results(folder: Path, evaluation: Evaluation) -> Path:
     return file
 
 
-def results_rule(threshold: float) -> str:
-    """How the metrics count, for the head of the section with the results."""
+def results_rule(threshold: float, chosen_on: str | None = None) -> str:
+    """How the metrics count, for the head of the section with the results; `chosen_on` chose the threshold."""
+    chosen = f" It is that of highest micro-F1 on the split {chosen_on}." if chosen_on else ""
     return (
-        f"A label is predicted where its probability is greater than the threshold of {threshold:g}. Accuracy is the "
-        "mean over the rows of the share of labels in common (Jaccard); a row that has neither label nor prediction "
-        "counts 0. F1 is 0 for a label that is neither there nor predicted."
+        f"A label is predicted where its probability is greater than the threshold of {threshold:g}.{chosen} "
+        "Accuracy is the mean over the rows of the share of labels in common (Jaccard); a row that has neither label "
+        "nor prediction counts 0. F1 is 0 for a label that is neither there nor predicted."
     )
 
 
@@ -166,7 +167,9 @@ def with_section(text: str, title: str, body: str, parent: str) -> str:
 def write_text(file: Path, text: str) -> None:
     """Write a file that is there as a whole or not at all."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as temporary:
+    with tempfile.NamedTemporaryFile(
+        "w", dir=file.parent, prefix=f".{file.name}-", suffix=".writing", delete=False, encoding="utf-8"
+    ) as temporary:
         temporary.write(text)
     os.chmod(temporary.name, 0o644)
     os.replace(temporary.name, file)

@@ -24,7 +24,7 @@ from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
-from .adapters import set_base_threshold
+from .adapters import BASE_FOLDER, set_base_threshold
 from .checkpoints import last_complete_checkpoint
 from .configuration_univa import MODALITIES
 from .data.samplers import BATCHINGS, UtteranceBatchSampler
@@ -482,13 +482,15 @@ class UnivaTrainer(Trainer):
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Make the repository before training begins: a token that may not write fails now and not at the end."""
-        from .hub.push import make_repository
+        from .hub.push import check_base_repository, make_repository
 
         if self.is_world_process_zero():
             name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
             private = self.args.hub_private_repo if private is None else private
             self.hub_model_id = make_repository(name, private=private, token=token or self.args.hub_token)
             self.push_in_progress = None
+            if Path(self.args.output_dir, BASE_FOLDER).is_dir():
+                check_base_repository(self.hub_model_id, token or self.args.hub_token)
 
     def create_model_card(
         self,

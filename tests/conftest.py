@@ -139,6 +139,7 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
         "hf_me": Account("me", organizations=("lab",)),
         "hf_reader": Account("me", role="read"),
         "hf_other": Account("other"),
+        "hf_guest": Account("guest", reading=("lab",)),
     }
     with HubServer(tmp_path / "hub_store", accounts) as server:
         yield server

@@ -128,6 +128,8 @@ class HubServer:
         self.lock = threading.RLock()
         self.outage = Outage()
         self.log: list[tuple[str, str, int]] = []
+        # The Hub lists the tags of a card some time after the commit.
+        self.lists_tags = True
         self._http = _Listener(("127.0.0.1", 0), _Handler)
         self._http.hub = self
         self.port = self._http.server_address[1]
@@ -371,7 +373,7 @@ class _Handler(BaseHTTPRequestHandler):
     def check_gate(self, repository: Repository) -> None:
         account = self.account
         if not repository.gated or (
-            account and (account.name in repository.granted or account.owns(repository.id.split("/")[0]))
+            account and (account.name in repository.granted or account.sees(repository.id.split("/")[0]))
         ):
             return
         status = 401 if account is None else 403
@@ -562,7 +564,8 @@ def _describe(handler: _Handler, repository: Repository, commit: Commit) -> dict
         "_id": git_oid(repository.id.encode())[:24], "id": repository.id, "author": repository.id.split("/")[0],
         "sha": commit.id, "lastModified": commit.date, "createdAt": first.date, "private": repository.private,
         "gated": repository.gated, "disabled": False, "downloads": 0, "likes": 0,
-        "tags": [tag for tag in card.get("tags", []) if isinstance(tag, str)], "cardData": card, "siblings": siblings,
+        "tags": [tag for tag in card.get("tags", []) if isinstance(tag, str) and handler.hub.lists_tags],
+        "cardData": card, "siblings": siblings,
     }  # fmt: skip
     if repository.kind == "models":
         config = _json_or_card(handler, commit, "config.json")

@@ -37,11 +37,15 @@ class HubError(Exception):
 
 @dataclass(frozen=True)
 class Account:
-    """Who a token stands for; `role` is "read" or "write"."""
+    """Who a token stands for; `role` is "read" or "write". In `reading` organizations the account may only read."""
 
     name: str
     role: str = "write"
     organizations: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
+
+    def sees(self, namespace: str) -> bool:
+        return self.owns(namespace) or namespace in self.reading
 
     def owns(self, namespace: str) -> bool:
         return namespace in (self.name, *self.organizations)
@@ -147,7 +151,7 @@ class Repository:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def readable_by(self, account: Account | None) -> bool:
-        return not self.private or (account is not None and account.owns(self.id.split("/")[0]))
+        return not self.private or (account is not None and account.sees(self.id.split("/")[0]))
 
     def record(self, commit: Commit) -> Commit:
         self.commits[commit.id] = commit

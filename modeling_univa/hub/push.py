@@ -20,7 +20,7 @@ from .folder import base_beside, check_folder, shared_files
 from .snippets import MODEL_ID
 
 
-__all__ = ["PushError", "make_repository", "push_folder", "push_metric"]
+__all__ = ["PushError", "check_base_repository", "make_repository", "push_folder", "push_metric"]
 
 logger = logging.get_logger(__name__)
 
@@ -101,7 +101,7 @@ def push_folder(
     additions: dict[str, Path | bytes] = {name: folder / name for name in files}
     api = HfApi(token=token)
     with _explained(str(folder), repo_id):
-        name = make_repository(repo_id, private=private, token=token)
+        name = make_repository(repo_id, private=private, token=token, create_pr=create_pr)
         _make_branch(api, name, revision, create_pr)
         if "README.md" in additions:
             card = (folder / "README.md").read_bytes()
@@ -123,19 +123,47 @@ def _push_base(
 ) -> AdapterBase:
     """Push the base of the adapter in the repository `adapter`."""
     private = bool(api.repo_info(adapter).private)
-    name = make_repository(f"{adapter}-base", private=private, token=cast("str | None", api.token))
-    info = api.model_info(name)
-    others = {item.rfilename for item in info.siblings or []} - {".gitattributes"}
-    if others and _BASE_TAG not in (info.tags or []):
-        raise PushError(
-            f"{name}, where the base of {adapter} would go, holds another model already: push the adapter under "
-            "another name."
-        )
+    name = _base_name(adapter)
+    make_repository(name, private=private, token=cast("str | None", api.token), create_pr=create_pr)
+    _refuse_another_model(api, name, adapter)
     _make_branch(api, name, revision, create_pr)
     additions: dict[str, Path | bytes] = {file: folder / file for file in shared_files(folder)}
     additions["README.md"] = _BASE_CARD.format(tag=_BASE_TAG, adapter=adapter).encode()
     commit = _commit(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
     return AdapterBase(name, commit.oid)
+
+
+def _base_name(adapter: str) -> str:
+    return f"{adapter}-base"
+
+
+def check_base_repository(adapter: str, token: str | None = None) -> None:
+    """
+    Check, before an adapter with a base of its own is trained, that the base can go to the Hub with it.
+
+    Args:
+        adapter: repository of the adapter, `ORG/NAME`.
+        token: as of [`push_folder`].
+
+    Raises:
+        PushError: the repository of the base holds another model.
+    """
+    api = HfApi(token=token)
+    with _explained("The base", _base_name(adapter)):
+        if api.repo_exists(_base_name(adapter)):
+            _refuse_another_model(api, _base_name(adapter), adapter)
+
+
+def _refuse_another_model(api: HfApi, name: str, adapter: str) -> None:
+    """A base is told by its card: the tags that the Hub lists may lag behind, or lack."""
+    files = set(api.list_repo_files(name)) - {".gitattributes"}
+    card = api.hf_hub_download(name, "README.md") if "README.md" in files else None
+    tags = [] if card is None else ModelCard.load(card, ignore_metadata_errors=True).data.get("tags")
+    if files and _BASE_TAG not in (tags or []):
+        raise PushError(
+            f"{name}, where the base of {adapter} would go, holds another model already: push the adapter under "
+            "another name."
+        )
 
 
 def _naming_base(folder: Path, base: AdapterBase, card: Path | bytes | None) -> dict[str, Path | bytes]:
@@ -182,10 +210,18 @@ def push_metric(repo_id: str, *, private: bool | None = None, token: str | None 
 
 
 def make_repository(
-    repo_id: str, repo_type: str = "model", *, private: bool | None = None, token: str | None = None
+    repo_id: str,
+    repo_type: str = "model",
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    create_pr: bool = False,
 ) -> str:
     """
-    Make a repository where there is none yet, which also shows whether the token may write there.
+    Make a repository where there is none yet, and see whether the token may write there.
+
+    Args:
+        create_pr: whether only a pull request is to be opened.
 
     Returns:
         Its id, `ORG/NAME` also for one of your own.
@@ -202,6 +238,10 @@ def make_repository(
                 f"{url.repo_id} is there already and is public: make it private in its settings on the Hub first, or "
                 "do not ask for a private one."
             )
+        # Of a repository that is there, `create_repo` succeeds with a token that may only read. What comes before a
+        # commit is refused to such a token, and changes nothing.
+        probe = CommitOperationAdd("README.md", b"\n")
+        api.preupload_lfs_files(url.repo_id, [probe], repo_type=repo_type, create_pr=create_pr)
     return url.repo_id
 
 

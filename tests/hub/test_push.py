@@ -21,7 +21,7 @@ import train_hf
 from modeling_univa import cli
 from modeling_univa.feature_extraction_univa import LogMelExtractor
 from modeling_univa.hub.folder import IncompleteFolderError, check_folder, shared_files
-from modeling_univa.hub.push import PushError, push_folder, push_metric
+from modeling_univa.hub.push import PushError, make_repository, push_folder, push_metric
 from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments
 
 
@@ -169,17 +169,39 @@ def test_no_right_to_write_is_one_sentence(token, folder, hub, api):
     assert not hub.repositories
 
 
+@pytest.mark.parametrize("access", ["public", "private", "gated", "organization"])
+@pytest.mark.parametrize("kind", ["model", "dataset", "space"])
+def test_token_that_may_only_read_an_existing_repository_is_told_at_once(kind, access, hub, api):
+    """`create_repo(exist_ok=True)` succeeds with it."""
+    name, token = ("lab/emotions", "hf_guest") if access == "organization" else (NAME, "hf_reader")
+    sdk = "gradio" if kind == "space" else None
+    api.create_repo(name, repo_type=kind, private=access != "public", space_sdk=sdk)
+    hub.repository(name, f"{kind}s").gated = "manual" if access == "gated" else False
+    HfApi(token=token).create_repo(name, repo_type=kind, space_sdk=sdk, exist_ok=True)
+    with pytest.raises(PushError, match="was not pushed to .* Log in with a token that may write there"):
+        make_repository(name, kind, token=token)
+    assert make_repository(name, kind, token="hf_me") == name
+    assert len(list(hub.repository(name, f"{kind}s").at("main").history())) == 1
+
+
+def test_pull_request_needs_no_right_to_write(folder, hub, api):
+    api.create_repo("lab/emotions")
+    assert push_folder(folder, "lab/emotions", token="hf_other", create_pr=True).pr_num == 1
+    with pytest.raises(PushError, match="Log in with a token"):
+        push_folder(folder, "lab/emotions", token="hf_other")
+
+
 def test_somebody_elses_commit_meanwhile_is_not_overwritten(folder, hub, api, monkeypatch):
     push_folder(folder, NAME)
     (folder / "README.md").write_text(CARD + "New.\n")
-    before = HfApi.preupload_lfs_files
+    before = HfApi.create_commit
 
     def meanwhile(self, *args, **kwargs):
-        monkeypatch.setattr(HfApi, "preupload_lfs_files", before)
+        monkeypatch.setattr(HfApi, "create_commit", before)
         api.upload_file(path_or_fileobj=b"theirs", path_in_repo="notes.md", repo_id=NAME)
         return before(self, *args, **kwargs)
 
-    monkeypatch.setattr(HfApi, "preupload_lfs_files", meanwhile)
+    monkeypatch.setattr(HfApi, "create_commit", meanwhile)
     with pytest.raises(PushError, match="push again"):
         push_folder(folder, NAME)
     assert hub.content(NAME, "README.md").decode() == CARD
@@ -386,6 +408,10 @@ def test_training_pushes_the_finished_model_once(tmp_path, hub, api, capsys):
     elsewhere = ["--hub_model_id", "other/trained", "--output_dir", str(tmp_path / "b")]
     assert train_hf.main([*arguments[:-4], *elsewhere]) == 2
     assert not list((tmp_path / "b").glob("checkpoint-*"))
+    reading = ["--hub_token", "hf_reader", "--output_dir", str(tmp_path / "c"), "--hub_model_id", "lab/trained"]
+    assert train_hf.main([*arguments[:-4], *reading]) == 2
+    assert "Log in with a token that may write there" in capsys.readouterr().err
+    assert not list((tmp_path / "c").glob("checkpoint-*"))
 
 
 def test_trainer_pushes_without_waiting(tmp_path, hub, api):

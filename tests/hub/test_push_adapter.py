@@ -113,6 +113,22 @@ def test_pushed_again_nothing_changes_and_the_adapter_stays_on_its_commit(folder
     torch.testing.assert_close(logits(load_adapter(NAME)), expected)
 
 
+def test_adapter_trained_again_takes_the_place_of_the_former_whatever_tags_the_hub_lists(folder, hub, api):
+    hub.lists_tags = False
+    push_folder(folder, NAME)
+    first, pushed = hub.repository(BASE).branches["main"], logits(load_adapter(NAME))
+    config = json.loads((folder / "base" / "config.json").read_text()) | {"decision_threshold": 0.3}
+    (folder / "base" / "config.json").write_text(json.dumps(config))
+    push_folder(folder, NAME)
+    assert len(titles(hub, BASE)) == 3
+    assert adapter_config(hub)["revision"] == hub.repository(BASE).branches["main"] != first
+    assert load_adapter(NAME).config.decision_threshold == 0.3
+    torch.testing.assert_close(logits(load_adapter(NAME)), pushed, rtol=0, atol=0)
+    # Another one, beside it.
+    push_folder(folder, f"{NAME}-2")
+    assert files_of(hub, f"{NAME}-2-base")
+
+
 @pytest.mark.parametrize("existing", [False, True])
 def test_base_of_a_private_adapter_is_private(existing, folder, hub, api):
     if existing:
@@ -208,6 +224,34 @@ def test_training_pushes_adapter_and_base(training, hub, api, tmp_path, capsys):
     card = ModelCard.load("lab/trained")
     assert (card.data.library_name, card.data.base_model) == ("peft", "lab/trained-base")
     assert "PeftModel.from_pretrained" in card.text
+
+
+def test_adapter_whose_base_cannot_be_pushed_is_not_trained(training, hub, api, tmp_path, capsys):
+    api.create_repo("lab/trained-base")
+    api.upload_file(path_or_fileobj=b"x", path_in_repo="model.bin", repo_id="lab/trained-base")
+    assert train_hf.main([*training, "--lora_rank", "2", "--num_train_epochs", "1"]) == 2
+    assert "lab/trained-base, where the base of lab/trained would go, holds another model" in capsys.readouterr().err
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_threshold_of_an_adapter_is_that_which_validation_chose(training, hub, api, tmp_path, capsys):
+    options = [*training, "--lora_rank", "2", "--num_train_epochs", "3", "--learning_rate", "0.01"]
+    assert train_hf.main(options) == 0, capsys.readouterr().err
+    scores = json.loads((tmp_path / "run" / "all_results.json").read_text())["validation"]
+    for name in (tmp_path / "run", "lab/trained"):
+        assert load_adapter(name).config.decision_threshold == scores["eval_threshold"]
+    assert adapter_config(hub, "lab/trained")["revision"] == hub.repository("lab/trained-base").branches["main"]
+    # Of a model that stays as it is, its own threshold is kept, unless another one is asked for.
+    place = training.index("--text_model")
+    more = ["--model", "lab/trained-base", "--lora_rank", "2", "--num_train_epochs", "1", "--push_to_hub", "false"]
+    options = [*training[:place], *training[place + 2 :], *more]
+    for choice, kept in (([], True), (["--decision_threshold", "auto"], False)):
+        output = tmp_path / str(kept)
+        assert train_hf.main([*options, "--output_dir", str(output), *choice]) == 0, capsys.readouterr().err
+        found = json.loads((output / "all_results.json").read_text())["validation"]["eval_threshold"]
+        assert (found == scores["eval_threshold"]) is kept
+        assert load_adapter(output).config.decision_threshold == found
+        assert (output / "base").is_dir() is not kept
 
 
 def test_training_from_a_folder_is_refused_before_it_begins(training, hub, api, tmp_path, capsys):

@@ -22,6 +22,9 @@ __all__ = ["AUTO", "DataArguments", "ModelArguments", "parse_arguments"]
 # A value of `decision_threshold`.
 AUTO = "auto"
 
+# Arguments that say how the corpus is built where it is not there yet.
+_BUILDING = ("corpus_script", "corpus_source", "corpus_options")
+
 
 @dataclass
 class ModelArguments:
@@ -127,7 +130,11 @@ class DataArguments:
         default=2000, metadata={"help": "Rows of a stream that are shuffled together, whole dialogues at the least."}
     )
     corpus_script: str | None = field(
-        default=None, metadata={"help": "Script of datasets_scripts/ that builds `dataset` where it is not there yet."}
+        default=None,
+        metadata={
+            "help": "Script of datasets_scripts/ that builds the folder `dataset` where it is not there yet; that of a "
+            "recipe is for the recipe's own `dataset` alone."
+        },
     )
     corpus_source: str | None = field(default=None, metadata={"help": "The script's --source."})
     corpus_options: list[str] | None = field(default=None, metadata={"help": "Further options of the script."})
@@ -163,7 +170,8 @@ def parse_arguments(
     arguments = list(arguments)
     recipe: dict[str, Any] = {}
     while arguments and not arguments[0].startswith("-"):
-        recipe |= read_recipe(Path(arguments.pop(0)))
+        recipe = _merged(recipe, read_recipe(Path(arguments.pop(0))))
+    recipe = _merged(recipe, _named_dataset(arguments))
     parser = _Parser(types, allow_abbrev=False)
     actions = {action.dest: action for action in parser._actions}
     unknown = sorted(map(str, set(recipe) - set(actions)))
@@ -178,6 +186,19 @@ def parse_arguments(
     if remaining:
         raise ValueError(f"Unknown option {remaining[0]!r}; `--help` lists the known ones.")
     return tuple(parsed)
+
+
+def _merged(recipe: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Both, the later one winning. How a corpus is built belongs to the `dataset` that it is named with."""
+    if later.get("dataset", recipe.get("dataset")) != recipe.get("dataset"):
+        recipe = {name: value for name, value in recipe.items() if name not in _BUILDING}
+    return recipe | later
+
+
+def _named_dataset(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = _Parser((), allow_abbrev=False, add_help=False)
+    parser.add_argument("--dataset", default=argparse.SUPPRESS)
+    return vars(parser.parse_known_args(arguments)[0])
 
 
 class _Parser(HfArgumentParser):

@@ -164,7 +164,7 @@ def _add_train_affect(commands: argparse._SubParsersAction) -> None:
     train.add_argument("--head-learning-rate", type=float, default=1e-3, help="for text: of the head (default 1e-3)")
     train.add_argument("--max-length", type=int, help="longest sentence in tokens, or clip in frames")
     train.add_argument("--train-split", default="train", help="default train")
-    train.add_argument("--eval-split", default="validation", help="chooses the epoch (default validation)")
+    train.add_argument("--eval-split", help="chooses the epoch (default validation, valid, val or dev)")
     train.add_argument("--bf16", action="store_true", help="train in bfloat16, where the hardware has it")
     train.add_argument("--seed", type=int, default=1111, help="default 1111")
     train.set_defaults(run=run_train_affect)
@@ -210,7 +210,7 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
     export.add_argument("--quantize", choices=("int8",), help="to 8-bit numbers: a smaller and less exact model")
     export.add_argument("--dataset", help="built corpus, folder or Hub id, to score it on before it is written")
     export.add_argument("--dataset-revision", help="branch, tag or commit of the corpus on the Hub")
-    export.add_argument("--split", default="validation", help="of the corpus (default validation)")
+    export.add_argument("--split", help="of the corpus (default validation, valid, val or dev)")
     export.add_argument("--output", required=True, help="folder to write")
     export.set_defaults(run=run_export)
 

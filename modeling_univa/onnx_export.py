@@ -130,7 +130,7 @@ def export_onnx(
     quantize: str | None = None,
     dataset: str | None = None,
     dataset_revision: str | None = None,
-    split: str = "validation",
+    split: str | None = None,
 ) -> OnnxExport:
     """
     Write `model.onnx`, configuration and processor to a folder; nothing is written unless the graph is right.
@@ -146,7 +146,7 @@ def export_onnx(
         quantize: "int8" for weights and products of 8 bits (dynamic quantisation).
         dataset: built corpus, folder or Hub id, to score eager and exported models on.
         dataset_revision: its branch, tag or commit.
-        split: of the corpus.
+        split: of the corpus; by default the one called validation, valid, val or dev.
 
     Raises:
         ValueError: `output` holds something, the model is too large or has an operator that ONNX does not know, or
@@ -350,15 +350,15 @@ def _quantized(
 
 
 def _batches(
-    dataset: str, revision: str | None, split: str, config: UnivaConfig, processor: UnivaProcessor
+    dataset: str, revision: str | None, split: str | None, config: UnivaConfig, processor: UnivaProcessor
 ) -> DataLoader:
-    from .data.corpus import load_corpus
+    from .data.corpus import VALIDATION_NAMES, load_corpus
     from .data.utterances import UtteranceCollator
     from .training import check_extractors, make_split
 
     corpus = load_corpus(dataset, revision)
     check_extractors(corpus, processor)
-    rows = make_split(corpus, split, processor, config)
+    rows = make_split(corpus, split or corpus.validation_split or VALIDATION_NAMES[0], processor, config)
     collate: Any = UtteranceCollator(rows)
     return DataLoader(rows, batch_size=64, collate_fn=collate)
 

@@ -22,7 +22,7 @@ from .arguments import DataArguments, ModelArguments
 from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint, resolve_package
 from .completion import embed_small_networks
 from .configuration_univa import UnivaConfig, affect_of_labels
-from .data.corpus import Corpus, load_corpus
+from .data.corpus import VALIDATION_NAMES, Corpus, is_hub_id, load_corpus
 from .data.schema import CorpusError
 from .data.streaming import StreamedCorpus, StreamedUtterances
 from .data.utterances import UtteranceDataset, scaled_va
@@ -173,6 +173,7 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
     if data_args.dataset is None:
         raise ValueError("There is no corpus to train on: give `--dataset FOLDER_OR_ID`.")
     if data_args.corpus_script and not Path(data_args.dataset).exists():
+        _check_is_folder(data_args.dataset)
         with training_args.main_process_first(desc="building the corpus"):
             if not Path(data_args.dataset).exists():
                 _build_corpus(data_args)
@@ -181,8 +182,13 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
     return load_corpus(data_args.dataset, data_args.dataset_revision, data_args.streaming)
 
 
-# Names of the split that chooses the checkpoint, the usual one first.
-_VALIDATION_NAMES = ("validation", "valid", "val", "dev")
+def _check_is_folder(dataset: str) -> None:
+    """Refuse to build what may as well be on the Hub."""
+    if is_hub_id(dataset):
+        raise ValueError(
+            f"`dataset` is {dataset!r}, which is a Hub id: write './{dataset}' for a folder that `corpus_script` "
+            "builds, or leave `corpus_script` out to load the data set of the Hub."
+        )
 
 
 def choose_splits(
@@ -201,7 +207,7 @@ def choose_splits(
             raise CorpusError(f"{corpus.name} has no split {name!r}; it has {', '.join(corpus_splits)}")
     eval_split = data_args.eval_split
     if eval_split is None:
-        eval_split = next((name for name in _VALIDATION_NAMES if name in corpus_splits), "none")
+        eval_split = corpus.validation_split or "none"
     test_split = data_args.test_split if data_args.test_split in corpus_splits else None
     if eval_split in (test_split, data_args.train_split):
         raise ValueError(
@@ -219,7 +225,7 @@ def choose_splits(
 def _train_without_validation(corpus: Corpus, data_args: DataArguments, training_args: UnivaTrainingArguments) -> None:
     if data_args.eval_split is None:
         logger.warning(
-            f"{corpus.name} has no split called {', '.join(_VALIDATION_NAMES[:-1])} or {_VALIDATION_NAMES[-1]}: the "
+            f"{corpus.name} has no split called {', '.join(VALIDATION_NAMES[:-1])} or {VALIDATION_NAMES[-1]}: the "
             "last checkpoint is kept. Name another one with `eval_split`."
         )
     for name, value in (("save_strategy", "best"), ("lr_scheduler_type", "reduce_lr_on_plateau"),

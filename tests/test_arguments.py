@@ -188,3 +188,15 @@ def test_options_of_the_model_are_fields_of_its_configuration():
 def test_no_option_has_two_meanings():
     names = [set(kind.__dataclass_fields__) for kind in (ModelArguments, DataArguments, UnivaTrainingArguments)]
     assert sum(map(len, names)) == len(set.union(*names))
+
+
+def test_how_a_corpus_is_built_belongs_to_the_dataset_beside_it(write):
+    recipe = write("dataset: made/by/hand\ncorpus_script: demo\ncorpus_source: media\ncorpus_options: [--seed, '3']\n")
+    assert parse_arguments([recipe])[1].corpus_script == "demo"
+    assert parse_arguments([recipe, "--dataset", "made/by/hand"])[1].corpus_script == "demo"
+    for other in (["--dataset", "ORG/NAME"], ["--dataset=ORG/NAME"], [write("dataset: ORG/NAME\n", "second.yaml")]):
+        arguments = [recipe, *other] if other[0].endswith(".yaml") else [recipe, *other, "--streaming", "true"]
+        data = parse_arguments(arguments)[1]
+        assert data.dataset == "ORG/NAME"
+        assert (data.corpus_script, data.corpus_source, data.corpus_options) == (None, None, None)
+    assert parse_arguments([recipe, "--dataset", "x", "--corpus_script", "mosei"])[1].corpus_script == "mosei"

@@ -305,6 +305,7 @@ def test_text_model_inside_a_package():
         ({"dataset": None}, "There is no corpus to train on: give `--dataset FOLDER_OR_ID`"),
         ({"dataset": "nowhere"}, "nowhere is neither a folder nor a data set id"),
         ({"dataset": "nowhere", "corpus_script": "no_such"}, "There is no corpus script"),
+        ({"dataset": "ORG/NAME", "corpus_script": "demo"}, "is a Hub id: write './ORG/NAME' for a folder"),
         ({"train_split": "training"}, "has no split 'training'; it has"),
         ({"eval_split": "dev"}, "has no split 'dev'; it has"),
         ({"test_split": "testing"}, "has no split 'testing'; it has"),

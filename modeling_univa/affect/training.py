@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from transformers import (
 from transformers.utils import logging
 
 from ..checkpoints import last_complete_checkpoint, resolve_package
+from ..data.corpus import VALIDATION_NAMES, find_validation_split
 from ..data.schema import CorpusError
 from ..modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from ..processing_univa import UnivaProcessor
@@ -54,7 +55,8 @@ class AffectTrainingOptions:
         epochs, batch_size, learning_rate: By default those of `DEFAULTS` for the modality.
         head_learning_rate: For text, of what is not the pretrained encoder.
         max_length: Longest sentence in tokens, or clip in frames.
-        train_split, eval_split: `eval_split` chooses the best epoch; all other splits are tested.
+        train_split, eval_split: `eval_split` chooses the best epoch (by default that called validation, valid, val or
+            dev); all other splits are tested.
         bf16: Whether to train in bfloat16, on hardware that has it.
         seed: Of weights, dropout and batches.
     """
@@ -70,7 +72,7 @@ class AffectTrainingOptions:
     head_learning_rate: float = 1e-3
     max_length: int | None = None
     train_split: str = "train"
-    eval_split: str = "validation"
+    eval_split: str | None = None
     bf16: bool = False
     seed: int = 1111
 
@@ -131,9 +133,9 @@ def train_affect(options: AffectTrainingOptions) -> dict[str, Any]:
     started = time.perf_counter()
     set_seed(options.seed)
     task = _text_task(options) if options.modality == "text" else _clip_task(options)
-    _check_splits(task, options)
+    given, options = options, _with_splits(task, options)
     scratch.mkdir(parents=True, exist_ok=True)
-    (scratch / _OPTIONS_FILE).write_text(json.dumps(asdict(options), indent=2) + "\n")
+    (scratch / _OPTIONS_FILE).write_text(json.dumps(asdict(given), indent=2) + "\n")
     trainer = _trainer(task, options, scratch)
     trainer.train(resume_from_checkpoint=checkpoint)
     splits = {
@@ -173,10 +175,14 @@ def _check_same_run(scratch: Path, options: AffectTrainingOptions) -> str | None
     return checkpoint
 
 
-def _check_splits(task: _Task, options: AffectTrainingOptions) -> None:
+def _with_splits(task: _Task, options: AffectTrainingOptions) -> AffectTrainingOptions:
+    """The options with the split that chooses the epoch, both splits checked to be there."""
+    eval_split = options.eval_split or find_validation_split(task.datasets) or VALIDATION_NAMES[0]
+    options = replace(options, eval_split=eval_split)
     for split in (options.train_split, options.eval_split):
         if split not in task.datasets:
             raise CorpusError(f"{options.data} has no split {split!r}; it has {', '.join(task.datasets)}")
+    return options
 
 
 def _text_task(options: AffectTrainingOptions) -> _Task:

@@ -3,6 +3,8 @@
 """A built corpus, from a folder or from the Hub."""
 
 import json
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,21 @@ from ..trusted_paths_univa import without_places
 from .schema import CorpusError
 
 
-__all__ = ["EXTRACTORS_FILE", "SCORERS_FILE", "Corpus", "corpus_file", "load_corpus"]
+__all__ = [
+    "EXTRACTORS_FILE",
+    "SCORERS_FILE",
+    "VALIDATION_NAMES",
+    "Corpus",
+    "corpus_file",
+    "find_validation_split",
+    "is_hub_id",
+    "load_corpus",
+]
 
 EXTRACTORS_FILE = "feature_extractors.json"
 SCORERS_FILE = "affect_scorers.json"
+# Names of the split that chooses checkpoints and thresholds, the usual one first.
+VALIDATION_NAMES = ("validation", "valid", "val", "dev")
 
 
 @dataclass
@@ -50,6 +63,11 @@ class Corpus:
         """The emotions, in the order of the corpus."""
         return next(iter(self.splits.values())).features["emotions"].feature.names
 
+    @property
+    def validation_split(self) -> str | None:
+        """Name of the split that chooses checkpoints and thresholds, `None` where there is none."""
+        return find_validation_split(self.splits)
+
     def split(self, name: str) -> datasets.Dataset:
         """
         One split.
@@ -67,6 +85,16 @@ class Corpus:
         return features[f"{modality}_features"].feature.length if f"{modality}_features" in features else None
 
 
+def find_validation_split(splits: Collection[str]) -> str | None:
+    """Which of some splits chooses checkpoints and thresholds, where no other is named."""
+    return next((name for name in VALIDATION_NAMES if name in splits), None)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form ORG/NAME of an id on the Hub; a folder may have that form, too."""
+    return re.fullmatch(r"[A-Za-z0-9_][\w.-]*/[\w.-]+", name, re.ASCII) is not None
+
+
 def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool = False) -> Corpus:
     """
     Load a corpus that one of the scripts in `datasets_scripts/` built.
@@ -79,7 +107,7 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
     Raises:
         CorpusError: there is nothing to load, or it is no such corpus.
     """
-    if not Path(name_or_path).is_dir() and (name_or_path.count("/") != 1 or Path(name_or_path).is_absolute()):
+    if not Path(name_or_path).is_dir() and not is_hub_id(name_or_path):
         raise CorpusError(
             f"{name_or_path} is neither a folder nor a data set id such as ORG/NAME; build the corpus first"
         )

@@ -49,7 +49,15 @@ def test_missing_split_is_refused_with_those_there_are(folder):
         load_corpus(str(folder)).split("valid")
 
 
-@pytest.mark.parametrize("name", ["nowhere", "/absolute/nowhere", "a/b/c"])
+@pytest.mark.parametrize("name", ["dev", "val", "valid", "validation"])
+def test_the_validation_split_is_known_by_its_usual_names(tmp_path, name):
+    rows = random_rows([2])
+    corpus = load_corpus(str(write_corpus(tmp_path / "c", {"train": rows, "a": rows, name: rows})))
+    assert corpus.validation_split == name
+    assert load_corpus(str(write_corpus(tmp_path / "d", {"train": rows, "a": rows}))).validation_split is None
+
+
+@pytest.mark.parametrize("name", ["nowhere", "/absolute/nowhere", "a/b/c", "./nowhere", "../nowhere"])
 def test_neither_folder_nor_id_is_refused(name):
     with pytest.raises(CorpusError, match="neither a folder nor a data set id"):
         load_corpus(name)

@@ -132,8 +132,8 @@ class DataArguments:
     corpus_script: str | None = field(
         default=None,
         metadata={
-            "help": "Script of datasets_scripts/ that builds the folder `dataset` where it is not there yet; that of a "
-            "recipe is for the recipe's own `dataset` alone."
+            "help": "Script of datasets_scripts/ that builds the folder `dataset` where it is not there yet; that of "
+            "a recipe is for the recipe's own `dataset` alone."
         },
     )
     corpus_source: str | None = field(default=None, metadata={"help": "The script's --source."})

@@ -273,7 +273,7 @@ def _trainer(task: _Task, options: AffectTrainingOptions, scratch: Path) -> Trai
         task.model,
         arguments,
         train_dataset=task.datasets[options.train_split],
-        eval_dataset=task.datasets[options.eval_split],
+        eval_dataset=task.datasets[str(options.eval_split)],
         data_collator=task.collator,
         compute_metrics=_compute_metrics,
         optimizers=(_optimizer(task.model, options), None),

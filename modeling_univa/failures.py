@@ -4,6 +4,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ INTERRUPTED = 130
 
 # Beyond these an exception is a fault of this package, and its traceback is what a report of it needs.
 _EXPLAINED = (ValueError, OSError, ImportError, StrictDataclassError, SafetensorError, MemoryError, RuntimeError)
+# torch says so of an accelerator and of the CPU; its exception is not imported for this alone.
+_OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 _RESUME = "Interrupted. Run the same command again to resume."
 
 
@@ -25,6 +28,11 @@ def explanation(error: BaseException) -> str:
     """What went wrong, in one line that a user can act on."""
     if isinstance(error, KeyboardInterrupt):
         return _RESUME
+    if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+        return (
+            f"The memory is too small for a batch ({_one_line(str(error)).partition('. ')[0]}): use a smaller batch size "
+            "(in training `per_device_train_batch_size`, with more `gradient_accumulation_steps`)."
+        )
     if isinstance(error, MemoryError):
         return f"There is not enough memory{_detail(error)}: use a smaller batch size, or close other programs."
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -3,9 +3,11 @@
 """Training of scorers; what `univa train-affect` runs."""
 
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ..checkpoints import last_complete_checkpoint, resolve_package
+from ..checkpoints import clear_scratch, last_complete_checkpoint, resolve_package
 from ..data.corpus import VALIDATION_NAMES, find_validation_split
 from ..data.schema import CorpusError
+from ..hub.results import write_text
+from ..locks import LOCK_FILE, exclusive
 from ..modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from ..processing_univa import UnivaProcessor
 from .agreement import DIMENSIONS, affect_agreement
@@ -127,15 +131,45 @@ def train_affect(options: AffectTrainingOptions) -> dict[str, Any]:
     """
     output = Path(options.output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        _clear_finished(output)
         raise ValueError(f"output {output} is there already; choose another folder")
-    scratch = output.parent / f".{output.name}.training"
+    with _held(_scratch_of(output)) as scratch:
+        return _train_affect(options, scratch, output)
+
+
+def _scratch_of(output: Path) -> Path:
+    return output.parent / f".{output.name}.training"
+
+
+@contextmanager
+def _held(scratch: Path) -> Iterator[Path]:
+    """The folder of a run, for one run at a time; one that has left nothing in it is removed."""
+    if int(os.environ.get("RANK", 0)):
+        yield scratch
+        return
+    with exclusive(scratch):
+        try:
+            yield scratch
+        finally:
+            if {path.name for path in scratch.glob("*")} <= {LOCK_FILE}:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _clear_finished(output: Path) -> None:
+    """Remove what a run that was killed after it had written its scorer left of its parts."""
+    if (output / RESULTS_FILE).is_file() and _scratch_of(output).is_dir():
+        with suppress(ValueError), exclusive(_scratch_of(output)):
+            shutil.rmtree(_scratch_of(output))
+
+
+def _train_affect(options: AffectTrainingOptions, scratch: Path, output: Path) -> dict[str, Any]:
     checkpoint = _check_same_run(scratch, options)
     started = time.perf_counter()
     set_seed(options.seed)
     task = _text_task(options) if options.modality == "text" else _clip_task(options)
     given, options = options, _with_splits(task, options)
     scratch.mkdir(parents=True, exist_ok=True)
-    (scratch / _OPTIONS_FILE).write_text(json.dumps(asdict(given), indent=2) + "\n")
+    write_text(scratch / _OPTIONS_FILE, json.dumps(asdict(given), indent=2) + "\n")
     trainer = _trainer(task, options, scratch)
     trainer.train(resume_from_checkpoint=checkpoint)
     splits = {
@@ -163,7 +197,14 @@ def _check_same_run(scratch: Path, options: AffectTrainingOptions) -> str | None
     """The checkpoint to go on from, if there is one; refuses other options than it was made with."""
     checkpoint = last_complete_checkpoint(scratch)
     if checkpoint is None:
+        # Parts of a run that was killed before its first checkpoint, perhaps one with other options.
+        for path in scratch.glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != LOCK_FILE:
+                path.unlink()
         return None
+    clear_scratch(scratch)
     former = json.loads((scratch / _OPTIONS_FILE).read_text())
     changed = [name for name, value in asdict(options).items() if former.get(name) != value]
     if changed:
@@ -255,7 +296,7 @@ def _trainer(task: _Task, options: AffectTrainingOptions, scratch: Path) -> Trai
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_strategy="epoch",
-        save_total_limit=1,
+        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model="mean_ccc",
         greater_is_better=True,

@@ -19,6 +19,7 @@ from modeling_univa.affect.training_data import read_clips, read_rated_texts
 from modeling_univa.cli import main
 from modeling_univa.data.schema import CorpusError, row_features
 from modeling_univa.feature_extraction_univa import HogExtractor
+from modeling_univa.locks import exclusive
 
 
 HOG = HogExtractor(image_size=16, cell_size=8, block_size=1, num_bins=4)
@@ -122,6 +123,51 @@ def test_a_stopped_run_goes_on_to_the_same_weights(emobank, encoder, tmp_path, m
     whole, stopped = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
     for name, weights in whole.items():
         np.testing.assert_array_equal(weights, stopped[name])
+
+
+def test_one_run_at_a_time_trains_a_scorer(emobank, encoder, tmp_path, capsys):
+    scratch = tmp_path / ".scorer.training"
+    command = ["train-affect", "--data", str(emobank), "--model", str(encoder), "--output", str(tmp_path / "scorer")]
+    command += ["--epochs", "1"]
+    with exclusive(scratch):
+        assert main(command) == 2
+        assert f"Another process is writing to {scratch}" in capsys.readouterr().err
+    # Parts of a run that was killed early, with other options.
+    (scratch / "checkpoint-1").mkdir()
+    (scratch / "checkpoint-1" / "model.safetensors").write_text("")
+    (scratch / "options.json").write_text("{}")
+    assert main(command) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["scorer"]
+    # A run that was killed after its last step has left its parts.
+    (scratch / "checkpoint-1").mkdir(parents=True)
+    assert main(command) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["scorer"]
+
+
+def test_damaged_checkpoint_of_a_scorer_is_told_and_the_one_before_taken(
+    emobank, encoder, tmp_path, monkeypatch, caplog
+):
+    options = AffectTrainingOptions(
+        data=str(emobank), model=str(encoder), output=str(tmp_path / "scorer"), epochs=3, batch_size=16
+    )
+    evaluate, calls = Trainer.evaluate, []
+
+    def stop(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "evaluate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_affect(options)
+    newest = tmp_path / ".scorer.training" / "checkpoint-6"
+    (newest / "optimizer.pt").write_bytes(b"")
+    with caplog.at_level("WARNING"):
+        train_affect(options)
+    assert f"{newest} is not used: optimizer.pt is damaged" in caplog.text
+    # Two epochs and the test after the first checkpoint.
+    assert len(calls) == 5
 
 
 def test_rated_texts_of_data_sets_and_corpora(emobank, tmp_path):

@@ -29,8 +29,9 @@ def explanation(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return _RESUME
     if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+        reason = _one_line(str(error)).partition(". ")[0]
         return (
-            f"The memory is too small for a batch ({_one_line(str(error)).partition('. ')[0]}): use a smaller batch size "
+            f"The memory is too small for a batch ({reason}): use a smaller batch size "
             "(in training `per_device_train_batch_size`, with more `gradient_accumulation_steps`)."
         )
     if isinstance(error, MemoryError):

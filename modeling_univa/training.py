@@ -313,9 +313,23 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
         kept = [*model.config.feature_sizes, *(["faces"] if "vision" in model.config.feature_sizes else [])]
         extractors = {name: made_by[name] for name in kept if name in made_by}
         processor = UnivaProcessor.from_config(model.config, tokenizer, extractors, source=corpus.name)
+    tell_unused(args, processor.tokenizer is not None)
     if args.frozen_text_layers is not None and processor.tokenizer is not None:
         freeze_lower_layers(model.univa.encoders["text"].encoder, args.frozen_text_layers)
     return model, processor
+
+
+def tell_unused(args: ModelArguments, has_text_encoder: bool) -> None:
+    """Name the arguments that were given and change nothing."""
+    of_a_new_encoder = ("text_model", "text_model_revision", "text_attention_dropout")
+    reasons = {name: f"the text encoder is that of {args.model}" for name in of_a_new_encoder if args.model}
+    if not has_text_encoder:
+        reasons |= dict.fromkeys((*of_a_new_encoder, "frozen_text_layers"), "the model has no pretrained text encoder")
+    if args.model is None:
+        reasons["model_revision"] = "there is no `model`"
+    for name, reason in reasons.items():
+        if getattr(args, name) is not None:
+            logger.warning(f"`{name}` has no effect: {reason}.")
 
 
 def with_new_labels(

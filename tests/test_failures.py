@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from huggingface_hub.errors import StrictDataclassFieldValidationError
 from safetensors import SafetensorError
 
@@ -34,6 +35,16 @@ def _raising(error: BaseException):
         (SafetensorError("header too large"), 2, "header too large"),
         (RuntimeError("size mismatch for weight"), 2, "size mismatch for weight"),
         (MemoryError(), 2, "There is not enough memory: use a smaller batch size"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB. GPU 0 has …"),
+            2,
+            "The memory is too small for a batch (CUDA out of memory): use a smaller batch size",
+        ),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you tried …"),
+            2,
+            "The memory is too small for a batch ([enforce fail",
+        ),
         (ImportError("needs PyAV"), 2, "needs PyAV"),
         (KeyboardInterrupt(), 130, "Interrupted. Run the same command again to resume."),
     ],

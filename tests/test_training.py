@@ -259,6 +259,26 @@ def test_trained_model_may_be_gone_on_from(corpus, inputs, tmp_path):
         assert torch.equal(again.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "M", "text_attention_dropout": 0.0}, ["text_model", "text_attention_dropout"]),
+        ({"modalities": ["audio"], "frozen_text_layers": 1}, ["text_model", "frozen_text_layers"]),
+        ({"frozen_text_layers": 1, "model_revision": "v1"}, ["model_revision"]),
+    ],
+)
+def test_arguments_that_change_nothing_are_told(given, told, corpus, inputs, tmp_path, caplog):
+    encoder = {"text_model": str(inputs / "encoder")}
+    if "model" in given:
+        for part in build_model(model_arguments(**encoder), corpus):
+            part.save_pretrained(tmp_path)
+        given = {**given, "model": str(tmp_path)}
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    build_model(model_arguments(**encoder, **given), corpus)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert [line.split("`")[1] for line in caplog.messages if "has no effect" in line] == told
+
+
 def test_features_of_another_extractor_are_refused(inputs, tmp_path):
     built = load_corpus(str(inputs / "corpus"))
     model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), built)

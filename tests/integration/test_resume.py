@@ -3,6 +3,7 @@
 """A run that is killed and started again ends as one that was left alone: the same bytes, the same metrics."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -60,6 +61,23 @@ class Job:
 
     def kill(self, when: Callable[[], bool]) -> None:
         """Run until `when` holds, then `kill -9`."""
+        assert self.run_until(when, kill_tree) == -signal.SIGKILL, self.log[-5000:]
+        assert not (self.output / "all_results.json").exists()
+
+    def interrupt(self, when: Callable[[], bool]) -> None:
+        """Run until `when` holds, then as Ctrl-C does."""
+        assert self.run_until(when, lambda pid: os.kill(pid, signal.SIGINT)) == 130, self.log[-5000:]
+        assert "train_hf.py: Interrupted. Run the same command again to resume.\n" in self.log
+        assert "Traceback" not in self.log
+        assert not (self.output / "all_results.json").exists()
+
+    @property
+    def log(self) -> str:
+        """What the last run that was ended has said."""
+        return (self.folder / "log").read_text()
+
+    def run_until(self, when: Callable[[], bool], end: Callable[[int], None]) -> int:
+        """Run until `when` holds, then end the process; its exit status."""
         with open(self.folder / "log", "w") as log:
             process = subprocess.Popen(
                 [str(part) for part in self.command], env=self.environment, cwd=self.folder, stdout=log, stderr=log,
@@ -70,9 +88,8 @@ class Job:
                     time.sleep(0.0005)
             finally:
                 if process.poll() is None:
-                    kill_tree(process.pid)
-            assert process.wait() == -signal.SIGKILL, (self.folder / "log").read_text()[-5000:]
-        assert not (self.output / "all_results.json").exists()
+                    end(process.pid)
+            return process.wait(timeout=60)
 
     @property
     def step(self) -> int:
@@ -116,9 +133,15 @@ def assert_same_end(job: Job, whole: Job) -> None:
     assert not job.unfinished()
 
 
-def test_killed_run_ends_as_one_that_was_left_alone(inputs, tmp_path_factory):
-    whole = Job(tmp_path_factory.mktemp("whole"), inputs)
-    whole.finish()
+@pytest.fixture(scope="module")
+def whole(inputs, tmp_path_factory) -> Job:
+    """A run that was left alone."""
+    job = Job(tmp_path_factory.mktemp("whole"), inputs)
+    job.finish()
+    return job
+
+
+def test_killed_run_ends_as_one_that_was_left_alone(whole, inputs, tmp_path_factory):
     job = Job(tmp_path_factory.mktemp("killed"), inputs)
 
     # Some time after the first checkpoint, which is mostly in the middle of an epoch.
@@ -129,8 +152,28 @@ def test_killed_run_ends_as_one_that_was_left_alone(inputs, tmp_path_factory):
     job.kill(lambda: job.step > first and bool(job.unfinished()))
     second = job.step
     assert second > first
-    # The command goes on from there instead of starting anew.
-    assert f"Going on from {job.output}/checkpoint-{second};" in job.finish()
+    # By Ctrl-C at the same place.
+    job.interrupt(lambda: job.step > second and bool(job.unfinished()))
+    third = job.step
+    assert third > second
+    # The command goes on from there instead of starting anew; here the disk has lost a part of it.
+    damaged = job.output / f"checkpoint-{third}"
+    (damaged / "optimizer.pt").write_bytes((damaged / "optimizer.pt").read_bytes()[:1000])
+    before = job.step
+    assert 0 < before < third
+    (job.output / ".base-x1").mkdir()
+    told = job.finish()
+    assert f"{damaged} is not used: optimizer.pt is damaged" in told
+    assert f"Going on from {job.output}/checkpoint-{before};" in told
+    assert_same_end(job, whole)
+    assert not (job.output / ".base-x1").exists()
+
+
+def test_interrupted_evaluation_is_resumed(whole, inputs, tmp_path_factory):
+    job = Job(tmp_path_factory.mktemp("interrupted"), inputs)
+    # An evaluation is logged just before the checkpoint of its step.
+    job.interrupt(lambda: job.step > 0 and job.log.count("eval_loss") > job.step // SAVE_STEPS)
+    assert f"Going on from {job.output}/checkpoint-{job.step};" in job.finish()
     assert_same_end(job, whole)
 
 

@@ -5,7 +5,9 @@
 import argparse
 import dataclasses
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
@@ -151,6 +153,7 @@ class DataArguments:
     )
 
     def __post_init__(self) -> None:
+        self.dataset = self.dataset or None
         if self.test_split in ("none", ""):
             self.test_split = None
         if self.eval_split == "":
@@ -182,9 +185,12 @@ def parse_arguments(
         if value is None and name not in optional:
             raise ValueError(f"The recipe leaves {name!r} empty: give it a value or remove the line.")
         actions[name].default = _as_typed(actions[name], value)
-    *parsed, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    with _named_options(recipe, arguments):
+        *parsed, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     if remaining:
         raise ValueError(f"Unknown option {remaining[0]!r}; `--help` lists the known ones.")
+    for group in parsed:
+        _check_values(group)
     return tuple(parsed)
 
 
@@ -201,6 +207,32 @@ def _named_dataset(arguments: Sequence[str]) -> dict[str, Any]:
     return vars(parser.parse_known_args(arguments)[0])
 
 
+@contextmanager
+def _named_options(recipe: dict[str, Any], arguments: Sequence[str]) -> Iterator[None]:
+    """Put the name of the option before what transformers says of a value alone ("x is not a valid SaveStrategy")."""
+    try:
+        yield
+    except ValueError as error:
+        value, says, _ = str(error).partition(" is not a valid ")
+        given = [(name.lstrip("-"), text) for name, text in zip(arguments, arguments[1:], strict=False)]
+        names = [name for name, text in [*given, *recipe.items()] if says and str(text) == value]
+        if not names:
+            raise
+        # Several options may have one value: that of a SaveStrategy is called a strategy.
+        kind = str(error).partition(" is not a valid ")[2].lower()
+        name = max(names, key=lambda name: sum(word in kind for word in name.split("_")))
+        raise ValueError(f"`{name}`: {error}") from error
+
+
+def _check_values(group: Any) -> None:
+    for name, value in vars(group).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"`{name}` must be a finite number, got {value}.")
+    output = getattr(group, "output_dir", None)
+    if output is not None and (not output or Path(output).exists() and not Path(output).is_dir()):
+        raise ValueError(f"`output_dir` is {output!r}, expected a folder to write to.")
+
+
 class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; `--help` describes the options.")
@@ -212,12 +244,24 @@ def _as_typed(action: argparse.Action, value: Any) -> Any:
         return None
     if isinstance(value, list) != (action.nargs in ("+", "*")):
         raise ValueError(f"The recipe's {action.dest!r} takes {'a list' if action.nargs else 'one value'}: {value!r}.")
+    if action.choices is not None and not isinstance(value, list):
+        return _as_choice(action, value)
     if not isinstance(value, list):
         return json.dumps(value) if isinstance(value, dict) else str(value)
     try:
         return [action.type(str(item)) if callable(action.type) else str(item) for item in value]
     except ValueError as error:
-        raise ValueError(f"The recipe's {action.dest!r} is {value!r}: {error}.") from error
+        kind = getattr(action.type, "__name__", "value")
+        raise ValueError(f"The recipe's {action.dest!r} is {value!r}, expected a list of {kind} values.") from error
+
+
+def _as_choice(action: argparse.Action, value: Any) -> str:
+    """One of an option's values; YAML reads a bare `no` as false."""
+    choices = [str(getattr(choice, "value", choice)) for choice in action.choices or ()]
+    text = "no" if value is False and "no" in choices else str(value)
+    if text not in choices:
+        raise ValueError(f"The recipe's {action.dest!r} is {value!r}, expected one of {', '.join(choices)}.")
+    return text
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -226,8 +270,13 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise ValueError(f"There is no recipe {path}; recipes/ has some.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply: write `name: value` lines.") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold `name: value` lines, found {type(content).__name__}.")
+        found = "nothing" if content is None else type(content).__name__
+        raise ValueError(f"{path} must hold `name: value` lines, found {found}.")
     return content

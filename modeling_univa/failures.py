@@ -12,7 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 
-__all__ = ["INTERRUPTED", "USER_MISTAKE", "explanation", "run_guarded"]
+__all__ = ["INTERRUPTED", "USER_MISTAKE", "explanation", "one_line", "run_guarded"]
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -22,6 +22,11 @@ _EXPLAINED = (ValueError, OSError, ImportError, StrictDataclassError, Safetensor
 # torch says so of an accelerator and of the CPU; its exception is not imported for this alone.
 _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 _RESUME = "Interrupted. Run the same command again to resume."
+# A file may hold anything, and what is wrong with it is quoted: enough to know it by, from both ends.
+_LONGEST, _LONGEST_WORD = 700, 250
+# "Field 'x' with value [1] doesn't match any type in (<class 'int'>, <class 'NoneType'>). Errors: …"
+_UNION = re.compile(r"(Field '[^']*') with value (.*) doesn't match any type in \((.*?)\)\. Errors: .*", re.DOTALL)
+_CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
 
 
 def explanation(error: BaseException) -> str:
@@ -40,11 +45,10 @@ def explanation(error: BaseException) -> str:
         place = f" on the disk of {error.filename}" if error.filename else ""
         return f"There is no space left{place}: make room, then run the same command again to resume."
     if isinstance(error, StrictDataclassError):
-        # "Validation error for field 'x':\n    TypeError: what is wrong"; the cause alone is for users.
-        return _one_line(str(error).rsplit("Error: ", maxsplit=1)[-1])
+        return one_line(_of_field(error))
     if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}."
-    return _one_line(str(error)) or f"{type(error).__name__} without a message."
+        return one_line(f"{os.fsdecode(error.filename)}: {error.strerror}.")
+    return one_line(str(error)) or f"{type(error).__name__} without a message."
 
 
 def run_guarded(program: str, run: Callable[[], int]) -> int:
@@ -76,8 +80,25 @@ def run_guarded(program: str, run: Callable[[], int]) -> int:
 
 
 def _detail(error: MemoryError) -> str:
-    return f" ({_one_line(str(error))})" if str(error) else ""
+    return f" ({one_line(str(error))})" if str(error) else ""
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _of_field(error: StrictDataclassError) -> str:
+    # "Validation error for field 'x':\n    TypeError: what is wrong"; the cause alone is for users.
+    text = str(error).rsplit("Error: ", maxsplit=1)[-1]
+    match = _UNION.fullmatch(text)
+    if match is None:
+        return text
+    types = _CLASS.sub(r"\1", match[3]).replace("NoneType", "nothing").split(", ")
+    return f"{match[1]} expected {' or '.join(types)}, got {match[2]}"
+
+
+def one_line(text: str) -> str:
+    """A message of any text: one line without control characters, its middle left out where it is long."""
+    words = ("".join(filter(str.isprintable, word)) for word in text.split())
+    line = " ".join(_shortened(word, _LONGEST_WORD) for word in words if word)
+    return _shortened(line, _LONGEST)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest * 2 // 3]} … {text[-longest // 3 :]}"

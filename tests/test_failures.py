@@ -69,6 +69,25 @@ def test_a_bad_configuration_is_explained_by_its_cause():
     assert explanation(caught.value) == "Field 'hidden_size' expected int, got str (value: 'wide')"
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("contrastive_weight", ["a"], "Field 'contrastive_weight' expected float or int, got ['a']"),
+        ("label_affect", "x", "Field 'label_affect' expected list[list[float | int]] or nothing, got 'x'"),
+    ],
+)
+def test_types_are_named_as_in_a_configuration(field, value, sentence):
+    with pytest.raises(StrictDataclassFieldValidationError) as caught:
+        UnivaConfig(**{field: value})
+    assert explanation(caught.value) == sentence
+
+
+def test_what_a_file_holds_neither_fills_the_screen_nor_controls_it():
+    found = explanation(ValueError(f"a.csv: line 2: found {'x' * 10**6} {[1] * 10**5}\x1b[31m\ud800: save it again"))
+    assert len(found) < 750 and found.isprintable()
+    assert found.startswith("a.csv: line 2: found xxx") and found.endswith(": save it again")
+
+
 def test_a_reader_that_goes_away_is_not_a_failure():
     code = (
         "from modeling_univa.failures import run_guarded\n"

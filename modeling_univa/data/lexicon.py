@@ -27,6 +27,7 @@ def read_lexicon(path: str | Path | None = None) -> dict[str, tuple[float, float
     lexicon = dict(EMOTION_VALENCE_AROUSAL)
     if path is None:
         return lexicon
+    words: dict[str, tuple[float, float]] = {}
     lines = read_text(Path(path)).splitlines()
     delimiter = "\t" if lines and "\t" in lines[0] else ","
     for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), start=1):
@@ -38,8 +39,10 @@ def read_lexicon(path: str | Path | None = None) -> dict[str, tuple[float, float
                 f"{path}: line {number}: expected word, valence and arousal on [0, 1], found {cells}; "
                 "rescale a lexicon on [-1, 1] by (x + 1) / 2"
             )
-        lexicon[cells[0].strip().lower()] = (float(cells[1]), float(cells[2]))
-    return lexicon
+        words[cells[0].strip().lower()] = (float(cells[1]), float(cells[2]))
+    if not words:
+        raise CorpusError(f"{path}: no line of word, valence and arousal; check the path")
+    return lexicon | words
 
 
 def _number(cell: str) -> float | None:

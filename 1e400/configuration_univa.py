@@ -1,0 +1,247 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration of UniVA, and the valence-arousal table of the emotion words."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig
+from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+
+
+MODALITIES: tuple[str, ...] = ("text", "audio", "vision")
+
+# (valence, arousal) on [0, 1] of the words in the two published corpora, as the NRC-VAD lexicon rates them.
+EMOTION_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
+    "happy": (1.000, 0.735),
+    "sad": (0.225, 0.333),
+    "anger": (0.167, 0.865),
+    "surprise": (0.875, 0.875),
+    "disgust": (0.052, 0.775),
+    "fear": (0.073, 0.840),
+    "neutral": (0.500, 0.500),
+}
+
+MOSEI_EMOTIONS: tuple[str, ...] = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+M3ED_EMOTIONS: tuple[str, ...] = ("happy", "surprise", "sad", "disgust", "anger", "fear", "neutral")
+
+_AUTO_MAP = {
+    "AutoConfig": "configuration_univa.UnivaConfig",
+    "AutoModel": "modeling_univa.UnivaForEmotionClassification",
+    "AutoModelForSequenceClassification": "modeling_univa.UnivaForEmotionClassification",
+    "AutoProcessor": "processing_univa.UnivaProcessor",
+}
+_CUSTOM_PIPELINES = {
+    "multimodal-emotion-classification": {
+        "impl": "pipeline_univa.UnivaPipeline",
+        "pt": ["AutoModelForSequenceClassification"],
+    },
+}
+
+
+@strict
+class UnivaConfig(PreTrainedConfig):
+    r"""
+    Configuration of a UniVA model (Zheng et al., ACM MM 2024). The defaults are those of the published MOSEI run with
+    RoBERTa, as its released code computes it.
+
+    Args:
+        text_config (`dict` or `PreTrainedConfig`, *optional*):
+            Configuration of the pretrained text encoder that reads a whole dialogue. `None` selects the word-vector
+            route: one vector a word, encoded utterance by utterance.
+        text_feature_size, audio_feature_size, vision_feature_size (`int`, defaults to 300, 1024, 512):
+            Width of the word vectors, speech frames and face frames. `text_feature_size` is used without
+            `text_config` only.
+        text_num_hidden_layers, audio_num_hidden_layers, vision_num_hidden_layers (`int`, defaults to 7, 5, 3):
+            Transformer layers over the word vectors, speech frames and face frames.
+        max_text_length (`int`, defaults to 512):
+            Longest dialogue in tokens, special tokens included; on the word-vector route, longest utterance in words.
+        max_audio_length, max_vision_length (`int`, defaults to 512, 128):
+            Longest clip in frames.
+        hidden_size, num_attention_heads, intermediate_size, hidden_act, layer_norm_eps:
+            Sizes of the transformer layers; `hidden_size` is also the size of each modality's embedding.
+        projection_dropout, hidden_dropout_prob, attention_probs_dropout_prob, classifier_dropout (`float`):
+            Dropout after the input projections, in the layers, on the attention weights, and on the logits.
+        modalities (`list[str]`):
+            Which of text, audio and vision the model has (Table 4 of the paper removes some).
+        modality_dropout (`float`, defaults to 0):
+            Probability, in training, that the classifier gets a modality of an utterance as absent; never all of them.
+            The contrastive terms are not affected. Not part of the paper.
+        objective (`"released"` or `"paper"`):
+            Which reading of the training objective: that of the released code, or that of equations 4 to 11.
+        contrastive_loss (`"va"`, `"supervised"`, `"self"` or `"none"`):
+            How positive pairs are chosen (Table 6).
+        contrastive_weight (`float`, defaults to 0.45):
+            λ of equation 11.
+        contrastive_temperature (`float`, defaults to 0.7):
+            τ of equation 5.
+        contrastive_modality_weights (`list[float]`, defaults to `[3, 1, 1]`):
+            Weights of the text, audio and vision terms; used by the released objective.
+        va_distance_threshold (`float`, defaults to 0.1):
+            δ: two clips closer than this in valence-arousal space are a positive pair (equation 3).
+        correlation_prior_weight (`float`, defaults to 1):
+            Factor on the emotion correlation prior η (equation 9); 0 turns it off.
+        label_affect (`list[list[float]]`, *optional*):
+            (valence, arousal) of every label on [0, 1], in label order. Filled in for labels of
+            `EMOTION_VALENCE_AROUSAL`; other labels need it while `correlation_prior_weight` is not 0.
+        learn_label_similarity (`bool`, defaults to `True`):
+            Whether M (equation 8) is trained, as the released code does, or stays fixed, as in the paper.
+        decision_threshold (`float`, defaults to 0.18):
+            An emotion is predicted where its softmax probability is greater than this.
+
+    Raises:
+        `huggingface_hub.errors.StrictDataclassError`: a field of the wrong type, or fields that contradict each other.
+    """
+
+    model_type = "univa"
+    sub_configs_defaults = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
+    }
+    keys_to_ignore_at_inference: ClassVar[list[str]] = [
+        "text_embeds",
+        "audio_embeds",
+        "vision_embeds",
+        "multimodal_embeds",
+        "text_attention",
+        "audio_attention",
+        "vision_attention",
+        "label_similarity",
+    ]
+    # transformers' own BERT layers are built from this configuration and ask for these two.
+    is_decoder: ClassVar[bool] = False
+    add_cross_attention: ClassVar[bool] = False
+
+    id2label: dict[int, str] | dict[str, str] | None = None
+    label2id: dict[str, int] | dict[str, str] | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    text_feature_size: int = 300
+    audio_feature_size: int = 1024
+    vision_feature_size: int = 512
+    text_num_hidden_layers: int = 7
+    audio_num_hidden_layers: int = 5
+    vision_num_hidden_layers: int = 3
+    max_text_length: int = 512
+    max_audio_length: int = 512
+    max_vision_length: int = 128
+
+    hidden_size: int = 768
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    layer_norm_eps: float = 1e-12
+    projection_dropout: float | int = 0.1
+    hidden_dropout_prob: float | int = 0.1
+    attention_probs_dropout_prob: float | int = 0.1
+    classifier_dropout: float | int = 0.1
+    modality_dropout: float | int = 0.0
+
+    modalities: list[str] | tuple[str, ...] = MODALITIES
+    objective: Literal["released", "paper"] = "released"
+    contrastive_loss: Literal["va", "supervised", "self", "none"] = "va"
+    contrastive_weight: float | int = 0.45
+    contrastive_temperature: float | int = 0.7
+    contrastive_modality_weights: list[float | int] | tuple[float | int, ...] = (3.0, 1.0, 1.0)
+    va_distance_threshold: float | int = 0.1
+    correlation_prior_weight: float | int = 1.0
+    label_affect: list[list[float | int]] | None = None
+    learn_label_similarity: bool = True
+    decision_threshold: float | int = 0.18
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.id2label is None and kwargs.get("num_labels") is None:
+            self.id2label = dict(enumerate(MOSEI_EMOTIONS))
+        if self.id2label is not None and self.label2id is None:
+            self.label2id = {name: int(index) for index, name in self.id2label.items()}
+        kwargs.setdefault("auto_map", dict(_AUTO_MAP))
+        # transformers writes into these while it makes a pipeline.
+        kwargs.setdefault("custom_pipelines", deepcopy(_CUSTOM_PIPELINES))
+        self.modalities = [name for name in MODALITIES if name in self.modalities] + [
+            name for name in self.modalities if name not in MODALITIES
+        ]
+        self.contrastive_modality_weights = list(self.contrastive_modality_weights)
+        super().__post_init__(**kwargs)
+        if self.label_affect is None:
+            self.label_affect = affect_of_labels(self.label_names)
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the labels, in order."""
+        names: Any = self.id2label
+        return [names[index] for index in range(self.num_labels)]
+
+    @property
+    def uses_word_vectors(self) -> bool:
+        """Whether text comes as word vectors instead of tokens for a pretrained encoder."""
+        return "text" in self.modalities and self.text_config is None
+
+    @property
+    def feature_sizes(self) -> dict[str, int]:
+        """Frame width of each modality that comes as features."""
+        sizes = {"audio": self.audio_feature_size, "vision": self.vision_feature_size}
+        if self.text_config is None:
+            sizes["text"] = self.text_feature_size
+        return {name: sizes[name] for name in MODALITIES if name in sizes and name in self.modalities}
+
+    @property
+    def max_lengths(self) -> dict[str, int]:
+        """Longest sequence of each modality, in tokens, words or frames."""
+        return {name: getattr(self, f"max_{name}_length") for name in MODALITIES}
+
+    def validate_architecture(self) -> None:
+        """Check fields against each other; called by the strict dataclass."""
+        unknown = [name for name in self.modalities if name not in MODALITIES]
+        if unknown or not self.modalities:
+            raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "
+                f"{self.num_attention_heads}."
+            )
+        if len(self.contrastive_modality_weights) != len(MODALITIES):
+            raise ValueError(
+                "`contrastive_modality_weights` needs three numbers, for text, audio and vision, got "
+                f"{list(self.contrastive_modality_weights)}."
+            )
+        if not 0 <= self.contrastive_weight <= 1:
+            raise ValueError(f"`contrastive_weight` must lie in [0, 1], got {self.contrastive_weight}.")
+        if not 0 <= self.modality_dropout < 1:
+            raise ValueError(f"`modality_dropout` must lie in [0, 1), got {self.modality_dropout}.")
+        if self.contrastive_temperature <= 0:
+            raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
+        if not 0 <= self.decision_threshold < 1:
+            raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
+        self._validate_label_affect()
+
+    def _validate_label_affect(self) -> None:
+        if self.label_affect is None:
+            if self.correlation_prior_weight:
+                unknown = [name for name in self.label_names if name not in EMOTION_VALENCE_AROUSAL]
+                raise ValueError(
+                    f"The emotion correlation prior needs the valence and arousal of every label, and {unknown} are "
+                    "not in `EMOTION_VALENCE_AROUSAL`: give `label_affect`, or set `correlation_prior_weight` to 0."
+                )
+            return
+        if len(self.label_affect) != self.num_labels or any(len(row) != 2 for row in self.label_affect):
+            raise ValueError(
+                f"`label_affect` needs one (valence, arousal) pair for each of the {self.num_labels} labels, got "
+                f"{self.label_affect}."
+            )
+
+
+def affect_of_labels(label_names: Sequence[str]) -> list[list[float]] | None:
+    """(valence, arousal) on [0, 1] of each label, or `None` when a label is not in `EMOTION_VALENCE_AROUSAL`."""
+    if any(name not in EMOTION_VALENCE_AROUSAL for name in label_names):
+        return None
+    return [list(EMOTION_VALENCE_AROUSAL[name]) for name in label_names]
+
+
+__all__ = [
+    "EMOTION_VALENCE_AROUSAL",
+    "M3ED_EMOTIONS",
+    "MODALITIES",
+    "MOSEI_EMOTIONS",
+    "UnivaConfig",
+    "affect_of_labels",
+]

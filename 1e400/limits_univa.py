@@ -1,0 +1,85 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The limits of what is read from files and configurations, in one table.
+
+A header or a setting is a claim. What a claim would make us allocate or loop over is checked here before it is
+believed, so that a bad file is refused in one sentence instead of taking the memory or the time of everything else.
+The limits lie far beyond honest input.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+__all__ = ["LIMITS", "Limit", "check_limit"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """
+    The range of a number.
+
+    Args:
+        least, most: smallest and largest value, both allowed.
+        what: what it is the number of, for the message.
+        advice: what to do about a number outside of the range.
+    """
+
+    least: float
+    most: float
+    what: str
+    advice: str
+
+
+_CUT = "cut the file into shorter ones"
+_DAMAGED = "the file is damaged or forged: save it again"
+_SETTING = "use a setting in this range"
+
+LIMITS: dict[str, Limit] = {
+    # Media
+    "sampling_rate": Limit(1000, 768_000, "Hz", _DAMAGED),
+    "channels": Limit(1, 64, "channels", _DAMAGED),
+    "samples": Limit(0, 2**28, "samples in all channels", _CUT),
+    "pictures": Limit(0, 100_000, "pictures", _CUT),
+    "pixels": Limit(1, 2**26, "pixels", "scale the picture down"),
+    "time": Limit(0, 7 * 86_400, "seconds", _DAMAGED),
+    # Settings of extractors
+    "mel_bins": Limit(20, 512, "mel bands", _SETTING),
+    "window_length": Limit(64, 2**16, "samples in a window", _SETTING),
+    "image_side": Limit(1, 4096, "pixels a side", _SETTING),
+    "batch": Limit(1, 2**16, "items in a batch", _SETTING),
+    # Configurations of models
+    "layers": Limit(0, 256, "layers", _SETTING),
+    "width": Limit(1, 2**16, "numbers in a row", _SETTING),
+    "length": Limit(1, 2**17, "places in a sequence", _SETTING),
+    "labels": Limit(1, 10_000, "labels", _SETTING),
+    "vocabulary": Limit(1, 2**21, "tokens in a vocabulary", _SETTING),
+    "parameters": Limit(1, 2**33, "parameters", _SETTING),
+    # Text and tables
+    "characters": Limit(0, 1_000_000, "characters in a text", "cut the text into utterances"),
+    "words": Limit(0, 2**24, "words", "keep the most frequent ones"),
+    "utterances": Limit(1, 2**20, "utterances in a dialogue", "cut the dialogue into scenes"),
+}
+
+
+def check_limit(kind: str, value: Any, name: str) -> None:
+    """
+    Refuse a number outside of the range of its kind.
+
+    Args:
+        kind: a key of `LIMITS`.
+        value: the number that a file or a setting claims.
+        name: what the message calls it, such as "`num_mel_bins`" or "its sampling rate".
+
+    Raises:
+        `ValueError`: with the range, the value and what to do.
+    """
+    limit = LIMITS[kind]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    if is_number and limit.least <= value <= limit.most:
+        return
+    found = f"{value:,}" if is_number else repr(value)[:80]
+    raise ValueError(
+        f"{name} must lie between {limit.least:,} and {limit.most:,} ({limit.what}), got {found}: {limit.advice}."
+    )

@@ -1,0 +1,551 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Raw media to arrays: sound to waveforms, image files to pixels, video to frames, with one error type for all.
+
+Every reader takes a path or the file's bytes and raises `MediaError`, which names the file and the reason. Sound files
+go through libsndfile; video, its sound, and sound that libsndfile does not know go through PyAV.
+
+Times are seconds from the file's start, which is 0 on the file's own clock, or the earliest time stamp of any stream
+where that is later (transport streams, recordings cut out of a longer one). Sound and picture share this clock.
+
+A video that ends before the length that it declares, or whose packets are damaged, is an error as soon as what was
+asked for reaches into the missing part; a part that lies wholly before it reads well. Damage that a decoder conceals
+without saying so, and the missing end of a file that declares no length (a live recording), cannot be told.
+"""
+
+import io
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+__all__ = [
+    "MediaError",
+    "MediaSource",
+    "NoSoundError",
+    "NoVideoError",
+    "VideoFrame",
+    "iter_frames",
+    "media_duration",
+    "read_audio",
+    "read_image",
+    "resample",
+]
+
+MediaSource = str | os.PathLike[str] | bytes
+
+# Float files may go a little beyond full scale, and resampling overshoots; integers stored as floats are thousands.
+_LARGEST_PEAK = 16.0
+
+# What PyAV may open: media themselves, and no play lists or text, which would make it read other files or addresses.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,wav,w64,aiff,caf,au,mp3,aac,ac3,eac3,"
+    "flac,amr,ape,wv"
+)
+# Containers whose header states a length that can be trusted; others guess it from the bit rate.
+_DECLARES_DURATION = {"mov", "matroska", "avi"}
+# Matroska rounds time stamps to a millisecond: frames that near a wanted time are taken to be at it.
+_CLOCK_TOLERANCE = 1e-3
+# Less than this missing at the end is rounding in the header, not a file that is cut off.
+_TRUNCATION_TOLERANCE = 0.25
+# A jump of the sound's time stamps from which it is a gap, to be filled with silence, and not jitter.
+_SMALLEST_GAP = 0.05
+# A longer one is a broken time stamp.
+_LONGEST_GAP = 3600.0
+# Decoders of sound need some packets before the first sample is right (MP3 bit reservoir, Opus: 80 ms).
+_SOUND_PREROLL = 0.5
+# Frames are found by decoding time, which may be this much before the time at which they are shown.
+_VIDEO_PREROLL = 0.3
+
+_NAMES = {"audio": "sound", "video": "picture"}
+# FFmpeg's disposition of the picture on a sound file's cover.
+_COVER_PICTURE = 0x400
+
+
+class MediaError(ValueError):
+    """A media file that cannot be used; the message says which one and why."""
+
+    def __init__(self, source: MediaSource, reason: str):
+        self.source = "<bytes>" if isinstance(source, bytes) else os.fspath(source)
+        self.reason = reason
+        super().__init__(f"{self.source}: {reason}")
+
+    def __reduce__(self):
+        # The message is built from two arguments, which the default pickling (worker processes) does not know.
+        return type(self), (self.source, self.reason)
+
+
+class NoSoundError(MediaError):
+    """A file without sound, or without a sample of it in the part asked for."""
+
+
+class NoVideoError(MediaError):
+    """A file without a moving picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFrame:
+    """One picture of a video.
+
+    Args:
+        time: When it is shown, in seconds from the file's start.
+        image: uint8 pixels, shape (height, width, 3), red, green, blue, upright and with square pixels.
+    """
+
+    time: float
+    image: np.ndarray
+
+
+def read_audio(
+    source: MediaSource, sampling_rate: int = 16000, start: float | None = None, end: float | None = None
+) -> np.ndarray:
+    """Read a sound file, or the sound of a video, as one mono waveform.
+
+    The same sound gives the same samples whatever file it is in, and a part is the same samples as that part of the
+    whole (but in Matroska, whose time stamps are milliseconds, it may be shifted by up to half of one, and noise that
+    an AAC decoder makes up is another). Where the sound of
+    a video begins later than the file, or pauses, there is silence, so that it stays in step with the picture.
+
+    Args:
+        source: Path of a sound or video file (wav, flac, ogg, mp3, …; mp4, mov, mkv, webm, …), or its bytes.
+        sampling_rate: Wanted rate in Hz; other rates are resampled with a polyphase filter.
+        start: Where to begin, in seconds; the file's beginning by default.
+        end: Where to stop, in seconds; the file's end by default, and where `end` lies beyond it.
+
+    Returns:
+        float32 samples in [-1, 1], shape (samples,), the mean of the channels.
+
+    Raises:
+        NoSoundError: The file has no sound, or none between `start` and `end`.
+        MediaError: The file is missing, unreadable, empty, cut off or damaged in the part asked for, holds NaN or
+            infinite samples, or samples that are not scaled to [-1, 1].
+        ImportError: soundfile is not installed.
+    """
+    if sampling_rate <= 0:
+        raise ValueError(f"`sampling_rate` must be positive, got {sampling_rate}")
+    _check_file(source)
+    part = _Part(*_check_times(source, start, end), sampling_rate)
+    file, reason = _open_sound_file(source)
+    if file is not None:
+        with file:
+            waveform, first, native_rate = _read_sound_file(source, file, part)
+    else:
+        waveform, first, native_rate = _read_sound_stream(source, part, reason)
+    _check_samples(source, waveform)
+    resampled = resample(waveform, native_rate, sampling_rate)
+    offset = first * sampling_rate // native_rate
+    wanted = resampled[max(0, round(part.start * sampling_rate) - offset) :]
+    if not math.isinf(part.end):
+        wanted = wanted[: round(part.end * sampling_rate) - round(part.start * sampling_rate)]
+    if not wanted.size:
+        raise NoSoundError(source, f"no samples from {part.start:g} s to {part.end:g} s")
+    return wanted.clip(-1.0, 1.0)
+
+
+def iter_frames(
+    source: MediaSource, frame_rate: float | None = None, start: float | None = None, end: float | None = None
+) -> Iterator[VideoFrame]:
+    """Go through the pictures of a video, one at a time in memory.
+
+    Time stamps decide, so that variable frame rates come out right. Rotation and mirroring that the file asks for
+    (phones) are done, and pixels that are not square are made so.
+
+    Args:
+        source: Path of a video file that PyAV reads (mp4, mov, mkv, webm, …), or its bytes.
+        frame_rate: Pictures a second: the one shown at `start`, at `start` + 1 / `frame_rate`, and so on, whichever
+            rate the file has (a picture that is shown for long comes several times); `VideoFrame.time` is that time.
+            By default every picture of the file comes once, with the time at which the file begins to show it.
+        start: Where to begin, in seconds; the file's beginning by default.
+        end: Where to stop, in seconds; the file's end by default, and where `end` lies beyond it.
+
+    Yields:
+        `VideoFrame`, in order.
+
+    Raises:
+        NoVideoError: The file has no moving picture (a cover picture is none).
+        MediaError: The file is missing, unreadable, empty, or no video; nothing is shown between `start` and `end`;
+            the file is cut off or damaged in the part asked for (raised when the iteration gets there).
+        ImportError: PyAV is not installed.
+    """
+    if frame_rate is not None and not 0 < frame_rate < math.inf:
+        raise ValueError(f"`frame_rate` must be positive, got {frame_rate}")
+    _check_file(source)
+    return _pictures(source, frame_rate, *_check_times(source, start, end))
+
+
+def media_duration(source: MediaSource) -> float:
+    """Length of a sound or video file in seconds: of its longest stream, as its header states where it does.
+
+    Raises:
+        MediaError: The file is missing, unreadable, empty, or neither sound nor video.
+        ImportError: PyAV or soundfile is not installed.
+    """
+    _check_file(source)
+    file, reason = _open_sound_file(source)
+    if file is not None:
+        with file:
+            return file.frames / file.samplerate
+    with _opened(source, reason) as container:
+        if container.duration:
+            return container.duration / 1e6
+        ends = [_end_time(packet) for packet in container.demux() if packet.pts is not None]
+        return max(ends, default=0.0) - _origin(container)
+
+
+def read_image(source: MediaSource) -> np.ndarray:
+    """Read an image file as RGB pixels, upright where the file says how it was held.
+
+    Args:
+        source: Path of an image that OpenCV reads (jpeg, png, webp, bmp, …), or its bytes.
+
+    Returns:
+        uint8 pixels, shape (height, width, 3), channels in the order red, green, blue; grey images are repeated.
+
+    Raises:
+        MediaError: The file is missing, empty, truncated or not an image.
+        ImportError: OpenCV is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise ImportError('reading images needs OpenCV: pip install "univa[media]"') from error
+    _check_file(source)
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error) as error:
+        raise MediaError(source, f"not a readable image ({error})") from error
+    if pixels is None:
+        raise MediaError(source, "not an image, or one that is cut off")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _check_file(source: MediaSource) -> None:
+    """Refuse what has no byte to read, before a decoder says so in its own words."""
+    try:
+        size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
+    except OSError as error:
+        raise MediaError(source, error.strerror or str(error)) from error
+    if not isinstance(source, bytes) and not Path(source).is_file():
+        raise MediaError(source, "not a file")
+    if not size:
+        raise MediaError(source, "the file is empty (0 bytes)")
+    if not isinstance(source, bytes) and not os.access(source, os.R_OK):
+        raise MediaError(source, "the file may not be read (permission denied)")
+
+
+def _check_times(source: MediaSource, start: float | None, end: float | None) -> tuple[float, float]:
+    first, last = start or 0.0, math.inf if end is None else end
+    if not 0 <= first < last:
+        raise MediaError(source, f"wanted from {start} s to {end} s: start must be at least 0 and less than end")
+    return first, last
+
+
+# Sound
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is wanted of a sound, in seconds, and at which rate."""
+
+    start: float
+    end: float
+    sampling_rate: int
+
+    def native_range(self, rate: int) -> tuple[int, float]:
+        """Samples [first, last) at the file's rate that resampling to exactly this part needs.
+
+        The filter of `resample_poly` reaches 10 periods of the lower rate to each side, and the first sample must be
+        one at which both rates have a sample.
+        """
+        divisor = math.gcd(rate, self.sampling_rate)
+        up, down = self.sampling_rate // divisor, rate // divisor
+        reach = 0 if up == down else 10 * max(up, down) // up + 1
+        first = max(0, round(self.start * rate) - reach) // down * down
+        return first, math.inf if math.isinf(self.end) else round(self.end * rate) + reach
+
+
+def _import_soundfile() -> Any:
+    try:
+        import soundfile
+    except ImportError as error:
+        raise ImportError('reading sound files needs soundfile: pip install "univa[media]"') from error
+    return soundfile
+
+
+def _open_sound_file(source: MediaSource) -> tuple[Any, str]:
+    """The file as libsndfile opens it, or `None` and why it does not."""
+    soundfile = _import_soundfile()
+    try:
+        return soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)), ""
+    except soundfile.SoundFileError as error:
+        return None, f"not a readable sound file ({getattr(error, 'error_string', error)})"
+
+
+def _read_sound_file(source: MediaSource, file: Any, part: _Part) -> tuple[np.ndarray, int, int]:
+    """Mono samples around `part`, the index of the first, and their rate."""
+    soundfile = _import_soundfile()
+    rate = file.samplerate
+    if round(part.start * rate) >= file.frames:
+        raise NoSoundError(source, f"no samples from {part.start:g} s on: the sound lasts {file.frames / rate:g} s")
+    first, last = part.native_range(rate)
+    try:
+        file.seek(first)
+        samples = file.read(int(min(last, file.frames)) - first, dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise MediaError(source, f"not a readable sound file ({error})") from error
+    return samples.mean(axis=1), first, rate
+
+
+class _Timeline:
+    """Chunks of sound put where their time stamps say, with silence in the gaps, cut to what is wanted."""
+
+    def __init__(self, source: MediaSource, part: _Part, rate: int, time: float):
+        self.source, self.rate = source, rate
+        self.first, self.last = part.native_range(rate)
+        self.wanted = part.start * rate, part.end * rate
+        self.position = min(round(time * rate), self.first)
+        self.tolerance = 0.0
+        self.chunks: list[np.ndarray] = []
+        self.heard = False
+
+    def add(self, time: float, samples: np.ndarray) -> None:
+        gap = round(time * self.rate) - self.position
+        if gap > _LONGEST_GAP * self.rate:
+            raise MediaError(self.source, f"the time stamps of its sound jump to {time:g} s")
+        if gap > self.tolerance:
+            self._keep(np.zeros(gap, np.float32))
+        self.tolerance = _SMALLEST_GAP * self.rate
+        self.heard |= self.position < self.wanted[1] and self.position + len(samples) > self.wanted[0]
+        self._keep(samples)
+
+    def _keep(self, samples: np.ndarray) -> None:
+        kept = samples[max(0, self.first - self.position) : int(max(0, min(len(samples), self.last - self.position)))]
+        if kept.size:
+            self.chunks.append(kept)
+        self.position += len(samples)
+
+
+def _read_sound_stream(source: MediaSource, part: _Part, reason: str) -> tuple[np.ndarray, int, int]:
+    """Mono samples around `part`, the index of the first, and their rate, of the sound that PyAV finds."""
+    av = _import_av(source, reason)
+    timeline = None
+    resampler = av.AudioResampler(format="fltp")
+    for time, frame, _ in _decode(source, "audio", part.start, part.end, reason):
+        timeline = timeline or _Timeline(source, part, frame.sample_rate, time)
+        try:
+            planes = [chunk.to_ndarray() for chunk in resampler.resample(frame)]
+        except ValueError as error:
+            raise MediaError(source, f"its sound changes rate or channels at {time:.2f} s ({error})") from error
+        timeline.add(time, np.concatenate(planes, axis=1).mean(axis=0))
+        if timeline.position >= timeline.last:
+            break
+    if timeline is None:
+        raise NoSoundError(source, "its sound is empty")
+    if not timeline.heard:
+        raise NoSoundError(source, f"no sound from {part.start:g} s to {part.end:g} s")
+    return np.concatenate(timeline.chunks), timeline.first, timeline.rate
+
+
+# Video
+
+
+def _pictures(source: MediaSource, frame_rate: float | None, start: float, end: float) -> Iterator[VideoFrame]:
+    index, finish, empty = 0, 0.0, True
+    for begin, finish, picture, aspect in _shown(source, start, end):
+        if begin >= end - _CLOCK_TOLERANCE:
+            break
+        times: list[float] = []
+        if frame_rate is None:
+            times = [begin] if finish > start + _CLOCK_TOLERANCE else []
+        else:
+            while (time := start + index / frame_rate) < min(finish, end) - _CLOCK_TOLERANCE:
+                times += [time] if time >= begin - _CLOCK_TOLERANCE else []
+                index += 1
+        if times:
+            empty = False
+            image = _upright_rgb(picture, aspect)
+            yield from (VideoFrame(time, image) for time in times)
+    if empty:
+        raise MediaError(source, f"no picture is shown from {start:g} s to {end:g} s (the last ends at {finish:g} s)")
+
+
+def _shown(source: MediaSource, start: float, end: float) -> Iterator[tuple[float, float, Any, Fraction]]:
+    """Pictures with the times at which each appears and is replaced, and the shape of their pixels."""
+    waiting = None
+    for time, frame, stream in _decode(source, "video", start, end):
+        if waiting is not None and time > waiting[0]:
+            yield waiting[0], time, *waiting[1:]
+        waiting = (time, frame, stream.sample_aspect_ratio or Fraction(1))
+        duration = _duration(frame, stream)
+    if waiting is None:
+        raise NoVideoError(source, "its picture stream holds no picture")
+    yield waiting[0], waiting[0] + duration, *waiting[1:]
+
+
+def _duration(frame: Any, stream: Any) -> float:
+    if getattr(frame, "duration", None) and frame.time_base:
+        return float(frame.duration * frame.time_base)
+    return float(1 / (stream.average_rate or 25))
+
+
+def _upright_rgb(frame: Any, aspect: Fraction) -> np.ndarray:
+    size = {} if aspect == 1 else {"width": round(frame.width * aspect), "height": frame.height}
+    image = frame.to_ndarray(format="rgb24", **size)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return image
+    # Column vectors of a transformation in 16.16 fixed point: x' = a x + c y, y' = b x + d y, with y downwards.
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5]
+    if abs(b) > abs(a):
+        image, a, d = image.swapaxes(0, 1), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+# Containers
+
+
+def _decode(
+    source: MediaSource, kind: str, start: float, end: float, reason: str = ""
+) -> Iterator[tuple[float, Any, Any]]:
+    """Decoded frames with their times and their stream, from one at or before `start` on where there is one."""
+    preroll = _VIDEO_PREROLL if kind == "video" else _SOUND_PREROLL
+    if start > preroll:
+        frames = _decode_from(source, kind, start - preroll, end, reason)
+        first = next(frames, None)
+        if first is not None and first[0] <= start:
+            yield first
+            yield from frames
+            return
+        # Else the container has no usable index, or what is wanted begins later.
+    yield from _decode_from(source, kind, None, end, reason)
+
+
+def _decode_from(
+    source: MediaSource, kind: str, seek_to: float | None, end: float, reason: str
+) -> Iterator[tuple[float, Any, Any]]:
+    av = _import_av(source, reason)
+    time = 0.0
+    with _opened(source, reason) as container:
+        stream, origin = _pick_stream(source, container, kind), _origin(container)
+        # Avi knows no time of showing; what FFmpeg makes up for it is out of order.
+        by_dts = kind == "video" and container.format.name == "avi"
+        try:
+            if seek_to is not None:
+                container.seek(int((seek_to + origin) / stream.time_base), stream=stream)
+            if kind == "video":
+                stream.thread_type = "AUTO"
+            reached: dict[int, float] = {}
+            # All streams, because only together they tell whether the file goes on to the end that it declares.
+            for packet in container.demux():
+                if packet.pts is not None:
+                    reached[packet.stream.index] = max(_end_time(packet), reached.get(packet.stream.index, 0.0))
+                for frame in packet.decode() if packet.stream.index == stream.index else ():
+                    stamp = frame.dts if by_dts else frame.pts
+                    time = time if stamp is None else float(stamp * frame.time_base) - origin
+                    if frame.is_corrupt:
+                        raise MediaError(source, f"its {_NAMES[kind]} is damaged at {time:.2f} s")
+                    yield time, frame, stream
+                    time += _duration(frame, stream) if kind == "video" else frame.samples / frame.sample_rate
+        except av.FFmpegError as error:
+            raise MediaError(
+                source, f"its {_NAMES[kind]} is damaged or cut off after {time:.2f} s ({error.strerror})"
+            ) from error
+        _check_end(source, container, stream, reached, end + origin)
+
+
+def _check_end(source: MediaSource, container: Any, stream: Any, reached: dict[int, float], end: float) -> None:
+    """Refuse a file that stops before both the length that it declares and the end of what is wanted."""
+    if container.format.name.split(",")[0] not in _DECLARES_DURATION:
+        return
+    if stream.duration:
+        found = reached.get(stream.index, 0.0)
+        declared = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+    else:
+        found, declared = max(reached.values(), default=0.0), (container.duration or 0) / 1e6
+    if found < min(declared, end) - _TRUNCATION_TOLERANCE:
+        raise MediaError(source, f"is cut off: it ends after {found:.2f} s and declares {declared:.2f} s")
+
+
+def _import_av(source: MediaSource, reason: str) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        hint = 'needs PyAV: pip install "univa[media]"'
+        # A sound file that is broken must not end a long job for want of a package that it would not have needed.
+        if reason:
+            raise MediaError(source, f"{reason}; the sound of video and other formats {hint}") from error
+        raise ImportError(f"reading video {hint}") from error
+    return av
+
+
+@contextmanager
+def _opened(source: MediaSource, reason: str = "") -> Iterator[Any]:
+    av = _import_av(source, reason)
+    try:
+        # The prefix keeps a colon in a file name from being taken for a protocol.
+        file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"
+        container = av.open(file, options={"format_whitelist": _CONTAINERS}, metadata_errors="ignore")
+    except (av.FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise MediaError(source, f"{reason + ', nor' if reason else 'not'} a readable video ({why})") from error
+    with container:
+        yield container
+
+
+def _pick_stream(source: MediaSource, container: Any, kind: str) -> Any:
+    if kind == "audio":
+        stream = container.streams.best("audio")
+        if stream is None:
+            raise NoSoundError(source, "it has no sound")
+        return stream
+    stream = next((one for one in container.streams.video if not int(one.disposition) & _COVER_PICTURE), None)
+    if stream is None:
+        raise NoVideoError(source, "it has no moving picture")
+    return stream
+
+
+def _origin(container: Any) -> float:
+    """The file's start on its own clock, in seconds; what lies before 0 is a decoder's run-up."""
+    return max(0, container.start_time or 0) / 1e6
+
+
+def _end_time(packet: Any) -> float:
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
+# Samples
+
+
+def _check_samples(source: MediaSource, waveform: np.ndarray) -> None:
+    if not waveform.size:
+        raise MediaError(source, "the file declares samples but holds none")
+    if not np.isfinite(waveform).all():
+        raise MediaError(source, "holds samples that are NaN or infinite")
+    peak = np.abs(waveform).max()
+    if peak > _LARGEST_PEAK:
+        raise MediaError(source, f"samples reach {peak:g} where full scale is 1; divide them before saving")
+
+
+def resample(waveform: np.ndarray, native_rate: int, sampling_rate: int) -> np.ndarray:
+    """A float waveform (samples,) at another rate in Hz, by a polyphase filter.
+
+    Raises:
+        ImportError: SciPy is not installed and the rates differ.
+    """
+    if native_rate == sampling_rate:
+        return waveform
+    try:
+        from scipy.signal import resample_poly
+    except ImportError as error:
+        raise ImportError('resampling sound needs SciPy: pip install "univa[media]"') from error
+
+    divisor = math.gcd(native_rate, sampling_rate)
+    return resample_poly(waveform, sampling_rate // divisor, native_rate // divisor).astype(np.float32)

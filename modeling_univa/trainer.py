@@ -19,6 +19,7 @@ from huggingface_hub import HfApi
 from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from transformers.debug_utils import DebugOption
 from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
 from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import EvalLoopOutput
@@ -63,6 +64,7 @@ _UNHEEDED = {
     "liger_kernel_config": "there are no such kernels for the model",
     "hub_always_push": "only a finished model is pushed",
 }
+_OPTIMIZERS_OF_MODULES = ("galore", "apollo", "lomo", "adalomo")
 _UNHEEDED_OF_ACCELERATOR = {
     "split_batches": "`per_device_train_batch_size` is that of a process",
     "dispatch_batches": "every process reads its own rows",
@@ -178,6 +180,12 @@ class UnivaTrainingArguments(TrainingArguments):
             default = item.default_factory() if callable(item.default_factory) else item.default
             if item.name in _UNHEEDED and getattr(self, item.name) != default:
                 raise ValueError(f"`{item.name}` has no effect here, so leave it out: {_UNHEEDED[item.name]}.")
+        if self.optim_target_modules is not None and not str(self.optim.value).startswith(_OPTIMIZERS_OF_MODULES):
+            raise ValueError(
+                f"`optim_target_modules` has no effect with `optim` = {self.optim.value}, so leave it out."
+            )
+        if DebugOption.UNDERFLOW_OVERFLOW in self.debug:
+            raise ValueError("`debug` = underflow_overflow cannot read the model's masks, so leave it out.")
         for name, reason in _UNHEEDED_OF_ACCELERATOR.items():
             if getattr(self.accelerator_config, name):
                 raise ValueError(f"`{name}` of `accelerator_config` has no effect here, so leave it out: {reason}.")
@@ -230,6 +238,8 @@ class UnivaTrainer(Trainer):
         self.processor = processing_class
         self._terms: dict[str, torch.Tensor] = {}
         self._term_counts: dict[str, int] = defaultdict(int)
+        if args.neftune_noise_alpha is not None and model.get_input_embeddings() is None:
+            raise ValueError("`neftune_noise_alpha` needs a pretrained text encoder, and the model has none.")
         self.choose_threshold = choose_threshold
         self._metrics = MultilabelMetrics(model.config)
         if "compute_metrics" not in kwargs:

@@ -121,7 +121,18 @@ def _run_training(
 
 
 def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]]) -> None:
-    """Save the model and its metrics, tell them, and push them where that is wanted."""
+    """
+    Save the model and its metrics, tell them, and push them where that is wanted.
+
+    Raises:
+        ValueError: training has diverged.
+    """
+    broken = [name for name, value in trainer.model.named_parameters() if not value.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"Training has diverged: {len(broken)} weights, {broken[0]} among them, are not finite. Use a lower "
+            "`learning_rate`, in another `output_dir`."
+        )
     trainer.save_model(_internal_call=True)
     trainer.save_state()
     if trainer.is_world_process_zero():
@@ -427,7 +438,11 @@ def make_training_split(
 ) -> UtteranceDataset | StreamedUtterances:
     """The split to train on, with VA."""
     if not isinstance(corpus, StreamedCorpus):
-        return make_split(corpus, data_args.train_split, processor, config, va_scaling)
+        split = make_split(corpus, data_args.train_split, processor, config, va_scaling)
+        absent = [name for name, count in zip(config.label_names, split.labels.sum(axis=0), strict=True) if not count]
+        if absent:
+            logger.warning(f"No row of {split.name} has {', '.join(absent)}: the model cannot learn to predict that.")
+        return split
     name = f"{corpus.name} ({data_args.train_split})"
     stream = corpus.stream(data_args.train_split)
     return StreamedUtterances(stream, processor, config.label_names, va_scaling, data_args.streaming_window, name)

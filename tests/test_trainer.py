@@ -507,6 +507,8 @@ def test_several_gpus_in_one_process_are_refused(tmp_path):
         ({"include_for_metrics": ["loss"]}, "`include_for_metrics` has no effect here"),
         ({"prediction_loss_only": True}, "`prediction_loss_only` has no effect here.* the metrics need"),
         ({"accelerator_config": {"split_batches": True}}, "`split_batches` of `accelerator_config` has no effect"),
+        ({"optim_target_modules": "all-linear"}, "`optim_target_modules` has no effect with `optim` = adamw_torch"),
+        ({"debug": "underflow_overflow"}, "`debug` = underflow_overflow cannot read"),
         ({"group_by_dialogue": True, "batching": "random"}, "`group_by_dialogue` contradicts `batching` = 'random'"),
     ],
 )
@@ -521,6 +523,12 @@ def test_metric_that_there_is_not_is_named_before_the_first_step(tmp_path):
         tiny_trainer(tmp_path, metric_for_best_model="micro-f1")
     for name in ("eval_f1_fear", "accuracy", "eval_loss"):
         assert tiny_trainer(tmp_path, metric_for_best_model=name).args.metric_for_best_model == name
+
+
+def test_noise_on_embeddings_needs_some(tmp_path):
+    assert tiny_trainer(tmp_path, neftune_noise_alpha=5.0).neftune_noise_alpha == 5
+    with pytest.raises(ValueError, match="`neftune_noise_alpha` needs a pretrained text encoder"):
+        tiny_trainer(tmp_path, tiny_config("words"), neftune_noise_alpha=5.0)
 
 
 def test_scores_that_are_not_finite_end_the_run(tmp_path):

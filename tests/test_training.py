@@ -22,7 +22,14 @@ from modeling_univa.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.processing_univa import UnivaProcessor
 from modeling_univa.thresholds import threshold_for
 from modeling_univa.trainer import UnivaTrainingArguments
-from modeling_univa.training import build_model, choose_splits, make_split, resolve_package, results_table
+from modeling_univa.training import (
+    build_model,
+    choose_splits,
+    make_split,
+    make_training_split,
+    resolve_package,
+    results_table,
+)
 
 
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
@@ -162,6 +169,27 @@ def test_trained_model_learns_other_labels(labels, inputs, tmp_path, capsys, cap
     same = model.classifier.weight.shape == trained.classifier.weight.shape
     assert not (same and torch.equal(model.classifier.weight, trained.classifier.weight))
     assert UnivaForEmotionClassification.from_pretrained(tmp_path / "second").config.label_names == list(labels)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_run_that_diverges_ends_in_one_sentence(validated, inputs, tmp_path, capsys):
+    extra = {"learning_rate": 1e30, "warmup_steps": 0, "max_grad_norm": 0, "num_train_epochs": 2}
+    extra |= {} if validated else {"eval_split": "none", "test_split": "none"}
+    assert train_hf.main(options(inputs, tmp_path, **extra)) == 2
+    assert "raining has diverged" in capsys.readouterr().err
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_label_without_a_training_row_is_told(tmp_path, caplog):
+    rows = random_rows([4, 3], label_names=("happy", "sad", "fear"), modalities=["audio"])
+    columns = rows.to_dict() | {"emotions": [[0], [1]] * 3 + [[]]}
+    corpus = write_corpus(tmp_path / "c", {"train": datasets.Dataset.from_dict(columns, features=rows.features)})
+    found = load_corpus(str(corpus))
+    model, processor = build_model(model_arguments(modalities=["audio"]), found)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    make_training_split(found, DataArguments(), processor, model.config, "none")
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert "(train) has fear: the model cannot learn" in caplog.text
 
 
 def test_one_run_at_a_time_writes_to_a_folder(inputs, tmp_path, capsys):

@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
 from ..adapters import BASE_FOLDER, AdapterBase, adapter_config_with_base
+from ..locks import LOCK_FILE
 from ..trainer import metric_path
 from .folder import base_beside, check_folder, shared_files
 from .snippets import MODEL_ID
@@ -275,7 +276,7 @@ def _commit(
 def _tell_left_out(folder: Path, files: Sequence[str]) -> None:
     names = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
     base = {BASE_FOLDER} if base_beside(folder) is not None else set()
-    left_out = sorted(names - {name.split("/")[0] for name in files} - base)
+    left_out = sorted(names - {name.split("/")[0] for name in files} - base - {LOCK_FILE})
     if left_out:
         logger.warning(f"Not shared: {', '.join(left_out)}.")
 

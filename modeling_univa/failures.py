@@ -34,7 +34,7 @@ def explanation(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return _RESUME
     if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
-        reason = _one_line(str(error)).partition(". ")[0]
+        reason = one_line(str(error)).partition(". ")[0]
         return (
             f"The memory is too small for a batch ({reason}): use a smaller batch size "
             "(in training `per_device_train_batch_size`, with more `gradient_accumulation_steps`)."

@@ -21,9 +21,9 @@ from modeling_univa.modeling_univa import UnivaOutput
 
 @pytest.fixture(scope="module")
 def scripts():
-    """speed.py, naive.py and memory.py, which import each other as scripts of one folder do."""
+    """speed.py, naive.py, memory.py and interrupted_jobs.py, which import each other as scripts of one folder do."""
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    yield {name: importlib.import_module(name) for name in ("speed", "naive", "memory")}
+    yield {name: importlib.import_module(name) for name in ("speed", "naive", "memory", "interrupted_jobs")}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
 
 
@@ -189,3 +189,34 @@ def test_memory_corpus_is_finite_and_in_several_shards(scripts, tmp_path, monkey
 def test_memory_refuses_what_does_not_fit_on_the_disk(scripts, tmp_path, capsys):
     assert scripts["memory"].main(["--rows", "1000000000", "--folder", str(tmp_path)]) == 2
     assert "GB are free" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["extract", "score-affect", "push"])
+def test_killed_jobs_end_as_one_that_was_left_alone(scripts, job, tmp_path, capfd):
+    arguments = [
+        "--runs",
+        "2",
+        "--dialogues",
+        "6",
+        "--folder",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / "report.json"),
+    ]
+    assert scripts["interrupted_jobs"].main([job, *arguments]) == 0, capfd.readouterr()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert sum(run["killed"] for run in report["runs"]) == 2
+    assert (report["different"], report["job"]) == (0, job) and report["files"] > 3
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_what_a_killed_job_leaves_is_seen(scripts, tmp_path):
+    digests = scripts["interrupted_jobs"].digests
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output" / "a").write_text("1")
+    before = digests(tmp_path)
+    (tmp_path / ".output-1234").mkdir()
+    assert digests(tmp_path).keys() - before.keys() == {".output-1234"}
+    (tmp_path / "output" / "a").write_text("2")
+    assert digests(tmp_path)["output/a"] != before["output/a"]

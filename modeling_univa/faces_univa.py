@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .feature_extraction_univa import check_at_least, check_choice
+from .feature_extraction_univa import check_at_least, check_choice, check_limits
 from .media_univa import MediaSource, NoSoundError, iter_frames, read_audio
 from .trusted_paths_univa import check_digest, check_sha256, content_digest
 
@@ -32,6 +32,8 @@ _HAAR_FILE = "haarcascade_frontalface_default.xml"
 # Overlap (intersection over union) of two boxes from which they may be one face, at a few frames a second; and from
 # which two boxes of one picture are the same face found twice.
 _MIN_OVERLAP, _MAX_OVERLAP = 0.25, 0.3
+# Of more faces in a picture the largest are followed.
+_MOST_FACES = 64
 # A face does not grow by more from one picture to the next.
 _MAX_GROWTH = 1.4
 # Seconds for which a track may go without a detection (at low frame rates, one picture).
@@ -139,6 +141,7 @@ class FaceReader:
     def __post_init__(self):
         check_choice(self, detector=tuple(_DETECTORS), track=("largest", "longest", "speaking"))
         check_at_least(self, size=8, max_faces=1, min_track_length=1)
+        check_limits(self, size="image_side", max_faces="pictures", min_track_length="pictures")
         kind = _DETECTORS[self.detector]
         # Written out, so that a saved reader does not depend on what the defaults are later.
         for name, default in (("margin", kind.margin), ("min_confidence", kind.min_confidence)):
@@ -188,13 +191,21 @@ class FaceReader:
                              f"{', '.join(one.name for one in fields(cls))}")  # fmt: skip
         return cls(**arguments)
 
-    def __call__(self, source: MediaSource, start: float | None = None, end: float | None = None) -> FaceTrack:
+    def __call__(
+        self,
+        source: MediaSource,
+        start: float | None = None,
+        end: float | None = None,
+        *,
+        max_seconds: float | None = None,
+    ) -> FaceTrack:
         """Find the face of one clip.
 
         Args:
             source: Path of a video file, or its bytes.
             start: Where the clip begins in the file, in seconds; the file's beginning by default.
             end: Where it ends; the file's end by default.
+            max_seconds: Refuse a longer clip; see `iter_frames`.
 
         Returns:
             `FaceTrack`; without a face it is empty, and its `note` says so.
@@ -204,7 +215,7 @@ class FaceReader:
             ImportError: The detector's package is not installed.
             OSError: The detector's file cannot be had.
         """
-        tracks, num_pictures, num_doubtful = self._find_tracks(source, start, end)
+        tracks, num_pictures, num_doubtful = self._find_tracks(source, start, end, max_seconds)
         if not tracks:
             doubtful = f" ({num_doubtful} seen too briefly or unclearly)" if num_doubtful else ""
             return FaceTrack([], [], [], 0, f"no face in {num_pictures} pictures{doubtful}")
@@ -242,17 +253,18 @@ class FaceReader:
         faces = [face for face in faces if min(face.box[2:]) >= self.min_face_size * short_side]
         boxes, scores = [face.box for face in faces], [face.score for face in faces]
         kept = cv2.dnn.NMSBoxes(boxes, scores, detector.lowest_score, _MAX_OVERLAP) if faces else []
-        return sorted((faces[place] for place in kept), key=lambda face: (-face.area, face.box))
+        return sorted((faces[place] for place in kept), key=lambda face: (-face.area, face.box))[:_MOST_FACES]
 
     def _find_tracks(
-        self, source: MediaSource, start: float | None, end: float | None
+        self, source: MediaSource, start: float | None, end: float | None, max_seconds: float | None
     ) -> tuple[list["_Track"], int, int]:
         """Tracks that count, the number of pictures looked at, and the number of tracks that do not count."""
         tracks: list[_Track] = []
         active: list[_Track] = []
         index, previous = -1, None
+        image, faces = None, []
         _import_cv2()
-        for index, frame in enumerate(iter_frames(source, self.frame_rate, start, end)):
+        for index, frame in enumerate(iter_frames(source, self.frame_rate, start, end, max_seconds=max_seconds)):
             thumbnail = _thumbnail(frame.image)
             cut = previous is not None and np.abs(thumbnail - previous).mean() > _CUT_DIFFERENCE
             previous = thumbnail
@@ -261,7 +273,10 @@ class FaceReader:
                 active = []
             longest_gap = max(_LONGEST_GAP, 2.5 / self.frame_rate)
             active = [one for one in active if frame.time - one.times[-1] < longest_gap]
-            new = _link(active, self.detect(frame.image), index, frame.time)
+            # A picture that is shown for long comes several times.
+            if frame.image is not image:
+                image, faces = frame.image, self.detect(frame.image)
+            new = _link(active, faces, index, frame.time)
             active += new
             tracks += new
         shortest = min(self.min_track_length, index + 1)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from transformers.audio_utils import hertz_to_mel, mel_filter_bank, mel_to_hertz, spectrogram, window_function
 
+from .limits_univa import check_limit
 from .voice_univa import NUM_VOICE_CONTOURS, VOICED, next_power_of_two, pitch_contours, voice_contours
 
 
@@ -82,6 +83,8 @@ class LogMelExtractor:
 
     def __post_init__(self):
         check_at_least(self, sampling_rate=8000, num_mel_bins=20, num_cepstra=0, window_length=64, hop_length=1)
+        check_limits(self, sampling_rate="sampling_rate", num_mel_bins="mel_bins", window_length="window_length")
+        check_limit("analysis_rate", self.sampling_rate / self.hop_length, "`sampling_rate` / `hop_length`")
         check_choice(self, pooling=("statistics", "mean"), normalization=("none", "utterance"))
         if self.num_cepstra > self.num_mel_bins:
             raise ValueError(f"`num_cepstra` must be at most num_mel_bins {self.num_mel_bins}, got {self.num_cepstra}")
@@ -193,6 +196,7 @@ class HogExtractor:
 
     def __post_init__(self):
         check_at_least(self, image_size=1, cell_size=1, block_size=1, num_bins=1)
+        check_limits(self, image_size="image_side")
         if self.image_size % self.cell_size:
             raise ValueError(f"`cell_size` must divide `image_size` {self.image_size}, got {self.cell_size}")
         if self.block_size > self.image_size // self.cell_size:
@@ -200,6 +204,7 @@ class HogExtractor:
                 f"`block_size` must be at most the {self.image_size // self.cell_size} cells of an image side, "
                 f"got {self.block_size}"
             )
+        check_limit("width", self.feature_size, "`feature_size`")
 
     @property
     def feature_size(self) -> int:
@@ -321,6 +326,12 @@ def check_at_least(extractor: Any, **minima: int) -> None:
         value = getattr(extractor, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
             raise ValueError(f"`{name}` must be a whole number of at least {minimum}, got {value!r}")
+
+
+def check_limits(extractor: Any, **kinds: str) -> None:
+    """Raise a `ValueError` where a setting of an extractor is beyond the limit of its kind in `LIMITS`."""
+    for name, kind in kinds.items():
+        check_limit(kind, getattr(extractor, name), f"`{name}`")
 
 
 def check_choice(extractor: Any, **choices: tuple[Any, ...]) -> None:

@@ -43,10 +43,15 @@ LIMITS: dict[str, Limit] = {
     "samples": Limit(0, 2**28, "samples in all channels", _CUT),
     "pictures": Limit(0, 100_000, "pictures", _CUT),
     "pixels": Limit(1, 2**26, "pixels", "scale the picture down"),
+    "file_size": Limit(1, 2**29, "bytes of an image file", "save it as JPEG or PNG"),
     "time": Limit(0, 7 * 86_400, "seconds", _DAMAGED),
     # Settings of extractors
     "mel_bins": Limit(20, 512, "mel bands", _SETTING),
     "window_length": Limit(64, 2**16, "samples in a window", _SETTING),
+    "analysis_rate": Limit(1, 1000, "analysis frames a second", _SETTING),
+    "window_seconds": Limit(1, 3600, "seconds in a window", _SETTING),
+    "batch_seconds": Limit(0, 86_400, "seconds in a batch", _SETTING),
+    "pooled": Limit(0, 2**16, "frames that are averaged", _SETTING),
     "image_side": Limit(1, 4096, "pixels a side", _SETTING),
     "batch": Limit(1, 2**16, "items in a batch", _SETTING),
     # Configurations of models

@@ -9,13 +9,18 @@ Times are seconds from the file's start, which is 0 on the file's own clock, or 
 where that is later (transport streams, recordings cut out of a longer one). Sound and picture share this clock.
 
 A video that ends before the length that it declares, or whose packets are damaged, is an error as soon as what was
-asked for reaches into the missing part; a part that lies wholly before it reads well. Damage that a decoder conceals
-without saying so, and the missing end of a file that declares no length (a live recording), cannot be told.
+asked for reaches into the missing part; a part that lies wholly before it reads well. A sound file that is shorter
+than it declares, and Ogg without its last page, are errors whatever is asked for. Damage that a decoder conceals
+without saying so, and the missing end of a file that declares no length (a live recording, MP3 without a header of
+Xing, Info or VBRI), cannot be told.
+
+Headers are claims: what they would make us allocate is held against `limits_univa.LIMITS` first.
 """
 
 import io
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +30,8 @@ from typing import Any
 
 import numpy as np
 
+from .limits_univa import LIMITS, check_limit
+
 
 __all__ = [
     "MediaError",
@@ -32,6 +39,7 @@ __all__ = [
     "NoSoundError",
     "NoVideoError",
     "VideoFrame",
+    "check_times",
     "iter_frames",
     "media_duration",
     "read_audio",
@@ -50,15 +58,30 @@ _CONTAINERS = (
     "flac,amr,ape,wv"
 )
 # Containers whose header states a length that can be trusted; others guess it from the bit rate.
-_DECLARES_DURATION = {"mov", "matroska", "avi"}
+_DECLARES_DURATION = {"mov", "matroska", "avi", "caf"}
+# FFmpeg clips the duration to the file and leaves the number of samples as it was declared.
+_DECLARES_SAMPLES = {"caf"}
 # Matroska rounds time stamps to a millisecond: frames that near a wanted time are taken to be at it.
 _CLOCK_TOLERANCE = 1e-3
 # Less than this missing at the end is rounding in the header, not a file that is cut off.
 _TRUNCATION_TOLERANCE = 0.25
 # A jump of the sound's time stamps from which it is a gap, to be filled with silence, and not jitter.
 _SMALLEST_GAP = 0.05
-# A longer one is a broken time stamp.
+# A longer one is a broken time stamp, and so is a picture that is shown for longer.
 _LONGEST_GAP = 3600.0
+# Samples that are read at a time, whatever number of them a header declares.
+_BLOCK = 2**20
+# Lines of libsndfile's log on a part of a file that is shorter than it declares to be. Writers to pipes, which cannot
+# go back to the header, declare what no file of theirs has.
+_SHORT_PART = re.compile(r"^\W*(?:data|SSND|Data Size|RIFF|riff|Riff size|FORM)\s*: (\d+) \(should be (\d+)\)", re.M)
+_UNKNOWN_SIZES = (0x7FFF_F000, 0x8000_1000)
+# Padding, and headers that count themselves.
+_SIZE_TOLERANCE = 64
+_NO_END_OF_STREAM = "Last page lacks an end-of-stream bit"
+_UNKNOWN_FRAMES = 2**63 - 1
+# Frames of MPEG audio that tell how many there are.
+_MP3_LENGTHS = (b"Xing", b"Info", b"VBRI")
+_IMAGES = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
 # Decoders of sound need some packets before the first sample is right (MP3 bit reservoir, Opus: 80 ms).
 _SOUND_PREROLL = 0.5
 # Frames are found by decoding time, which may be this much before the time at which they are shown.
@@ -104,7 +127,12 @@ class VideoFrame:
 
 
 def read_audio(
-    source: MediaSource, sampling_rate: int = 16000, start: float | None = None, end: float | None = None
+    source: MediaSource,
+    sampling_rate: int = 16000,
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    max_seconds: float | None = None,
 ) -> np.ndarray:
     """Read a sound file, or the sound of a video, as one mono waveform.
 
@@ -118,6 +146,7 @@ def read_audio(
         sampling_rate: Wanted rate in Hz; other rates are resampled with a polyphase filter.
         start: Where to begin, in seconds; the file's beginning by default.
         end: Where to stop, in seconds; the file's end by default, and where `end` lies beyond it.
+        max_seconds: Refuse the part asked for where it turns out to be longer, whatever the header says.
 
     Returns:
         float32 samples in [-1, 1], shape (samples,), the mean of the channels.
@@ -125,20 +154,27 @@ def read_audio(
     Raises:
         NoSoundError: The file has no sound, or none between `start` and `end`.
         MediaError: The file is missing, unreadable, empty, cut off or damaged in the part asked for, holds NaN or
-            infinite samples, or samples that are not scaled to [-1, 1].
+            infinite samples, or samples that are not scaled to [-1, 1]; it is beyond a limit, or longer than
+            `max_seconds`.
         ImportError: soundfile is not installed.
     """
     if sampling_rate <= 0:
         raise ValueError(f"`sampling_rate` must be positive, got {sampling_rate}")
+    check_limit("sampling_rate", sampling_rate, "`sampling_rate`")
     _check_file(source)
-    part = _Part(*_check_times(source, start, end), sampling_rate)
+    part = _Part(*check_times(source, start, end), sampling_rate, math.inf if max_seconds is None else max_seconds)
     file, reason = _open_sound_file(source)
-    if file is not None:
+    if file is not None and file.frames in (0, _UNKNOWN_FRAMES):
+        # A stream whose writer did not know its length, such as FLAC or wav from a pipe.
+        file.close()
+        waveform, first, native_rate = _read_undeclared(source, part, file.frames)
+    elif file is not None:
         with file:
             waveform, first, native_rate = _read_sound_file(source, file, part)
     else:
         waveform, first, native_rate = _read_sound_stream(source, part, reason)
     _check_samples(source, waveform)
+    _check_claim(source, "samples", len(waveform) * sampling_rate // native_rate, "its length at the wanted rate")
     resampled = resample(waveform, native_rate, sampling_rate)
     offset = first * sampling_rate // native_rate
     wanted = resampled[max(0, round(part.start * sampling_rate) - offset) :]
@@ -150,7 +186,12 @@ def read_audio(
 
 
 def iter_frames(
-    source: MediaSource, frame_rate: float | None = None, start: float | None = None, end: float | None = None
+    source: MediaSource,
+    frame_rate: float | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    max_seconds: float | None = None,
 ) -> Iterator[VideoFrame]:
     """Go through the pictures of a video, one at a time in memory.
 
@@ -164,20 +205,23 @@ def iter_frames(
             By default every picture of the file comes once, with the time at which the file begins to show it.
         start: Where to begin, in seconds; the file's beginning by default.
         end: Where to stop, in seconds; the file's end by default, and where `end` lies beyond it.
+        max_seconds: Refuse the part asked for where it turns out to be longer, whatever the header says.
 
     Yields:
-        `VideoFrame`, in order.
+        `VideoFrame`, in order; a picture that comes several times is the same array.
 
     Raises:
         NoVideoError: The file has no moving picture (a cover picture is none).
         MediaError: The file is missing, unreadable, empty, or no video; nothing is shown between `start` and `end`;
-            the file is cut off or damaged in the part asked for (raised when the iteration gets there).
+            the file is cut off or damaged in the part asked for, beyond a limit or longer than `max_seconds` (raised
+            when the iteration gets there).
         ImportError: PyAV is not installed.
     """
     if frame_rate is not None and not 0 < frame_rate < math.inf:
         raise ValueError(f"`frame_rate` must be positive, got {frame_rate}")
     _check_file(source)
-    return _pictures(source, frame_rate, *_check_times(source, start, end))
+    first, last = check_times(source, start, end)
+    return _pictures(source, frame_rate, first, last, math.inf if max_seconds is None else max_seconds)
 
 
 def media_duration(source: MediaSource) -> float:
@@ -191,7 +235,8 @@ def media_duration(source: MediaSource) -> float:
     file, reason = _open_sound_file(source)
     if file is not None:
         with file:
-            return file.frames / file.samplerate
+            if file.frames != _UNKNOWN_FRAMES:
+                return file.frames / file.samplerate
     with _opened(source, reason) as container:
         if container.duration:
             return container.duration / 1e6
@@ -217,8 +262,12 @@ def read_image(source: MediaSource) -> np.ndarray:
     except ImportError as error:
         raise ImportError('reading images needs OpenCV: pip install "univa[media]"') from error
     _check_file(source)
+    _check_claim(
+        source, "file_size", len(source) if isinstance(source, bytes) else os.stat(source).st_size, "its size"
+    )
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        _check_image_header(source, data)
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error) as error:
         raise MediaError(source, f"not a readable image ({error})") from error
@@ -227,8 +276,25 @@ def read_image(source: MediaSource) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def _check_file(source: MediaSource) -> None:
-    """Refuse what has no byte to read, before a decoder says so in its own words."""
+def _check_image_header(source: MediaSource, data: bytes) -> None:
+    """Refuse a picture by the size in its header: OpenCV tells it when it has allocated and decoded all of it."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError('reading images needs Pillow: pip install "univa[media]"') from error
+    try:
+        with Image.open(io.BytesIO(data), formats=_IMAGES) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise MediaError(source, f"its picture has more pixels than {LIMITS['pixels'].most:,}") from error
+    except Exception as error:  # its parsers raise whatever comes on a broken header
+        known = ", ".join(_IMAGES)
+        raise MediaError(source, f"not an image, or one that is cut off (readable are {known})") from error
+    _check_claim(source, "pixels", width * height, "its picture")
+
+
+def _check_file(source: MediaSource) -> int:
+    """The size in bytes; what has no byte to read is refused before a decoder says so in its own words."""
     try:
         size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
     except OSError as error:
@@ -239,13 +305,32 @@ def _check_file(source: MediaSource) -> None:
         raise MediaError(source, "the file is empty (0 bytes)")
     if not isinstance(source, bytes) and not os.access(source, os.R_OK):
         raise MediaError(source, "the file may not be read (permission denied)")
+    return size
 
 
-def _check_times(source: MediaSource, start: float | None, end: float | None) -> tuple[float, float]:
-    first, last = start or 0.0, math.inf if end is None else end
+def check_times(source: MediaSource, start: float | None, end: float | None) -> tuple[float, float]:
+    """
+    Beginning and end of a part in seconds, 0 and infinity by default.
+
+    Raises:
+        MediaError: They are not numbers, or not in order.
+    """
+    first, last = 0.0 if start is None else start, math.inf if end is None else end
+    for name, value in (("start", first), ("end", last)):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise MediaError(source, f"`{name}` must be a number of seconds, got {value!r}")
     if not 0 <= first < last:
         raise MediaError(source, f"wanted from {start} s to {end} s: start must be at least 0 and less than end")
-    return first, last
+    _check_claim(source, "time", first, "`start`")
+    return float(first), float(last)
+
+
+def _check_claim(source: MediaSource, kind: str, value: float, name: str) -> None:
+    """`check_limit`, as an error of the file."""
+    try:
+        check_limit(kind, value, name)
+    except ValueError as error:
+        raise MediaError(source, str(error).rstrip(".")) from error
 
 
 # Sound
@@ -258,6 +343,12 @@ class _Part:
     start: float
     end: float
     sampling_rate: int
+    max_seconds: float = math.inf
+
+    def check_length(self, source: MediaSource, seconds: float) -> None:
+        """Refuse more than `max_seconds`."""
+        if seconds > self.max_seconds:
+            raise MediaError(source, f"its sound is longer than {self.max_seconds:g} s")
 
     def native_range(self, rate: int) -> tuple[int, float]:
         """Samples [first, last) at the file's rate that resampling to exactly this part needs.
@@ -265,11 +356,14 @@ class _Part:
         The filter of `resample_poly` reaches 10 periods of the lower rate to each side, and the first sample must be
         one at which both rates have a sample.
         """
-        divisor = math.gcd(rate, self.sampling_rate)
-        up, down = self.sampling_rate // divisor, rate // divisor
-        reach = 0 if up == down else 10 * max(up, down) // up + 1
+        reach, down = self.reach(rate), rate // math.gcd(rate, self.sampling_rate)
         first = max(0, round(self.start * rate) - reach) // down * down
         return first, math.inf if math.isinf(self.end) else round(self.end * rate) + reach
+
+    def reach(self, rate: int) -> int:
+        """Samples at the file's rate that the filter sees to each side."""
+        up = self.sampling_rate // math.gcd(rate, self.sampling_rate)
+        return 0 if rate == self.sampling_rate else 10 * max(up, rate * up // self.sampling_rate) // up + 1
 
 
 def _import_soundfile() -> Any:
@@ -284,9 +378,36 @@ def _open_sound_file(source: MediaSource) -> tuple[Any, str]:
     """The file as libsndfile opens it, or `None` and why it does not."""
     soundfile = _import_soundfile()
     try:
-        return soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source)), ""
+        file = soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source))
     except soundfile.SoundFileError as error:
         return None, f"not a readable sound file ({getattr(error, 'error_string', error)})"
+    _check_claim(source, "sampling_rate", file.samplerate, "its sampling rate")
+    _check_claim(source, "channels", file.channels, "its number of channels")
+    _check_whole(source, file.extra_info)
+    return file, ""
+
+
+def _check_whole(source: MediaSource, log: str) -> None:
+    """Refuse a sound file of which libsndfile's log tells that its end is missing."""
+    for declared, found in ((int(one), int(other)) for one, other in _SHORT_PART.findall(log)):
+        if declared > found + _SIZE_TOLERANCE and not _is_unknown_size(declared):
+            raise MediaError(source, f"is cut off: it has {found:,} of the {declared:,} bytes that it declares")
+    if _NO_END_OF_STREAM in log:
+        raise MediaError(source, "is cut off: its last page is missing")
+
+
+def _is_unknown_size(size: int) -> bool:
+    return size >= 0xFFFF_F000 or _UNKNOWN_SIZES[0] <= size <= _UNKNOWN_SIZES[1]
+
+
+def _read_undeclared(source: MediaSource, part: _Part, declared: int) -> tuple[np.ndarray, int, int]:
+    """As `_read_sound_stream`, of a file whose header gives no number of samples."""
+    try:
+        return _read_sound_stream(source, part, "the number of its samples is unknown")
+    except MediaError as error:
+        if declared:
+            raise
+        raise NoSoundError(source, "the file declares no samples and holds none") from error
 
 
 def _read_sound_file(source: MediaSource, file: Any, part: _Part) -> tuple[np.ndarray, int, int]:
@@ -296,24 +417,51 @@ def _read_sound_file(source: MediaSource, file: Any, part: _Part) -> tuple[np.nd
     if round(part.start * rate) >= file.frames:
         raise NoSoundError(source, f"no samples from {part.start:g} s on: the sound lasts {file.frames / rate:g} s")
     first, last = part.native_range(rate)
+    count = int(min(last, file.frames)) - first
+    part.check_length(source, (count - 2 * part.reach(rate)) / rate)
+    _check_claim(source, "samples", count * file.channels, "its length")
+    blocks: list[np.ndarray] = []
     try:
         file.seek(first)
-        samples = file.read(int(min(last, file.frames)) - first, dtype="float32", always_2d=True)
+        # Block by block: a forged count would be allocated at once.
+        while (missing := count - sum(map(len, blocks))) > 0:
+            block = file.read(min(missing, _BLOCK), dtype="float32", always_2d=True).mean(axis=1)
+            if not len(block):
+                break
+            blocks.append(block)
     except soundfile.SoundFileError as error:
         raise MediaError(source, f"not a readable sound file ({error})") from error
-    return samples.mean(axis=1), first, rate
+    if missing > _TRUNCATION_TOLERANCE * rate and _tells_length(source, file):
+        raise MediaError(
+            source,
+            f"is cut off: it ends {missing / rate:.2f} s before the {file.frames / rate:.2f} s that it declares",
+        )
+    return np.concatenate([np.zeros(0, np.float32), *blocks]), first, rate
+
+
+def _tells_length(source: MediaSource, file: Any) -> bool:
+    """Whether the number of samples stands in the file; that of MP3 is estimated where it does not."""
+    if file.format not in ("MP3", "MPEG"):
+        return True
+    if isinstance(source, bytes):
+        head = source[:_BLOCK]
+    else:
+        with open(source, "rb") as stream:
+            head = stream.read(_BLOCK)  # behind tags, which may hold a picture
+    return any(name in head for name in _MP3_LENGTHS)
 
 
 class _Timeline:
     """Chunks of sound put where their time stamps say, with silence in the gaps, cut to what is wanted."""
 
     def __init__(self, source: MediaSource, part: _Part, rate: int, time: float):
-        self.source, self.rate = source, rate
+        self.source, self.part, self.rate = source, part, rate
         self.first, self.last = part.native_range(rate)
         self.wanted = part.start * rate, part.end * rate
         self.position = min(round(time * rate), self.first)
         self.tolerance = 0.0
         self.chunks: list[np.ndarray] = []
+        self.num_kept = 0
         self.heard = False
 
     def add(self, time: float, samples: np.ndarray) -> None:
@@ -321,16 +469,31 @@ class _Timeline:
         if gap > _LONGEST_GAP * self.rate:
             raise MediaError(self.source, f"the time stamps of its sound jump to {time:g} s")
         if gap > self.tolerance:
-            self._keep(np.zeros(gap, np.float32))
+            first, last = self._kept(gap)
+            self._keep(np.zeros(self._checked(last - first), np.float32), gap)
         self.tolerance = _SMALLEST_GAP * self.rate
         self.heard |= self.position < self.wanted[1] and self.position + len(samples) > self.wanted[0]
-        self._keep(samples)
+        first, last = self._kept(len(samples))
+        self._checked(last - first)
+        self._keep(samples[first:last], len(samples))
 
-    def _keep(self, samples: np.ndarray) -> None:
-        kept = samples[max(0, self.first - self.position) : int(max(0, min(len(samples), self.last - self.position)))]
+    def _kept(self, length: int) -> tuple[int, int]:
+        """Of so many samples that come next those that are wanted, [first, last)."""
+        first = max(0, self.first - self.position)
+        return first, int(max(first, min(length, self.last - self.position)))
+
+    def _checked(self, length: int) -> int:
+        """As many samples more, where they do not make it too long."""
+        total = self.num_kept + length
+        self.part.check_length(self.source, (total - 2 * self.part.reach(self.rate)) / self.rate)
+        _check_claim(self.source, "samples", total, "its length")
+        return length
+
+    def _keep(self, kept: np.ndarray, length: int) -> None:
         if kept.size:
             self.chunks.append(kept)
-        self.position += len(samples)
+            self.num_kept += len(kept)
+        self.position += length
 
 
 def _read_sound_stream(source: MediaSource, part: _Part, reason: str) -> tuple[np.ndarray, int, int]:
@@ -339,7 +502,9 @@ def _read_sound_stream(source: MediaSource, part: _Part, reason: str) -> tuple[n
     timeline = None
     resampler = av.AudioResampler(format="fltp")
     for time, frame, _ in _decode(source, "audio", part.start, part.end, reason):
-        timeline = timeline or _Timeline(source, part, frame.sample_rate, time)
+        if timeline is None:
+            _check_claim(source, "sampling_rate", frame.sample_rate, "its sampling rate")
+            timeline = _Timeline(source, part, frame.sample_rate, time)
         try:
             planes = [chunk.to_ndarray() for chunk in resampler.resample(frame)]
         except ValueError as error:
@@ -357,11 +522,17 @@ def _read_sound_stream(source: MediaSource, part: _Part, reason: str) -> tuple[n
 # Video
 
 
-def _pictures(source: MediaSource, frame_rate: float | None, start: float, end: float) -> Iterator[VideoFrame]:
-    index, finish, empty = 0, 0.0, True
+def _pictures(
+    source: MediaSource, frame_rate: float | None, start: float, end: float, max_seconds: float
+) -> Iterator[VideoFrame]:
+    index, finish, num_shown = 0, 0.0, 0
     for begin, finish, picture, aspect in _shown(source, start, end):
         if begin >= end - _CLOCK_TOLERANCE:
             break
+        if min(finish, end) - begin > _LONGEST_GAP:
+            raise MediaError(source, f"the time stamps of its picture jump from {begin:g} s to {finish:g} s")
+        if min(finish, end) - start > max_seconds + _TRUNCATION_TOLERANCE:
+            raise MediaError(source, f"its picture is longer than {max_seconds:g} s")
         times: list[float] = []
         if frame_rate is None:
             times = [begin] if finish > start + _CLOCK_TOLERANCE else []
@@ -370,10 +541,11 @@ def _pictures(source: MediaSource, frame_rate: float | None, start: float, end: 
                 times += [time] if time >= begin - _CLOCK_TOLERANCE else []
                 index += 1
         if times:
-            empty = False
-            image = _upright_rgb(picture, aspect)
+            num_shown += len(times)
+            _check_claim(source, "pictures", num_shown, "its number of pictures")
+            image = _upright_rgb(source, picture, aspect)
             yield from (VideoFrame(time, image) for time in times)
-    if empty:
+    if not num_shown:
         raise MediaError(source, f"no picture is shown from {start:g} s to {end:g} s (the last ends at {finish:g} s)")
 
 
@@ -396,8 +568,10 @@ def _duration(frame: Any, stream: Any) -> float:
     return float(1 / (stream.average_rate or 25))
 
 
-def _upright_rgb(frame: Any, aspect: Fraction) -> np.ndarray:
-    size = {} if aspect == 1 else {"width": round(frame.width * aspect), "height": frame.height}
+def _upright_rgb(source: MediaSource, frame: Any, aspect: Fraction) -> np.ndarray:
+    width = round(frame.width * aspect)
+    _check_claim(source, "pixels", width * frame.height, "its picture")
+    size = {} if aspect == 1 else {"width": width, "height": frame.height}
     image = frame.to_ndarray(format="rgb24", **size)
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -441,6 +615,7 @@ def _decode_from(
             if seek_to is not None:
                 container.seek(int((seek_to + origin) / stream.time_base), stream=stream)
             if kind == "video":
+                _check_claim(source, "pixels", stream.codec_context.width * stream.codec_context.height, "its picture")
                 stream.thread_type = "AUTO"
             reached: dict[int, float] = {}
             # All streams, because only together they tell whether the file goes on to the end that it declares.
@@ -463,9 +638,12 @@ def _decode_from(
 
 def _check_end(source: MediaSource, container: Any, stream: Any, reached: dict[int, float], end: float) -> None:
     """Refuse a file that stops before both the length that it declares and the end of what is wanted."""
-    if container.format.name.split(",")[0] not in _DECLARES_DURATION:
+    kind = container.format.name.split(",")[0]
+    if kind not in _DECLARES_DURATION:
         return
-    if stream.duration:
+    if kind in _DECLARES_SAMPLES:
+        found, declared = reached.get(stream.index, 0.0), stream.frames / stream.rate
+    elif stream.duration:
         found = reached.get(stream.index, 0.0)
         declared = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
     else:
@@ -505,10 +683,12 @@ def _pick_stream(source: MediaSource, container: Any, kind: str) -> Any:
         stream = container.streams.best("audio")
         if stream is None:
             raise NoSoundError(source, "it has no sound")
-        return stream
-    stream = next((one for one in container.streams.video if not int(one.disposition) & _COVER_PICTURE), None)
-    if stream is None:
-        raise NoVideoError(source, "it has no moving picture")
+    else:
+        stream = next((one for one in container.streams.video if not int(one.disposition) & _COVER_PICTURE), None)
+        if stream is None:
+            raise NoVideoError(source, "it has no moving picture")
+    if stream.codec_context is None:
+        raise MediaError(source, f"the codec of its {_NAMES[kind]} is unknown")
     return stream
 
 

@@ -33,7 +33,14 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrained
 from transformers.utils import CONFIG_NAME, cached_file, logging
 from transformers.utils.hub import extract_commit_hash
 
-from .feature_extraction_univa import check_at_least, check_choice, check_image, check_waveform, extractor_to_dict
+from .feature_extraction_univa import (
+    check_at_least,
+    check_choice,
+    check_image,
+    check_limits,
+    check_waveform,
+    extractor_to_dict,
+)
 from .limits_univa import LIMITS, check_limit
 from .trusted_paths_univa import check_digest, check_sha256, content_digest, network_files
 
@@ -111,9 +118,8 @@ class SpeechEncoderExtractor:
 
     def __post_init__(self):
         check_at_least(self, feature_size=0, sampling_rate=0, pooling_frames=0)
+        check_limits(self, pooling_frames="pooled", window_seconds="window_seconds", batch_seconds="batch_seconds")
         check_choice(self, dtype=_DTYPES)
-        if not self.window_seconds >= 1:
-            raise ValueError(f"`window_seconds` must be at least 1, got {self.window_seconds!r}")
         _pin(self, self._describe)
 
     def _describe(self) -> dict[str, Any]:
@@ -193,6 +199,7 @@ class FaceEmbeddingExtractor:
 
     def __post_init__(self):
         check_at_least(self, feature_size=0, batch_images=1)
+        check_limits(self, batch_images="batch")
         check_choice(self, dtype=_DTYPES)
         _pin(self, self._describe)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.fft import dct
 
+from modeling_univa.faces_univa import FaceReader
 from modeling_univa.feature_extraction_univa import (
     HogExtractor,
     LogMelExtractor,
@@ -15,6 +16,7 @@ from modeling_univa.feature_extraction_univa import (
     extractor_from_dict,
 )
 from modeling_univa.media_univa import read_audio, read_image
+from modeling_univa.pretrained_features_univa import FaceEmbeddingExtractor, SpeechEncoderExtractor
 
 
 pytest.importorskip("cv2")
@@ -372,3 +374,31 @@ def test_real_media_are_of_the_size_that_the_model_wants(shared_data: Path):
     for frames in (speech, faces):
         assert abs(frames.mean()) < 1
         assert 0.5 < np.sqrt((frames**2).mean()) < 2
+
+
+class TestLimits:
+    """Settings come with models and corpora of strangers; what they would allocate is bounded."""
+
+    @pytest.mark.parametrize(
+        ("make", "settings"),
+        [
+            (LogMelExtractor, {"num_mel_bins": 10**8}),
+            (LogMelExtractor, {"sampling_rate": 2**31}),
+            (LogMelExtractor, {"window_length": 10**9}),
+            (LogMelExtractor, {"hop_length": 1}),
+            (HogExtractor, {"image_size": 10**6, "cell_size": 10**5}),
+            (HogExtractor, {"num_bins": 10**9}),
+            (FaceReader, {"detector": "haar", "size": 10**6}),
+            (FaceReader, {"detector": "haar", "max_faces": 10**9}),
+            (FaceReader, {"detector": "haar", "frame_rate": float("nan")}),
+            (SpeechEncoderExtractor, {"model": "a/b", "window_seconds": float("inf")}),
+            (SpeechEncoderExtractor, {"model": "a/b", "batch_seconds": float("nan")}),
+            (SpeechEncoderExtractor, {"model": "a/b", "pooling_frames": 10**9}),
+            (SpeechEncoderExtractor, {"model": "a/b", "window_seconds": "60"}),
+            (FaceEmbeddingExtractor, {"model": "a/b", "batch_images": 10**9}),
+        ],
+    )
+    def test_absurd_settings_are_refused_by_name(self, make, settings: dict):
+        name = list(settings)[-1] if make is not HogExtractor else "image_size|feature_size"
+        with pytest.raises(ValueError, match=name):
+            make(**settings)

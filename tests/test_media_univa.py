@@ -1,15 +1,24 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import io
 import os
 import pickle
+import struct
 import sys
+import time
+import tracemalloc
+import zlib
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from video_files import level_index, levels, write_video
 
+from modeling_univa.faces_univa import FaceReader
+from modeling_univa.limits_univa import LIMITS
 from modeling_univa.media_univa import (
     MediaError,
     NoSoundError,
@@ -21,6 +30,7 @@ from modeling_univa.media_univa import (
 )
 
 
+av = pytest.importorskip("av")
 cv2 = pytest.importorskip("cv2")
 soundfile = pytest.importorskip("soundfile")
 
@@ -356,3 +366,213 @@ def test_errors_survive_worker_processes():
     assert (str(error), error.source, error.reason) == ("a.wav: too loud", "a.wav", "too loud")
     lost = pickle.loads(pickle.dumps(NoSoundError("a.mp4", "it has no sound")))
     assert (type(lost), str(lost)) == (NoSoundError, "a.mp4: it has no sound")
+
+
+def encoded_sound(container: str, codec: str, samples: np.ndarray, **options: str) -> bytes:
+    """A sound file at 16 kHz as FFmpeg writes it."""
+    stream = io.BytesIO()
+    with av.open(stream, "w", format=container, options=options) as output:
+        sound = output.add_stream(codec, rate=48000 if codec == "libopus" else 16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray((samples[None] * 32767).astype(np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16000
+        resampler = av.AudioResampler(format=sound.format, layout="mono", rate=sound.rate, frame_size=sound.frame_size)
+        for piece in [*resampler.resample(frame), *resampler.resample(None), None]:
+            for packet in sound.encode(piece):
+                output.mux(packet)
+    return stream.getvalue()
+
+
+def three_seconds() -> dict[str, bytes]:
+    samples = tone(220, 16000, 3)
+    containers = [("WAV", "PCM_16"), ("WAVEX", "PCM_16"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("AIFF", "PCM_16"),
+                  ("AU", "PCM_16"), ("CAF", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+                  ("MP3", "MPEG_LAYER_III")]  # fmt: skip
+    files = {f"{name} {kind}": sound_bytes(samples, subtype=kind, container=name) for name, kind in containers}
+    files["mp3 of FFmpeg"] = encoded_sound("mp3", "libmp3lame", samples)
+    files["opus of FFmpeg"] = encoded_sound("ogg", "libopus", samples)
+    return files | {"caf of FFmpeg": encoded_sound("caf", "pcm_s16le", samples)}
+
+
+class TestCutOffSound:
+    @pytest.mark.parametrize("name", three_seconds())
+    def test_first_half_of_a_file_is_refused(self, tmp_path: Path, name: str):
+        data = three_seconds()[name]
+        assert len(read_audio(data)) == pytest.approx(48000, abs=2500)  # MP3 and Opus pad
+        path = tmp_path / "half"
+        path.write_bytes(data[: len(data) // 2])
+        for source in (path, path.read_bytes()):
+            with pytest.raises(MediaError, match=r"cut off|not a readable"):
+                read_audio(source)
+
+    def test_stream_of_unknown_length_is_read(self):
+        data = sound_bytes(tone(220, 16000, 3))
+        for size in (0xFFFFFFFF, 0x7FFFFFFF, 0):
+            piped = bytearray(data)
+            piped[4:8] = piped[40:44] = struct.pack("<I", size)
+            assert len(read_audio(bytes(piped))) == 48000
+            assert len(read_audio(bytes(piped[:40044]))) == 20000
+        piped = bytearray(sound_bytes(tone(220, 16000, 3), container="AU"))
+        piped[8:12] = b"\xff" * 4
+        assert len(read_audio(bytes(piped))) == 48000
+
+    def test_mp3_without_a_length_is_read(self):
+        data = encoded_sound("mp3", "libmp3lame", tone(220, 16000, 3), write_xing="0")
+        assert len(read_audio(data)) > len(read_audio(data[: len(data) // 2])) > 16000
+
+    def test_streamed_flac_is_read(self):
+        data = sound_bytes(tone(220, 16000, 3), container="FLAC")
+        np.testing.assert_array_equal(read_audio(forged_flac(data, 0)), read_audio(data))
+        part = read_audio(forged_flac(data, 0), start=1, end=2)
+        np.testing.assert_array_equal(part, read_audio(data, start=1, end=2))
+        assert media_duration(forged_flac(data, 0)) == pytest.approx(3, abs=0.1)
+
+
+def forged_flac(data: bytes, frames: int) -> bytes:
+    """With another number of samples in its header: 36 bits, the first four of them in byte 21."""
+    forged = bytearray(data)
+    forged[21] = forged[21] & 0xF0 | frames >> 32
+    forged[22:26] = struct.pack(">I", frames & 0xFFFFFFFF)
+    return bytes(forged)
+
+
+def forged_rate(rate: int) -> bytes:
+    forged = bytearray(sound_bytes(tone(440, 16000)))
+    forged[24:28] = struct.pack("<I", rate)
+    return bytes(forged)
+
+
+def forged_bmp(width: int, height: int) -> bytes:
+    pixels = cv2.imencode(".bmp", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    return pixels[:18] + struct.pack("<ii", width, height) + pixels[26:]
+
+
+def forged_png(width: int, height: int) -> bytes:
+    data = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+class TestLimits:
+    """A header claims what it likes; none of it is allocated."""
+
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (forged_rate(1), "sampling rate must lie between 1,000 and 768,000"),
+            (forged_rate(2**31), "not a readable sound file"),
+            (forged_flac(sound_bytes(tone(440, 16000), container="FLAC"), 2**36 - 1), "its length must lie between"),
+            (forged_flac(sound_bytes(tone(440, 16000), container="FLAC"), 2**27), "not a readable sound file|cut off"),
+        ],
+    )
+    def test_forged_sound(self, data: bytes, reason: str):
+        assert peak_bytes(lambda: read_audio(data), reason) < 2**26
+
+    @pytest.mark.parametrize("data", [forged_bmp(60000, 60000), forged_png(60000, 60000), forged_png(9000, 9000)])
+    @pytest.mark.filterwarnings("ignore:Image size")
+    def test_image_bombs(self, data: bytes):
+        assert peak_bytes(lambda: read_image(data), "67,108,864") < 2**24
+
+    def test_sound_packets_an_hour_apart(self, tmp_path: Path):
+        path = tmp_path / "gaps.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("pcm_s16le", rate=48000, layout="mono")
+            for hour in range(48):
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 480), np.int16), format="s16", layout="mono")
+                frame.sample_rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), hour * 3550 * 48000
+                container.mux(stream.encode(frame))
+        assert peak_bytes(lambda: read_audio(path), "its length must lie between") < 2**30 + 2**28
+        # What is not asked for is not made.
+        assert peak_bytes(lambda: read_audio(path, start=3549.0, end=3550.2)) < 2**24
+
+    def test_one_wrong_time_stamp_of_a_picture(self, tmp_path: Path):
+        for times in ([0, 0.04, 900_000.0], [0, 0.04, 900_000.0, 900_000.04]):
+            path = write_video(tmp_path / f"stamp{len(times)}.mkv", levels(len(times)), times=times)
+            with pytest.raises(MediaError, match="time stamps of its picture jump"):
+                list(iter_frames(path, 5))
+            with pytest.raises(MediaError, match="time stamps of its picture jump"):
+                FaceReader(detector="haar")(path)
+        assert [frame.time for frame in iter_frames(path, 25, 0, 0.08)] == [0, 0.04]
+
+    def test_pixels_that_are_much_wider_than_high(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        path = tmp_path / "wide.mkv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = Fraction(4, 1)
+            for packet in [*stream.encode(av.VideoFrame(64, 48, "yuv420p")), *stream.encode(None)]:
+                container.mux(packet)
+        assert [frame.image.shape for frame in iter_frames(path)] == [(48, 256, 3)]
+        monkeypatch.setitem(LIMITS, "pixels", replace(LIMITS["pixels"], most=3 * 64 * 48))
+        with pytest.raises(MediaError, match="its picture must lie between 1 and 9,216"):
+            list(iter_frames(path))
+
+    def test_longer_than_was_allowed(self, tmp_path: Path):
+        path = write_video(tmp_path / "clip.mkv", levels(50), 25, sound=tone(440, 48000, 2).astype(np.float32))
+        for source in (path, sound_bytes(tone(440, 44100, 2), 44100)):
+            assert len(read_audio(source, max_seconds=2.05)) == 32000
+            assert len(read_audio(source, end=0.5, max_seconds=0.5)) == 8000
+            with pytest.raises(MediaError, match="longer than 1.5 s"):
+                read_audio(source, max_seconds=1.5)
+        assert len(list(iter_frames(path, max_seconds=2))) == 50
+        for read in (iter_frames, FaceReader(detector="haar")):
+            with pytest.raises(MediaError, match="longer than 1 s"):
+                list(read(path, max_seconds=1))
+
+    @pytest.mark.parametrize(
+        ("start", "end"), [("0.5", None), (True, None), (None, "1"), (float("nan"), None), (1e9, None), ([0], None)]
+    )
+    def test_parts_that_are_not_times(self, start, end):
+        with pytest.raises(MediaError, match="start" if end is None else "end"):
+            read_audio(sound_bytes(tone(440, 16000)), start=start, end=end)
+
+
+def peak_bytes(read, reason: str | None = None) -> int:
+    """Memory that reading takes at its most; it fails where there is a `reason`."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(MediaError, match=reason) if reason else contextlib.nullcontext():
+            read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def damaged(data: bytes, random: np.random.Generator) -> bytes:
+    """Cut off, with bytes turned over, or with a field of the header replaced by an extreme number."""
+    changed = bytearray(data)
+    kind = random.integers(3)
+    if kind == 0:
+        return bytes(changed[: random.integers(1, len(changed))])
+    if kind == 1:
+        for place in random.integers(0, len(changed), random.integers(1, 20)):
+            changed[place] ^= 1 << int(random.integers(8))
+        return bytes(changed)
+    place = int(random.integers(4, min(200, len(changed) - 4)))
+    changed[place : place + 4] = random.choice([b"\xff" * 4, b"\x00" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f"])
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_read_or_refused(tmp_path: Path, photo: np.ndarray, seed: int):
+    """Nothing but a `MediaError` comes out of a damaged file, and soon."""
+    random, face_reader = np.random.default_rng(seed), FaceReader(detector="haar")
+    sounds = list(three_seconds().values())
+    videos = [
+        write_video(
+            tmp_path / f"clip{suffix}", levels(12), 25, sound=tone(440, 48000, 0.5).astype(np.float32)
+        ).read_bytes()
+        for suffix in (".mp4", ".mkv", ".avi", ".webm")
+    ]
+    images = [cv2.imencode(suffix, photo)[1].tobytes() for suffix in (".png", ".jpg", ".webp", ".bmp", ".tiff")]
+    for data, read in (
+        *((data, read_audio) for data in sounds + videos),
+        *((data, lambda source: list(iter_frames(source, 5))) for data in videos),
+        *((data, face_reader) for data in videos),
+        *((data, read_image) for data in images),
+    ):
+        for _ in range(2):
+            started = time.perf_counter()
+            with contextlib.suppress(MediaError):
+                read(damaged(data, random))
+            assert time.perf_counter() - started < 20

@@ -231,7 +231,7 @@ class TestSpeechEncoder:
         ("settings", "message"),
         [
             ({"pooling_frames": -1}, "`pooling_frames`"),
-            ({"window_seconds": 0.5}, "`window_seconds` must be at least 1"),
+            ({"window_seconds": 0.5}, "`window_seconds` must lie between 1 and 3,600"),
             ({"dtype": "int8"}, "`dtype` must be one of auto"),
             ({"feature_size": 99}, "has `feature_size` 32, but 99 was asked for"),
         ],

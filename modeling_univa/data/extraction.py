@@ -136,6 +136,8 @@ class MediaFeatures:
             raise CorpusError(str(error)) from None  # a package or a detector is missing, for every clip alike
         except AbsentSignal as error:
             return AbsentSignal(f"{path}: {error}")
+        except MemoryError:
+            raise RowError(f"{path}: there is not enough memory for it; cut it into shorter clips") from None
         except ValueError as error:
             raise RowError(f"{path}: {str(error).removeprefix(f'{self.root / path}: ')}") from None
 

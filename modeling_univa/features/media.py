@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from accelerate.utils.memory import should_reduce_batch_size
 
 from ..data.schema import MEDIA_COLUMNS, CorpusError
 from ..media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_image
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 
+_TOO_LARGE = "there is not enough memory for it; cut it into shorter clips"
 # Windows of this many batches are sorted by length before they are cut into batches.
 _BATCHES_PER_WINDOW = 4
 
@@ -110,8 +112,10 @@ class MediaReader:
         """
         try:
             return self._read(item)
-        except (ImportError, MemoryError):
+        except ImportError:
             raise
+        except MemoryError:
+            return Missing(f"{item.name}: {_TOO_LARGE}", rejected=True)
         except (NoSoundError, NoVideoError) as error:
             # A file given as a sound file must have sound; a video may do without one of the two.
             return Missing(self._reason(item, error), rejected=item.kind == "sound")
@@ -207,17 +211,27 @@ def in_batches(
         batch = items[first : first + batch_size]
         try:
             made.update(zip(batch, compute([raw[item] for item in batch]), strict=True))
-        except ValueError:
+        except Exception as error:
+            if not _is_of_the_items(error):
+                raise
             for item in batch:
                 made[item] = _alone(compute, item, raw[item])
     return made
 
 
+def _is_of_the_items(error: Exception) -> bool:
+    """Whether other items may go through where these did not: they are bad, or too many or too long for the memory."""
+    return isinstance(error, ValueError | MemoryError) or should_reduce_batch_size(error)
+
+
 def _alone(compute: Callable[[list[Any]], Any], item: Item, value: Any) -> np.ndarray | Missing:
     try:
         return compute([value])[0]
-    except ValueError as error:
-        return Missing(f"{item.name}: {error}", rejected=True)
+    except Exception as error:
+        if not _is_of_the_items(error):
+            raise
+        reason = str(error) if isinstance(error, ValueError) else _TOO_LARGE
+        return Missing(f"{item.name}: {reason}", rejected=True)
 
 
 def _length(value: Any) -> int:

@@ -155,6 +155,31 @@ def test_batches_are_of_like_length_and_a_bad_item_is_lost_alone():
     assert list(in_batches(lambda batch: [len(clip[0]) for clip in batch], clips, 2).values()) == [8, 9]
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_a_clip_that_does_not_fit_into_memory_is_lost_alone(tmp_path, monkeypatch, error):
+    def compute(values):
+        if sum(map(len, values)) > 100:
+            raise error
+        return [np.zeros((1, 3)) for _ in values]
+
+    raw = {Item("text", str(length)): "a" * length for length in (60, 80, 200)}
+    made = in_batches(compute, raw, batch_size=3)
+    assert [isinstance(value, Missing) for value in made.values()] == [False, False, True]
+    assert made[Item("text", "200")] == Missing(
+        "text: there is not enough memory for it; cut it into shorter clips", True
+    )
+    with pytest.raises(RuntimeError, match="fault"):
+        in_batches(lambda values: (_ for _ in ()).throw(RuntimeError("fault")), raw, batch_size=3)
+
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr("modeling_univa.features.media.read_audio", fail)
+    write_sound(tmp_path / "long.wav", 1.0)
+    found = MediaReader(tmp_path)(Item("sound", "long.wav"))
+    assert found == Missing("long.wav: there is not enough memory for it; cut it into shorter clips", rejected=True)
+
+
 def test_media_that_cannot_be_found_are_refused_at_the_start(tmp_path):
     check_media(["text", "video"], tmp_path, "--audio-extractor")
     for columns, root, message in (

@@ -62,6 +62,15 @@ _DECISIVE_ARGUMENTS = (
     "logit_adjustment",
     "fp16",
     "bf16",
+    "optim",
+    "optim_args",
+    "adam_beta1",
+    "adam_beta2",
+    "lr_scheduler_kwargs",
+    "neftune_noise_alpha",
+    "metric_for_best_model",
+    "greater_is_better",
+    "load_best_model_at_end",
 )
 
 HEADLINE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1")
@@ -98,10 +107,10 @@ def _run_training(
     checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
     if checkpoint is not None:
         check_checkpoint(checkpoint)
-    check_same_run(checkpoint, model_args, data_args, training_args)
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)
     check_labels(corpus)
+    check_same_run(checkpoint, model_args, data_args, training_args, corpus)
     eval_split, test_split = choose_splits(corpus, data_args, training_args)
     model, processor = build_model(model_args, corpus)
     # Before training, so that what does not fit does not end it at the last moment.
@@ -154,16 +163,23 @@ def check_world_size(args: UnivaTrainingArguments) -> None:
 
 
 def check_same_run(
-    checkpoint: str | None, model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+    checkpoint: str | None,
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+    corpus: Corpus,
 ) -> None:
     """
-    Remember what a run was started with, and refuse to go on from a checkpoint of a run with other arguments.
+    Remember what a run was started with, and refuse to go on from a checkpoint of a run with other arguments, or with
+    a corpus that has been made anew.
 
     Raises:
         ValueError: names the first argument that differs.
     """
     arguments = {**vars(model_args), **vars(data_args)}
     arguments |= {name: getattr(training_args, name) for name in _DECISIVE_ARGUMENTS}
+    rows = {split: len(found) for split, found in corpus.splits.items() if hasattr(found, "__len__")}
+    arguments |= {"corpus_rows": rows, "corpus_labels": corpus.label_names, "corpus_extractors": corpus.extractors}
     arguments = json.loads(json.dumps(arguments, default=str))
     file = Path(training_args.output_dir, "run_arguments.json")
     if checkpoint is not None:

@@ -4,6 +4,7 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import datasets
@@ -50,6 +51,14 @@ def inputs(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def corpus(inputs):
     return load_corpus(str(inputs / "corpus"))
+
+
+@pytest.fixture(scope="module")
+def trained_folder(inputs, tmp_path_factory) -> Path:
+    """What a run of the default options leaves."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert train_hf.main(options(inputs, folder)) == 0
+    return folder
 
 
 def options(inputs: Path, output: Path, **extra: object) -> list[str]:
@@ -402,6 +411,30 @@ def test_run_with_other_arguments_does_not_go_on(inputs, tmp_path, capsys):
     assert train_hf.main(options(inputs, tmp_path, learning_rate=0.5)) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "is of a run with learning_rate = 5e-05, and now it is 0.5" in error
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"metric_for_best_model": "eval_loss"}, "metric_for_best_model = 'micro_f1', and now it is 'eval_loss'"),
+        ({"decision_threshold": 0.3}, "decision_threshold = None, and now it is 0.3"),
+        ({"optim": "sgd"}, "optim = 'adamw_torch_fused', and now it is 'sgd'"),
+    ],
+)
+def test_run_does_not_go_on_with_another_choice(extra, message, inputs, trained_folder, tmp_path, capsys):
+    folder = shutil.copytree(trained_folder, tmp_path / "run")
+    assert train_hf.main(options(inputs, folder, **extra)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_run_does_not_go_on_with_a_corpus_made_anew(inputs, trained_folder, tmp_path, capsys):
+    folder = shutil.copytree(trained_folder, tmp_path / "run")
+    file = folder / "run_arguments.json"
+    arguments = json.loads(file.read_text())
+    assert arguments["corpus_rows"] == {"train": 12, "validation": 7, "test": 5}
+    file.write_text(json.dumps(arguments | {"corpus_rows": {"train": 13, "validation": 7, "test": 5}}))
+    assert train_hf.main(options(inputs, folder)) == 2
+    assert "corpus_rows = {'train': 13, " in capsys.readouterr().err
 
 
 def test_corpus_error_is_a_value_error():

@@ -99,6 +99,16 @@ def test_both_processes_have_the_same_weights(run):
     assert losses[0] != losses[1]
 
 
+def test_both_processes_choose_the_same_threshold(run):
+    chosen = [
+        [entry["eval_threshold"] for entry in record["log"] if "eval_threshold" in entry] for record in run.records
+    ]
+    assert len(chosen[0]) >= EPOCHS and chosen[0] == chosen[1]
+    config = json.loads((run.output / "config.json").read_text())
+    results = json.loads((run.output / "all_results.json").read_text())
+    assert {metrics["eval_threshold"] for metrics in results.values()} == {config["decision_threshold"]}
+
+
 def test_every_row_is_scored_once(run):
     results = json.loads((run.output / "all_results.json").read_text())
     assert results["validation"]["eval_num_rows"] == sum(VALIDATION)

@@ -11,16 +11,16 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from transformers.utils import logging
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, logging
 
 
-__all__ = ["check_checkpoint", "clear_scratch", "last_complete_checkpoint", "resolve_package"]
+__all__ = ["check_checkpoint", "clear_scratch", "last_complete_checkpoint", "resolve_package", "weights_damage"]
 
 logger = logging.get_logger(__name__)
 
 # What a run needs to go on, as Trainer, DeepSpeed or FSDP write it.
 _PARTS = {
-    "weights": ("*.safetensors", "global_step*", "pytorch_model_fsdp*"),
+    "weights": ("model.safetensors", "model*.safetensors*", "adapter_model*", "global_step*", "pytorch_model_fsdp*"),
     "state of the optimizer": ("optimizer.pt", "optimizer.bin", "optimizer_0", "global_step*"),
     "state of the scheduler": ("scheduler.pt", "global_step*"),
     "random states": ("rng_state*.pth",),
@@ -73,7 +73,19 @@ def _damage(folder: Path) -> str | None:
     for what, patterns in _PARTS.items():
         if not any(next(folder.glob(pattern), None) for pattern in patterns):
             return f"it has no {what} ({patterns[0]})"
-    for file in sorted(folder.iterdir()):
+    return weights_damage(folder) or _unreadable(folder)
+
+
+def weights_damage(folder: str | Path) -> str | None:
+    """Which file of weights in a checkpoint is missing or does not open."""
+    index = Path(folder, SAFE_WEIGHTS_INDEX_NAME)
+    shards = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
+    missing = sorted(name for name in shards if not Path(folder, name).is_file())
+    return f"it has no {missing[0]}" if missing else _unreadable(Path(folder), "*.safetensors")
+
+
+def _unreadable(folder: Path, pattern: str = "*") -> str | None:
+    for file in sorted(folder.glob(pattern)):
         try:
             if file.suffix == ".safetensors":
                 with safe_open(file, "pt"):

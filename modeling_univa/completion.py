@@ -15,6 +15,7 @@ from transformers import AutoFeatureExtractor, AutoModel
 from transformers.utils import logging
 
 from .feature_extraction_univa import extractor_from_dict, same_extractor
+from .locks import LOCK_FILE
 from .pretrained_features_univa import WordVectorExtractor
 from .processing_univa import PRECOMPUTED, UnivaProcessor
 from .trusted_paths_univa import check_digest, check_inside, from_hub_cache, network_files, without_places
@@ -81,7 +82,7 @@ def complete_model(
         for path in source.rglob("*"):
             check_inside(source, path, f"{path} is a link that leads out of the model's folder: remove it")
         # Not the checkpoints of a training run.
-        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("checkpoint-*"))
+        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("checkpoint-*", LOCK_FILE))
         _complete(folder, processor, extractors, faces, most_frequent_words)
         folder.rename(target)
     return target
@@ -209,7 +210,8 @@ def _embed_detector(folder: Path, faces: dict[str, Any]) -> dict[str, Any]:
 def _replaced(folder: Path) -> Iterator[Path]:
     """A new folder that takes the place of `folder` when all went well."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+    # Hidden, so that what a killed job leaves is not pushed.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-", suffix=".writing") as temporary:
         new = Path(temporary, folder.name)
         new.mkdir()
         yield new

@@ -26,7 +26,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
 from .adapters import BASE_FOLDER, set_base_threshold
-from .checkpoints import last_complete_checkpoint
+from .checkpoints import last_complete_checkpoint, weights_damage
 from .configuration_univa import MODALITIES
 from .data.samplers import BATCHINGS, UtteranceBatchSampler
 from .data.streaming import StreamedBatches, StreamedUtterances
@@ -456,6 +456,13 @@ class UnivaTrainer(Trainer):
             super()._save_checkpoint(model, trial)
 
     def _load_best_model(self) -> None:
+        best = str(self.state.best_model_checkpoint)
+        problem = weights_damage(best)
+        if problem is not None:
+            raise ValueError(
+                f"{best}, the best checkpoint, cannot be loaded: {problem}. Remove the folder and run again, "
+                "which keeps the last checkpoint."
+            )
         super()._load_best_model()
         self._set_threshold(self._threshold_of(self.state.best_global_step))
 

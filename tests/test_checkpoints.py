@@ -78,6 +78,21 @@ def test_unfinished_checkpoint_is_passed_over(tmp_path, caplog):
     assert not caplog.text
 
 
+def test_weights_in_several_files_count_if_all_are_there(tmp_path):
+    folder = write(tmp_path, 4)
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    (folder / "model.safetensors").rename(folder / names[0])
+    save_file({"bias": torch.zeros(2)}, folder / names[1])
+    index = {"weight_map": {"weight": names[0], "bias": names[1]}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert last_complete_checkpoint(tmp_path) == str(folder)
+    (folder / names[1]).unlink()
+    assert last_complete_checkpoint(tmp_path) is None
+    # What `ema_decay` keeps beside the weights is not them.
+    (write(tmp_path, 5) / "model.safetensors").rename(tmp_path / "checkpoint-5" / "raw_weights.safetensors")
+    assert last_complete_checkpoint(tmp_path) is None
+
+
 def test_checkpoints_of_several_processes_count(tmp_path):
     folder = write(tmp_path, 4)
     (folder / "rng_state.pth").rename(folder / "rng_state_0.pth")

@@ -4,6 +4,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import evaluate
@@ -229,6 +230,31 @@ def test_last_checkpoint_is_kept_where_nothing_is_evaluated(tmp_path):
     assert first["eval_threshold"] == trainer.model.config.decision_threshold != 0.18
     trainer.model.config.decision_threshold = 0.5
     assert trainer.evaluate()["eval_threshold"] == 0.5
+
+
+def test_damaged_best_checkpoint_is_told(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    scores = iter([30.0, 20.0])
+    trainer.compute_metrics = lambda prediction: {"micro_f1": next(scores)}
+    load = trainer._load_best_model
+
+    def load_damaged():
+        file = tmp_path / "checkpoint-4" / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:5000])
+        load()
+
+    trainer._load_best_model = load_damaged
+    with pytest.raises(ValueError, match="checkpoint-4, the best checkpoint, cannot be loaded: model.safetensors is"):
+        trainer.train()
+    shutil.rmtree(tmp_path / "checkpoint-4")
+    again = tiny_trainer(tmp_path)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-8"))
+    last = weights_of(tmp_path / "checkpoint-8")
+    assert all(torch.equal(value, last[name]) for name, value in again.model.state_dict().items())
+    assert (
+        again.model.config.decision_threshold
+        == json.loads((tmp_path / "checkpoint-8" / "config.json").read_text())["decision_threshold"]
+    )
 
 
 def test_checkpoints_are_written_when_the_run_is_evaluated(tmp_path):

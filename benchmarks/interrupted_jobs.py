@@ -145,7 +145,8 @@ class ScoreAffect(Extract):
 class Train(Job):
     """train_hf.py"""
 
-    TIMED = ("all_results.json", "trainer_state.json", "README.md")
+    # The state of Python's own generator is in there, from which loading draws and training does not.
+    TIMED = ("all_results.json", "trainer_state.json", "README.md", "rng_state.pth")
 
     def prepare(self) -> None:
         self.corpus(features=True)

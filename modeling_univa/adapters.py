@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_config_file, is_peft_available, logging
@@ -112,7 +111,7 @@ def check_base_for_push(args: "ModelArguments") -> None:
         return
     try:
         config = UnivaConfig.from_pretrained(args.model, **args.config_overrides())
-    except StrictDataclassError:
+    except ValueError:
         return  # Building the model says what does not fit.
     base = _shared_base(config, args)
     if base is not None:

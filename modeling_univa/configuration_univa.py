@@ -2,14 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration of UniVA, and the valence-arousal table of the emotion words."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.utils import logging
 
+from .checked_loading_univa import (
+    CheckedConfig,
+    check_activation,
+    check_architecture,
+    check_finite_fields,
+    checked_labels,
+    estimated_parameters,
+)
+from .limits_univa import check_limit
+
+
+logger = logging.get_logger(__name__)
 
 MODALITIES: tuple[str, ...] = ("text", "audio", "vision")
 
@@ -39,10 +53,18 @@ _CUSTOM_PIPELINES = {
         "pt": ["AutoModelForSequenceClassification"],
     },
 }
+# Which limit each size has.
+_SIZES = {
+    **dict.fromkeys([f"{modality}_feature_size" for modality in MODALITIES], "width"),
+    **dict.fromkeys([f"{modality}_num_hidden_layers" for modality in MODALITIES], "layers"),
+    **dict.fromkeys([f"max_{modality}_length" for modality in MODALITIES], "length"),
+    **dict.fromkeys(["hidden_size", "num_attention_heads", "intermediate_size"], "width"),
+}
+_DROPOUTS = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 
 
 @strict
-class UnivaConfig(PreTrainedConfig):
+class UnivaConfig(CheckedConfig, PreTrainedConfig):
     r"""
     Configuration of a UniVA model (Zheng et al., ACM MM 2024). The defaults are those of the published MOSEI run with
     RoBERTa, as its released code computes it.
@@ -152,8 +174,7 @@ class UnivaConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(MOSEI_EMOTIONS))
-        if self.id2label is not None and self.label2id is None:
-            self.label2id = {name: int(index) for index, name in self.id2label.items()}
+        self.id2label, self.label2id = checked_labels(self.id2label, kwargs.get("num_labels"))
         kwargs.setdefault("auto_map", dict(_AUTO_MAP))
         # transformers writes into these while it makes a pipeline.
         kwargs.setdefault("custom_pipelines", deepcopy(_CUSTOM_PIPELINES))
@@ -164,6 +185,25 @@ class UnivaConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         if self.label_affect is None:
             self.label_affect = affect_of_labels(self.label_names)
+
+    @classmethod
+    def _overridden(cls, settings: dict[str, Any], overrides: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+        """With other labels, what a file says of its own labels is derived anew: names, valence and arousal."""
+        stored = settings.get("id2label")
+        num_labels = None if overrides.get("id2label") else rest.get("num_labels")
+        is_new_number = num_labels is not None and stored is not None and num_labels != len(stored)
+        if is_new_number:
+            settings = {name: value for name, value in settings.items() if name not in ("id2label", "label2id")}
+        if is_new_number or "id2label" in overrides:
+            settings = {name: value for name, value in settings.items() if name not in ("label2id", "label_affect")}
+            names = _label_names(overrides.get("id2label"), num_labels)
+            if not {"label_affect", "correlation_prior_weight"} & set(overrides) and affect_of_labels(names) is None:
+                overrides = {**overrides, "correlation_prior_weight": 0.0}
+                logger.warning(
+                    f"No valence and arousal is known for all of {names}: the correlation prior is off. Pass "
+                    "`label_affect` to have it."
+                )
+        return super()._overridden(settings, overrides, rest)
 
     @property
     def label_names(self) -> list[str]:
@@ -191,6 +231,9 @@ class UnivaConfig(PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
+        self._validate_sizes()
+        check_finite_fields(self)
+        check_activation(self.hidden_act)
         unknown = [name for name in self.modalities if name not in MODALITIES]
         if unknown or not self.modalities:
             raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
@@ -204,6 +247,9 @@ class UnivaConfig(PreTrainedConfig):
                 "`contrastive_modality_weights` needs three numbers, for text, audio and vision, got "
                 f"{list(self.contrastive_modality_weights)}."
             )
+        for name in _DROPOUTS:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
         if not 0 <= self.contrastive_weight <= 1:
             raise ValueError(f"`contrastive_weight` must lie in [0, 1], got {self.contrastive_weight}.")
         if not 0 <= self.modality_dropout < 1:
@@ -213,6 +259,21 @@ class UnivaConfig(PreTrainedConfig):
         if not 0 <= self.decision_threshold < 1:
             raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
         self._validate_label_affect()
+
+    def _validate_sizes(self) -> None:
+        for name, kind in _SIZES.items():
+            check_limit(kind, getattr(self, name), f"`{name}`")
+        if isinstance(self.text_config, PreTrainedConfig):
+            check_architecture(self.text_config, "text_config")
+        total = sum(self._estimated_parameters(modality) for modality in MODALITIES if modality in self.modalities)
+        check_limit("parameters", max(1, total), "The network")
+
+    def _estimated_parameters(self, modality: str) -> int:
+        if modality == "text" and isinstance(self.text_config, PreTrainedConfig):
+            return estimated_parameters(self.text_config)
+        width, frame = self.hidden_size, self.feature_sizes[modality]
+        layers = getattr(self, f"{modality}_num_hidden_layers") * width * (4 * width + 2 * self.intermediate_size)
+        return layers + width * (2 * width + frame + self.max_lengths[modality])
 
     def _validate_label_affect(self) -> None:
         if self.label_affect is None:
@@ -228,6 +289,8 @@ class UnivaConfig(PreTrainedConfig):
                 f"`label_affect` needs one (valence, arousal) pair for each of the {self.num_labels} labels, got "
                 f"{self.label_affect}."
             )
+        if not all(math.isfinite(value) for row in self.label_affect for value in row):
+            raise ValueError(f"`label_affect` must be finite, got {self.label_affect}.")
 
 
 def affect_of_labels(label_names: Sequence[str]) -> list[list[float]] | None:
@@ -235,6 +298,12 @@ def affect_of_labels(label_names: Sequence[str]) -> list[list[float]] | None:
     if any(name not in EMOTION_VALENCE_AROUSAL for name in label_names):
         return None
     return [list(EMOTION_VALENCE_AROUSAL[name]) for name in label_names]
+
+
+def _label_names(id2label: Mapping[Any, str] | None, num_labels: int | None) -> list[str]:
+    if isinstance(id2label, Mapping):
+        return [str(name) for name in id2label.values()]
+    return [f"LABEL_{index}" for index in range(num_labels)] if isinstance(num_labels, int) else []
 
 
 __all__ = [

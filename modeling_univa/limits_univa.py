@@ -53,6 +53,7 @@ LIMITS: dict[str, Limit] = {
     "batch_seconds": Limit(0, 86_400, "seconds in a batch", _SETTING),
     "pooled": Limit(0, 2**16, "frames that are averaged", _SETTING),
     "image_side": Limit(1, 4096, "pixels a side", _SETTING),
+    "image_grid": Limit(1, 64, "fields a side", _SETTING),
     "batch": Limit(1, 2**16, "items in a batch", _SETTING),
     # Configurations of models
     "layers": Limit(0, 256, "layers", _SETTING),

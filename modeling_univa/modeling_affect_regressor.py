@@ -11,6 +11,8 @@ from torch import nn
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import ModelOutput
 
+from .checked_loading_univa import CheckedConfig, check_activation, check_finite_fields, estimated_parameters
+from .limits_univa import check_limit
 from .modeling_univa import UnivaPreTrainedModel, UnivaSequenceEncoder
 
 # The model comes with this processor, which makes its inputs from raw media: imported, so that it is saved beside it.
@@ -22,10 +24,17 @@ _AUTO_MAP = {
     "AutoModel": "modeling_affect_regressor.UnivaAffectRegressor",
     "AutoProcessor": "processing_univa.UnivaProcessor",
 }
+# Which limit each size has.
+_SIZES = {
+    **dict.fromkeys(["feature_size", "hidden_size", "num_attention_heads", "intermediate_size"], "width"),
+    "num_hidden_layers": "layers",
+    "max_length": "length",
+}
+_DROPOUTS = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 
 
 @strict
-class UnivaAffectRegressorConfig(PreTrainedConfig):
+class UnivaAffectRegressorConfig(CheckedConfig, PreTrainedConfig):
     r"""
     Configuration of a [`UnivaAffectRegressor`].
 
@@ -104,6 +113,14 @@ class UnivaAffectRegressorConfig(PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
+        for name, kind in _SIZES.items():
+            check_limit(kind, getattr(self, name), f"`{name}`")
+        check_limit("parameters", max(1, estimated_parameters(self)), "The network")
+        check_finite_fields(self)
+        check_activation(self.hidden_act)
+        for name in _DROPOUTS:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "

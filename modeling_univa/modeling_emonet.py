@@ -19,7 +19,9 @@ from torch.nn.functional import interpolate, max_pool2d, relu
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from .checked_loading_univa import CheckedConfig, CheckedModel, checked_labels
 from .face_images_univa import face_pixels
+from .limits_univa import check_limit
 
 
 _FIVE = ("neutral", "happy", "sad", "surprise", "fear")
@@ -33,7 +35,7 @@ _NUM_AFFECT_BLOCKS = 4
 
 
 @strict
-class EmoNetConfig(PreTrainedConfig):
+class EmoNetConfig(CheckedConfig, PreTrainedConfig):
     r"""
     Configuration of EmoNet. The defaults are those of the published network with eight expressions.
 
@@ -55,13 +57,15 @@ class EmoNetConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None:
-            self.id2label = dict(enumerate(EXPRESSIONS.get(kwargs.get("num_labels", 8), ()))) or None
-        if self.id2label is not None:
-            self.label2id = {name: int(index) for index, name in self.id2label.items()}
+            number = kwargs.get("num_labels", 8)
+            self.id2label = dict(enumerate(EXPRESSIONS[number])) if number in tuple(EXPRESSIONS) else None
+        self.id2label, self.label2id = checked_labels(self.id2label, kwargs.get("num_labels"))
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
+        for name in ("hidden_size", "num_landmarks"):
+            check_limit("width", getattr(self, name), f"`{name}`")
         if self.hidden_size < 16 or self.hidden_size % 16:
             raise ValueError(f"`hidden_size` must be a multiple of 16, got {self.hidden_size}.")
 
@@ -186,7 +190,7 @@ class EmoNetAffectHead(nn.Module):
         return self.classifier(features.mean(dim=(2, 3)))
 
 
-class EmoNetModel(PreTrainedModel):
+class EmoNetModel(CheckedModel, PreTrainedModel):
     """
     EmoNet (Toisoul et al., 2021): valence, arousal, expression and landmark heatmaps of a face.
 

@@ -14,7 +14,9 @@ from torch.nn.functional import normalize
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from .checked_loading_univa import CheckedConfig, CheckedModel, check_finite_fields
 from .face_images_univa import face_pixels
+from .limits_univa import check_limit
 
 
 # Side of the images that the published weights were trained on, in pixels.
@@ -27,7 +29,7 @@ _Layer = tuple[int, int | tuple[int, int]]
 
 
 @strict
-class InceptionResnetV1Config(PreTrainedConfig):
+class InceptionResnetV1Config(CheckedConfig, PreTrainedConfig):
     r"""
     Configuration of Inception-ResNet-v1. The defaults are those of the published weights.
 
@@ -51,6 +53,15 @@ class InceptionResnetV1Config(PreTrainedConfig):
     embedding_size: int = 512
     dropout: float | int = 0.6
     batch_norm_eps: float = 0.001
+
+    def validate_architecture(self) -> None:
+        """Check fields by themselves; called by the strict dataclass."""
+        check_finite_fields(self)
+        check_limit("width", self.embedding_size, "`embedding_size`")
+        for name in ("num_blocks_35", "num_blocks_17", "num_blocks_8"):
+            check_limit("layers", getattr(self, name), f"`{name}`")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"`dropout` must lie in [0, 1], got {self.dropout}.")
 
 
 @dataclass
@@ -177,7 +188,7 @@ def _trunk(config: InceptionResnetV1Config) -> nn.Sequential:
     return nn.Sequential(OrderedDict(modules))
 
 
-class InceptionResnetV1Model(PreTrainedModel):
+class InceptionResnetV1Model(CheckedModel, PreTrainedModel):
     """
     Inception-ResNet-v1: a face to a vector of length 1, near to those of other pictures of the same person.
 

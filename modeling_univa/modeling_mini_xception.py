@@ -14,7 +14,9 @@ from torch.nn.functional import adaptive_avg_pool2d, max_pool2d, pad
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from .checked_loading_univa import CheckedConfig, CheckedModel, check_finite_fields, checked_labels
 from .face_images_univa import face_pixels
+from .limits_univa import check_limit
 
 
 # Side of the images that the published weights were trained on, in pixels.
@@ -27,7 +29,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 @strict
-class MiniXceptionConfig(PreTrainedConfig):
+class MiniXceptionConfig(CheckedConfig, PreTrainedConfig):
     r"""
     Configuration of mini-Xception. The defaults are those of the published weights.
 
@@ -59,12 +61,18 @@ class MiniXceptionConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(EXPRESSIONS))
-        if self.id2label is not None:
-            self.label2id = {name: int(index) for index, name in self.id2label.items()}
+        self.id2label, self.label2id = checked_labels(self.id2label, kwargs.get("num_labels"))
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
+        check_finite_fields(self)
+        check_limit("layers", len(self.block_channels), "The number of `block_channels`")
+        for name in ("stem_channels", "block_channels", "embedding_grids"):
+            value = getattr(self, name)
+            for number in value if isinstance(value, list) else [value]:
+                # A grid is squared.
+                check_limit("image_grid" if name == "embedding_grids" else "width", number, f"`{name}`")
         depth = len(self.embedding_grids)
         if not 1 <= depth <= len(self.block_channels) or depth != len(self.embedding_scales):
             raise ValueError(
@@ -123,7 +131,7 @@ def _halve(features: torch.Tensor) -> torch.Tensor:
     return max_pool2d(pad(features, padding, value=-torch.inf), 3, stride=2)
 
 
-class MiniXceptionModel(PreTrainedModel):
+class MiniXceptionModel(CheckedModel, PreTrainedModel):
     """
     Mini-Xception: a face to its expression and to an embedding of it.
 

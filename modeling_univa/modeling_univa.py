@@ -11,15 +11,25 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
+from .checked_loading_univa import CheckedModel, load_network, read_config, refusal
 from .configuration_univa import UnivaConfig
 from .losses import kl_divergence_loss
+
+
+logger = logging.get_logger(__name__)
+
+# Patterns of the parameters whose shape or meaning comes from the labels.
+_HEAD = (r"classifier\.", r"correlation_prior\.")
+_HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
+# Of a text encoder the hidden states are used.
+_POOLER = (r"(.*\.)?pooler\.",)
 
 
 @dataclass
@@ -230,7 +240,7 @@ class UnivaCorrelationPrior(nn.Module):
         return self.label_similarity.clone()
 
 
-class UnivaPreTrainedModel(PreTrainedModel):
+class UnivaPreTrainedModel(CheckedModel, PreTrainedModel):
     """Weight initialisation and loading shared by the UniVA models."""
 
     config_class = UnivaConfig
@@ -274,6 +284,11 @@ class UnivaModel(UnivaPreTrainedModel):
             else:
                 self.encoders[modality] = UnivaSequenceEncoder(config, modality)
         self.post_init()
+
+    @property
+    def unused_parameters(self) -> tuple[str, ...]:
+        """Of a checkpoint with the classifier the rest is used."""
+        return _HEAD
 
     def get_input_embeddings(self) -> nn.Module | None:
         """Token embeddings of the pretrained text encoder, `None` on the word-vector route."""
@@ -398,6 +413,8 @@ class UnivaModel(UnivaPreTrainedModel):
 class UnivaForEmotionClassification(UnivaPreTrainedModel):
     """UniVA with its classifier over the concatenated embeddings and the emotion correlation prior."""
 
+    head_parameters = _HEAD
+
     def __init__(self, config: UnivaConfig):
         super().__init__(config)
         self.univa = UnivaModel(config)
@@ -405,6 +422,53 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.correlation_prior = UnivaCorrelationPrior(config) if config.label_affect is not None else None
         self.post_init()
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | PathLike | None, *model_args: Any, **kwargs: Any
+    ) -> Any:
+        """
+        As `PreTrainedModel.from_pretrained`; every weight has to be there and finite.
+
+        With `id2label`, `num_labels` or a `config` of other labels the valence and arousal of the labels and M are
+        derived anew. Without `ignore_mismatched_sizes=True` the new names take the places of the old ones; with it
+        the encoders are kept, and the classifier is a new one that has to be trained.
+
+        Raises:
+            `ValueError`: weights are missing, unknown, of another shape or not finite; or they cannot be read.
+            `OSError`: there is no such folder or repository.
+        """
+        stored = _stored_settings(pretrained_model_name_or_path, kwargs)
+        loaded = super().from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model._renew_head(stored, bool(kwargs.get("ignore_mismatched_sizes")))
+        return loaded
+
+    @torch.no_grad()
+    def _renew_head(self, stored: dict[str, Any], renew_classifier: bool) -> None:
+        """Derive anew what the labels decide, where they are not those that the weights were saved for."""
+        config = self.config
+        if (
+            self.correlation_prior is not None
+            and stored.get("label_affect", config.label_affect) != config.label_affect
+        ):
+            similarity = self.correlation_prior.label_similarity
+            similarity.copy_(label_similarity(torch.tensor(config.label_affect)))
+        names = list(stored.get("id2label", {}).values())
+        if not names or names == config.label_names:
+            return
+        if renew_classifier:
+            self.classifier.reset_parameters()
+        fate = "is a new one that has to be trained" if renew_classifier else "keeps its weights under the new names"
+        logger.warning(
+            f"{config.name_or_path} was saved for {', '.join(names)} and is loaded for "
+            f"{', '.join(config.label_names)}: its encoders are kept, and its classifier {fate}."
+        )
+
+    @property
+    def unused_parameters(self) -> tuple[str, ...]:
+        """M of a checkpoint, where the correlation prior is off."""
+        return () if self.correlation_prior is not None else _HEAD[1:]
 
     @classmethod
     def from_text_encoder(
@@ -424,16 +488,22 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
             attn_implementation (`str`, *optional*): attention of the whole model ("sdpa", "eager", …).
             text_config_overrides (`dict`, *optional*): fields of the encoder's configuration to change, dropouts say.
             hub_kwargs: passed on to `from_pretrained` (`revision`, `token`, `cache_dir`, …).
+
+        Raises:
+            `ValueError`: it is no text encoder of transformers, or its weights are missing or not finite.
+            `OSError`: there is no such folder or repository.
         """
         overrides = text_config_overrides or {}
-        config.text_config = AutoConfig.from_pretrained(text_model_name_or_path, **overrides, **hub_kwargs)
+        config.text_config = read_config(text_model_name_or_path, **overrides, **hub_kwargs)
         model = cls._from_config(
             config, **({"attn_implementation": attn_implementation} if attn_implementation else {})
         )
         encoder_class = type(model.univa.encoders["text"].encoder)
-        encoder = encoder_class.from_pretrained(
+        encoder = load_network(
+            encoder_class,
             text_model_name_or_path,
             config=config.text_config,
+            new=_POOLER,
             dtype=model.dtype,
             **_without_pooler(encoder_class),
             **hub_kwargs,
@@ -547,9 +617,27 @@ def masked_softmax(scores: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def build_text_encoder(config: PreTrainedConfig) -> PreTrainedModel:
-    """The encoder of a text configuration, without a pooler where its class can do without."""
-    encoder_class = AutoModel._model_mapping[type(config)]
-    return AutoModel.from_config(config, **_without_pooler(encoder_class))
+    """
+    The encoder of a text configuration, without a pooler where its class can do without.
+
+    Raises:
+        `ValueError`: `AutoModel` has no text encoder of the configuration's type.
+    """
+    encoder_class: Any = AutoModel._model_mapping.get(type(config), None)
+    if getattr(encoder_class, "main_input_name", None) != "input_ids":
+        raise ValueError(f"`text_config` must be of a text encoder, got the `model_type` {config.model_type!r}.")
+    with refusal(config.model_type, "The text encoder of `text_config` ({}) cannot be built"):
+        return AutoModel.from_config(config, trust_remote_code=False, **_without_pooler(encoder_class))
+
+
+def _stored_settings(name: str | PathLike | None, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """`config.json` of a folder or repository; nothing where there is none, of an adapter say."""
+    hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if kwargs.get(key) is not None}
+    try:
+        with refusal(name, "The configuration of {} cannot be used"):
+            return {} if name is None else PreTrainedConfig.get_config_dict(name, **hub)[0]
+    except OSError:
+        return {}
 
 
 def _without_pooler(encoder_class: type[PreTrainedModel]) -> dict[str, bool]:

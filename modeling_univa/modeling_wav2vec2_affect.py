@@ -13,6 +13,8 @@ from torch import nn
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model, Wav2Vec2PreTrainedModel
 from transformers.utils import ModelOutput
 
+from .checked_loading_univa import CheckedConfig, CheckedModel, check_architecture
+
 
 # Order of the published head's outputs.
 DIMENSIONS: tuple[str, ...] = ("arousal", "dominance", "valence")
@@ -20,7 +22,7 @@ SAMPLING_RATE = 16000
 
 
 @strict
-class Wav2Vec2AffectConfig(Wav2Vec2Config):
+class Wav2Vec2AffectConfig(CheckedConfig, Wav2Vec2Config):
     r"""
     Configuration of [`Wav2Vec2AffectModel`]: that of its `Wav2Vec2Model`, with the defaults of
     `audeering/wav2vec2-large-robust-12-ft-emotion-msp-dim`. `final_dropout` is the dropout of the head.
@@ -42,6 +44,11 @@ class Wav2Vec2AffectConfig(Wav2Vec2Config):
         self.id2label = dict(enumerate(DIMENSIONS))
         self.label2id = {name: index for index, name in enumerate(DIMENSIONS)}
         super().__post_init__(**kwargs)
+
+    def validate_architecture(self) -> None:
+        """Check fields by themselves and against each other; called by the strict dataclass."""
+        check_architecture(self)
+        super().validate_architecture()
 
     @classmethod
     def get_config_dict(cls, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -92,7 +99,7 @@ class Wav2Vec2AffectHead(nn.Module):
         return self.out_proj(self.dropout(torch.tanh(self.dense(self.dropout(pooled)))))
 
 
-class Wav2Vec2AffectModel(Wav2Vec2PreTrainedModel):
+class Wav2Vec2AffectModel(CheckedModel, Wav2Vec2PreTrainedModel):
     """
     `Wav2Vec2Model`, mean over the valid frames, and a head with three outputs (Wagner et al., 2023).
 
@@ -102,6 +109,7 @@ class Wav2Vec2AffectModel(Wav2Vec2PreTrainedModel):
 
     config: Wav2Vec2AffectConfig
     config_class = Wav2Vec2AffectConfig
+    head_parameters = (r"classifier\.",)
 
     def __init__(self, config: Wav2Vec2AffectConfig):
         super().__init__(config)

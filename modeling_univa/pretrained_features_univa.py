@@ -19,7 +19,7 @@ import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,10 +29,11 @@ import numpy as np
 import torch
 from huggingface_hub import constants
 from torch import nn
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedConfig
+from transformers import AutoFeatureExtractor, AutoModel, PreTrainedConfig
 from transformers.utils import CONFIG_NAME, cached_file, logging
 from transformers.utils.hub import extract_commit_hash
 
+from .checked_loading_univa import load_network, read_config
 from .feature_extraction_univa import (
     check_at_least,
     check_choice,
@@ -404,8 +405,7 @@ def _reading(model: str, kind: str, error: Exception) -> ValueError:
 
 def _read_config(model: str, revision: str | None) -> Any:
     try:
-        # False rather than nothing: transformers would ask on the terminal whether to run a checkpoint's code.
-        config = AutoConfig.from_pretrained(model, revision=revision or "main", trust_remote_code=False)
+        config = read_config(model, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise _reading(model, "a speech encoder", error) from error
     if config.model_type not in SPEECH_ENCODERS:
@@ -432,21 +432,10 @@ def _speech_encoder(
     config = _read_config(model, revision)
     feature_extractor = _read_feature_extractor(model, revision)
     try:
-        network, report = AutoModel.from_pretrained(
-            model, revision=revision or "main", config=config, dtype=dtype, trust_remote_code=False,
-            output_loading_info=True,
-        )  # fmt: skip
+        network = load_network(AutoModel, model, config=config, revision=revision or "main", dtype=dtype)
     except (OSError, ValueError, RuntimeError) as error:
         raise _reading(model, "a speech encoder", error) from error
-    _check_complete(model, report, ignored={"masked_spec_embed"})
-    return _SpeechEncoder(model, network.eval().requires_grad_(False).to(device), feature_extractor)
-
-
-def _check_complete(model: str, report: dict[str, Any], ignored: Iterable[str] = ()) -> None:
-    """Refuse a checkpoint that leaves weights at random values."""
-    missing = sorted(set(report["missing_keys"]) - set(ignored))
-    if missing or report["mismatched_keys"]:
-        raise ValueError(f"{model} lacks weights of its own architecture: {', '.join(missing[:3]) or 'shapes differ'}")
+    return _SpeechEncoder(model, network.requires_grad_(False).to(device), feature_extractor)
 
 
 @dataclass(frozen=True)
@@ -599,12 +588,11 @@ def _face_network(model: str, revision: str | None, sha256: str | None, device: 
     check_digest(model, sha256)
     config = _read_face_config(model, revision)
     try:
-        network, report = _face_networks()[config.model_type][1].from_pretrained(
-            model, revision=revision or "main", config=config, dtype=dtype, output_loading_info=True
+        network = _face_networks()[config.model_type][1].from_pretrained(
+            model, revision=revision or "main", config=config, dtype=dtype
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise _reading(model, _FACE_NETWORK, error) from error
-    _check_complete(model, report)
     return network.eval().requires_grad_(False).to(device)
 
 

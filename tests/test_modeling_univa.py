@@ -4,6 +4,8 @@
 
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +14,13 @@ from testing_utils import Utterances, tiny_config, tiny_model, write_text_encode
 from torch import nn
 from transformers import AutoModel
 
-from modeling_univa.configuration_univa import MODALITIES, UnivaConfig
+from modeling_univa.configuration_univa import (
+    M3ED_EMOTIONS,
+    MODALITIES,
+    MOSEI_EMOTIONS,
+    UnivaConfig,
+    affect_of_labels,
+)
 from modeling_univa.losses import UnivaObjective, kl_divergence_loss
 from modeling_univa.modeling_univa import (
     UnivaForEmotionClassification,
@@ -329,26 +337,198 @@ def test_modality_dropout_gives_the_classifier_absent_modalities(route):
     assert torch.equal(output.multimodal_embeds, torch.cat(embeds, dim=-1))
 
 
-@pytest.mark.parametrize(("route", "learn"), [("bert", True), ("words", True), ("words", False)])
-def test_file_without_similarity_and_absent_vectors_loads_to_their_initial_values(route, learn, tmp_path):
-    config = tiny_config(route, learn_label_similarity=learn)
-    model = tiny_model(config)
-    for modality in config.modalities:
-        nn.init.normal_(absent_vector(model, modality))
+# Damaged folders
+
+
+def saved_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def damage(folder: Path, kind: str) -> str:
+    """Save a model with one fault of its weights; what the message has to name."""
+    tiny_model(tiny_config()).save_pretrained(folder)
+    tensors = saved_tensors(folder)
+    key = "univa.encoders.audio.layers.0.output.dense.weight"
+    if kind == "truncated":
+        file = folder / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:1000])
+        return "cannot be loaded"
+    if kind.startswith("missing "):
+        key = kind.partition(" ")[2]
+        del tensors[key]
+    elif kind == "unexpected":
+        key = "univa.encoders.smell.projection.weight"
+        tensors[key] = torch.zeros(2)
+    elif kind == "shape":
+        tensors[key] = tensors[key][:-1].clone()
+    else:
+        tensors[key][0, 0] = float(kind)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    return key
+
+
+FAULTS = (
+    "missing classifier.weight", "missing correlation_prior.label_similarity",
+    "missing univa.encoders.vision.absent_embedding",
+    "missing univa.encoders.text.encoder.encoder.layer.1.output.dense.bias",
+    "unexpected", "shape", "nan", "inf", "-inf", "truncated",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("auto_class", [AutoModel, UnivaForEmotionClassification])
+def test_damaged_weights_are_refused(auto_class, kind, tmp_path):
+    key = damage(tmp_path, kind)
+    with pytest.raises(ValueError) as caught:
+        auto_class.from_pretrained(tmp_path)
+    message = str(caught.value)
+    assert key in message and str(tmp_path) in message and "\n" not in message
+
+
+@pytest.mark.parametrize("kind", ["nan", "unexpected", "missing univa.encoders.vision.pooling.score.bias"])
+def test_model_without_classifier_is_checked_as_well(kind, tmp_path):
+    key = damage(tmp_path, kind)
+    with pytest.raises(ValueError, match=re.escape(key.removeprefix("univa."))):
+        UnivaModel.from_pretrained(tmp_path)
+
+
+def test_model_without_classifier_loads_from_one_with_it(tmp_path):
+    model = tiny_model(tiny_config())
+    model.save_pretrained(tmp_path)
+    loaded = UnivaModel.from_pretrained(tmp_path)
+    for name, value in model.univa.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("learn", [True, False])
+def test_fixed_and_learned_similarity_load_from_each_other(learn, tmp_path):
+    model = tiny_model(tiny_config(learn_label_similarity=learn))
     nn.init.normal_(model.correlation_prior.label_similarity)
     model.save_pretrained(tmp_path)
-    file = tmp_path / "model.safetensors"
-    added = ("absent_embedding", "absent_embedding.weight", "label_similarity")
-    kept = {name: value for name, value in load_file(file).items() if not name.endswith(added)}
-    assert len(kept) == len(load_file(file)) - 4
-    save_file(kept, file, {"format": "pt"})
-    loaded = UnivaForEmotionClassification.from_pretrained(tmp_path)
-    expected = label_similarity(torch.tensor(config.label_affect))
+    loaded = UnivaForEmotionClassification.from_pretrained(tmp_path, learn_label_similarity=not learn)
+    assert torch.equal(loaded.correlation_prior.label_similarity, model.correlation_prior.label_similarity)
+
+
+def test_loading_information_is_given_where_it_is_asked_for(tmp_path):
+    tiny_model(tiny_config()).save_pretrained(tmp_path)
+    _, report = UnivaForEmotionClassification.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+
+
+def test_text_encoder_that_lacks_weights_is_refused(tmp_path):
+    folder = write_text_encoder(tmp_path)
+    tensors = saved_tensors(folder)
+    del tensors["encoder.layer.1.output.dense.bias"]
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match="lacks weights of its own architecture: encoder.layer.1.output.dense.bias"):
+        UnivaForEmotionClassification.from_text_encoder(tiny_config(), str(folder))
+
+
+def test_weights_that_a_configuration_claims_are_not_allocated(tmp_path, monkeypatch):
+    tiny_model(tiny_config("words")).save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"intermediate_size": 65536, "hidden_size": 8192}))
+    with pytest.raises(ValueError, match="numbers that its weights lack"):
+        UnivaForEmotionClassification.from_pretrained(tmp_path)
+
+
+# Other labels
+
+
+OTHER_LABELS = {"id2label": dict(enumerate(M3ED_EMOTIONS))}
+
+
+@pytest.mark.parametrize(
+    "labels", [OTHER_LABELS, {"num_labels": 7}, {"id2label": {0: "bored", 1: "curious"}}, {"num_labels": 3}]
+)
+@pytest.mark.parametrize("auto_class", [AutoModel, UnivaForEmotionClassification])
+def test_encoders_are_kept_for_other_labels(auto_class, labels, tmp_path, caplog):
+    model = tiny_model(tiny_config())
+    model.save_pretrained(tmp_path)
+    loaded = auto_class.from_pretrained(tmp_path, ignore_mismatched_sizes=True, **labels)
+    count = labels.get("num_labels") or len(labels["id2label"])
+    assert loaded.config.num_labels == count and loaded.classifier.weight.shape == (count, 48)
+    for name, value in model.univa.state_dict().items():
+        assert torch.equal(loaded.univa.state_dict()[name], value), name
+    assert loaded.classifier.weight.abs().max() <= 48**-0.5
+    if labels is OTHER_LABELS:
+        assert loaded.config.label_affect == affect_of_labels(M3ED_EMOTIONS)
+        expected = label_similarity(torch.tensor(loaded.config.label_affect))
+        assert torch.equal(loaded.correlation_prior.label_similarity, expected)
+    else:
+        assert loaded.correlation_prior is None and loaded.config.correlation_prior_weight == 0
+    loaded.save_pretrained(tmp_path / "again")
+    again = UnivaForEmotionClassification.from_pretrained(tmp_path / "again")
+    assert again.config.label_names == loaded.config.label_names
+
+
+def test_other_labels_without_leave_are_refused(tmp_path):
+    tiny_model(tiny_config()).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="pass `ignore_mismatched_sizes=True` for a classifier of other labels"):
+        UnivaForEmotionClassification.from_pretrained(tmp_path, **OTHER_LABELS)
+
+
+def test_encoders_are_checked_with_other_labels_too(tmp_path):
+    key = damage(tmp_path, "missing univa.encoders.vision.pooling.score.bias")
+    with pytest.raises(ValueError, match=key):
+        UnivaForEmotionClassification.from_pretrained(tmp_path, ignore_mismatched_sizes=True, **OTHER_LABELS)
+
+
+@pytest.mark.parametrize("way", ["arguments", "configuration"])
+def test_renamed_labels_have_their_own_affect_and_similarity(way, tmp_path):
+    model = tiny_model(tiny_config())
+    nn.init.normal_(model.correlation_prior.label_similarity)
+    model.save_pretrained(tmp_path)
+    names = dict(enumerate(reversed(MOSEI_EMOTIONS)))
+    options = {"id2label": names}
+    if way == "configuration":
+        options = {"config": UnivaConfig.from_pretrained(tmp_path, **options)}
+    loaded = AutoModel.from_pretrained(tmp_path, **options)
+    assert loaded.config.label_affect == affect_of_labels(list(names.values()))
+    assert loaded.config.label2id == {name: index for index, name in names.items()}
+    expected = label_similarity(torch.tensor(loaded.config.label_affect))
     assert torch.equal(loaded.correlation_prior.label_similarity, expected)
-    for modality in config.modalities:
-        assert torch.equal(absent_vector(loaded, modality), torch.zeros(config.hidden_size))
-    for name, value in model.state_dict().items():
-        assert name.endswith(added) or torch.equal(loaded.state_dict()[name], value), name
+    assert torch.equal(loaded.classifier.weight, model.classifier.weight)
+
+
+def test_new_labels_of_the_same_number_get_a_new_classifier_where_it_is_asked_for(tmp_path):
+    model = tiny_model(tiny_config())
+    model.save_pretrained(tmp_path)
+    names = dict(enumerate("abcdef"))
+    loaded = AutoModel.from_pretrained(tmp_path, id2label=names, ignore_mismatched_sizes=True)
+    assert not torch.equal(loaded.classifier.weight, model.classifier.weight)
+    same = AutoModel.from_pretrained(tmp_path, ignore_mismatched_sizes=True)
+    assert torch.equal(same.classifier.weight, model.classifier.weight)
+
+
+# What a file has no say in
+
+
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation", "_attn_implementation_internal"])
+@pytest.mark.parametrize("auto_class", [AutoModel, UnivaForEmotionClassification, UnivaModel])
+def test_attention_of_a_file_is_not_obeyed(auto_class, name, tmp_path):
+    tiny_model(tiny_config()).save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    settings = json.loads(file.read_text()) | {name: "someone/kernels", "experts_implementation": "someone/kernels"}
+    settings["text_config"][name] = "someone/kernels"
+    file.write_text(json.dumps(settings))
+    loaded = auto_class.from_pretrained(tmp_path)
+    assert loaded.config._attn_implementation == loaded.config.text_config._attn_implementation == "sdpa"
+    loaded = auto_class.from_pretrained(tmp_path, attn_implementation="eager")
+    assert loaded.config._attn_implementation == loaded.config.text_config._attn_implementation == "eager"
+
+
+def test_attention_of_a_text_encoder_s_file_is_not_obeyed(tmp_path):
+    folder = write_text_encoder(tmp_path)
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"attn_implementation": "someone/kernels"}))
+    model = UnivaForEmotionClassification.from_text_encoder(tiny_config(), str(folder))
+    assert model.univa.encoders["text"].encoder.config._attn_implementation == "sdpa"
+
+
+def test_text_encoder_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="`text_config` must be of a text encoder, got the `model_type` 'vit'"):
+        UnivaModel(tiny_config(text_config={"model_type": "vit", "hidden_size": 12}))
 
 
 def test_layers_of_a_stack_start_as_copies_of_one():

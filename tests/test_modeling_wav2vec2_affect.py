@@ -136,9 +136,13 @@ def test_saved_folder_loads_as_it_was(model, waveforms, tmp_path):
         torch.testing.assert_close(outputs_of(loaded, waveforms)["valence"], outputs_of(model, waveforms)["valence"])
 
 
-def test_an_encoder_without_the_head_gets_a_new_one(model, tmp_path):
+def test_an_encoder_without_the_head_gets_a_new_one_where_it_is_asked_for(model, tmp_path):
     model.wav2vec2.save_pretrained(tmp_path)
-    loaded, report = Wav2Vec2AffectModel.from_pretrained(tmp_path, output_loading_info=True)
+    with pytest.raises(ValueError, match="lacks weights of its own architecture: classifier.dense.bias"):
+        Wav2Vec2AffectModel.from_pretrained(tmp_path)
+    loaded, report = Wav2Vec2AffectModel.from_pretrained(
+        tmp_path, ignore_mismatched_sizes=True, output_loading_info=True
+    )
     head = {f"classifier.{layer}.{kind}" for layer in ("dense", "out_proj") for kind in ("weight", "bias")}
     assert set(report["missing_keys"]) == head
     for name, value in model.wav2vec2.state_dict().items():

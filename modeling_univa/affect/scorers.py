@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedConfig
 from transformers.utils import logging
 
+from ..checked_loading_univa import load_network
 from ..feature_extraction_univa import check_image, check_waveform, extractor_from_dict
 from ..modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from ..modeling_emonet import EmoNetModel
@@ -132,8 +133,9 @@ class TextAffectScorer(AffectScorer):
     ) -> "TextAffectScorer":
         """As `AffectScorer.from_pretrained`, with a translator for text of another language than the model's."""
         hub = {"revision": revision or "main"}
-        loaded = AutoModelForSequenceClassification.from_pretrained(model, **hub)
-        return cls(loaded, AutoTokenizer.from_pretrained(model, **hub), device, translator)
+        loaded = load_network(AutoModelForSequenceClassification, model, **hub)
+        tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False, **hub)
+        return cls(loaded, tokenizer, device, translator)
 
     def score(self, items: Sequence[str | None], batch_size: int = 32) -> np.ndarray:
         """See `AffectScorer.score`; the part of a sentence beyond the model's longest input is cut."""
@@ -187,7 +189,7 @@ class _MediaAffectScorer(AffectScorer):
         cls, model: str, revision: str | None = None, device: str | torch.device | None = None
     ) -> "_MediaAffectScorer":
         """See `AffectScorer.from_pretrained`."""
-        hub = {"revision": revision or "main"}
+        hub: dict[str, Any] = {"revision": revision or "main"}
         kind = PreTrainedConfig.get_config_dict(model, **hub)[0].get("model_type")
         if kind == UnivaAffectRegressorConfig.model_type:
             regressor = UnivaAffectRegressor.from_pretrained(model, **hub)
@@ -195,10 +197,7 @@ class _MediaAffectScorer(AffectScorer):
         if kind not in cls.published_types:
             known = ", ".join([*cls.published_types, UnivaAffectRegressorConfig.model_type])
             raise ValueError(f"{model} is a {kind!r} model; a scorer of {cls.modality} is one of {known}")
-        loaded, report = cls.published_class.from_pretrained(model, **hub, output_loading_info=True)
-        if report["missing_keys"]:
-            raise ValueError(f"{model} has no weights for {sorted(report['missing_keys'])[0]}: it is no affect scorer")
-        return cls(loaded, None, device)
+        return cls(cls.published_class.from_pretrained(model, **hub), None, device)
 
     def _score_batch(self, items: list[Any], batch_size: int) -> np.ndarray:
         if self.extractor is None or self.processor is None:

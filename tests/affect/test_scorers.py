@@ -169,7 +169,7 @@ def test_what_is_no_scorer_is_refused(tmp_path):
         ("vision", audio, "scores audio, not vision"),
         ("vision", made_elsewhere, "does not know how to make them from raw media"),
         ("audio", text, "is a 'bert' model; a scorer of audio is one of wav2vec2, wav2vec2-affect, univa_affect_reg"),
-        ("vision", str(tmp_path / "emonet"), "has no weights for affect_head.classifier"),
+        ("vision", str(tmp_path / "emonet"), "lacks weights of its own architecture: affect_head.classifier"),
         ("audio", str(tmp_path / "nothing"), "nothing cannot be loaded"),
     ]:
         with pytest.raises(ValueError, match=message):

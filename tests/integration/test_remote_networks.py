@@ -23,6 +23,7 @@ from modeling_univa.modeling_wav2vec2_affect import Wav2Vec2AffectModel
 
 SCRIPT = Path(__file__).with_name("load_remote_networks.py")
 ALLOWED = {"torch", "transformers", "huggingface_hub", "numpy"}
+LOADING = ["checked_loading_univa.py", "limits_univa.py"]
 CODE = {
     "EmoNetModel": ["face_images_univa.py", "modeling_emonet.py"],
     "InceptionResnetV1Model": ["face_images_univa.py", "modeling_inception_resnet_v1.py"],
@@ -75,7 +76,7 @@ def test_the_folder_alone_gives_the_same(folders, report, name):
     assert found["class"].endswith(f".{name}")
     assert found["config"] == name.replace("Model", "Config")
     assert found["near"] == [True, True]
-    assert found["copied"] == CODE[name] == sorted(path.name for path in folders[name].glob("*.py"))
+    assert found["copied"] == sorted(LOADING + CODE[name]) == sorted(path.name for path in folders[name].glob("*.py"))
     assert "trust_remote_code=True" in found["refused"]
 
 

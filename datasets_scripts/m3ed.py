@@ -34,9 +34,13 @@ class M3ed(ReleasedCorpus):
     def read_annotations(self) -> dict[str, list[Annotation]]:
         """Utterances of utt_annot.json by split, in its order."""
         path = self.root / self.ANNOTATION_FILE
+        found = read_json(path)
+        for split, utterances in found.items():
+            if not isinstance(utterances, dict):
+                raise CorpusError(f"{path}: expected an object of utterances for {split!r}, found {utterances!r}")
         return {
             split: [_annotation(name, entry, f"{path}: utterance {name!r}") for name, entry in utterances.items()]
-            for split, utterances in read_json(path).items()
+            for split, utterances in found.items()
         }
 
 

@@ -68,11 +68,14 @@ class Mosei(ReleasedCorpus):
 
 
 def _annotation(cells: dict[str, str], where: str) -> Annotation:
-    try:
-        intensities = {name: float(cells[name]) for name in MOSEI_EMOTIONS}
-        order = int(cells["truely_sort"])
-    except ValueError as error:
-        raise CorpusError(f"{where}: expected intensities and truely_sort as numbers ({error}); correct it") from None
+    kinds: dict[str, type] = {**dict.fromkeys(MOSEI_EMOTIONS, float), "truely_sort": int}
+    intensities: dict[str, float] = {}
+    for name, kind in kinds.items():
+        try:
+            intensities[name] = kind(cells[name])
+        except ValueError:
+            raise CorpusError(f"{where}: {name} is {cells[name]!r}, expected a number; correct it") from None
+    order = int(intensities.pop("truely_sort"))
     # NaN is not 0, and would make a label out of an absent annotation.
     odd = [name for name, value in intensities.items() if not 0 <= value < math.inf]
     return Annotation(

@@ -273,7 +273,7 @@ def extractor_from_dict(config: dict[str, Any]) -> Any:
     settings = {name: value for name, value in config.items() if name != "replaces"}
     kind = settings.pop("extractor_type", None)
     feature_size = settings.get("feature_size")
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"unknown `extractor_type` {kind!r}; known are {', '.join(sorted(kinds))}")
     known = _settings(kinds[kind])
     if "feature_size" not in known:

@@ -372,6 +372,10 @@ def _by_id(annotations: list[Annotation], file: str) -> dict[str, int]:
 def _dialogues(found: Any, split: str) -> dict[str, list[str]]:
     if not isinstance(found, dict) or not all(isinstance(ids, list) for ids in found.values()):
         raise CorpusError(f"videos_structure.json: expected {{dialogue: [utterance, …]}} for split {split}")
+    for dialogue, ids in found.items():
+        odd = [one for one in ids if not isinstance(one, str)]
+        if odd:
+            raise CorpusError(f"videos_structure.json: dialogue {dialogue!r} has {odd[0]!r}, expected utterance ids")
     return found
 
 

@@ -99,7 +99,10 @@ def _settings(modality: str, argument: str) -> dict[str, Any]:
 def _json_settings(argument: str) -> dict[str, Any] | None:
     if not argument.endswith(".json") and not argument.lstrip().startswith("{"):
         return None
-    settings = json.loads(read_text(Path(argument)) if argument.endswith(".json") else argument)
+    try:
+        settings = json.loads(read_text(Path(argument)) if argument.endswith(".json") else argument)
+    except RecursionError as error:
+        raise ValueError("expected a JSON object of settings, found one that is nested too deeply") from error
     if not isinstance(settings, dict):
         raise ValueError("expected a JSON object of settings")
     return settings

@@ -411,7 +411,10 @@ MOSEI_ERRORS: dict[str, tuple[Change, str]] = {
         "0 and 1 in 'lab",
     ),
     "annotated twice": (_mosei_cell(1, clip_id="9"), "utterance '-train_9' is there twice"),
-    "intensity in words": (_mosei_cell(0, happy="very"), "final_multi_labels.csv: line 2: expected intensities and"),
+    "intensity in words": (
+        _mosei_cell(0, happy="very"),
+        "final_multi_labels.csv: line 2: happy is 'very', expected a number",
+    ),
     "other splits": (_json("videos_structure.json", _delete("test")), "the files do not belong tog"),
     "key twice": (
         _bytes("videos_structure.json", lambda d: d.replace(b'"test"', b'"train"')),

@@ -7,12 +7,15 @@ for functions of this module that accept only what numpy itself writes. numpy's 
 is replaced: a forged state could pass raw bytes off as object pointers.
 """
 
+import math
 import os
 import pickle
 import re
+import struct
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from io import BufferedReader
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -21,7 +24,12 @@ from .schema import CorpusError
 
 __all__ = ["load_restricted_pickle"]
 
-_DTYPE_CODE = re.compile(r"\?|[biufc]\d{1,2}|[SU]\d+|O8?|b1")
+# Strings of no length would be an array of any number of nothing.
+_DTYPE_CODE = re.compile(r"\?|[biufc]\d{1,2}|[SU][1-9]\d{0,8}|O8?|b1")
+_DEEPEST = 64
+# What a file may become when it is read: so many times its size, and some more for small ones.
+_GROWTH, _SMALL = 8, 2**20
+_KEYS = (str, bytes, int, float, np.generic, type(None))
 
 
 class _DType:
@@ -43,7 +51,18 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: tuple) -> None:  # type: ignore[override]
         version, shape, dtype, is_fortran, data = state
+        _check_shape(shape, dtype.value, data)
         super().__setstate__((version, shape, dtype.value, is_fortran, data))  # type: ignore[misc]
+
+
+def _check_shape(shape: Any, dtype: np.dtype, data: Any) -> None:
+    """Refuse a shape that claims more, or less, than there is, before numpy makes room for it."""
+    sizes = shape if isinstance(shape, tuple) else ()
+    if sizes != shape or any(not isinstance(size, int) or not 0 <= size < 2**48 for size in sizes) or len(sizes) > 32:
+        raise pickle.UnpicklingError("the shape of an array is not one")
+    found = len(data) if dtype.hasobject else len(data) // dtype.itemsize
+    if math.prod(sizes) != found:
+        raise pickle.UnpicklingError(f"an array claims {math.prod(sizes)} elements and has {found}")
 
 
 class _Admitted:
@@ -79,7 +98,16 @@ def _scalar(dtype: _DType, data: bytes) -> Any:
 
 
 def _from_buffer(buffer: bytes | bytearray, dtype: _DType, shape: tuple[int, ...], order: Any) -> np.ndarray:
+    _check_shape(shape, dtype.value, buffer)
     return np.frombuffer(buffer, dtype.value).reshape(shape, order=order)
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    """Refuse keys whose hashing may take for ever: tuples in tuples, many times over, or numbers made to collide."""
+    for key in keys:
+        for part in key if isinstance(key, tuple) else (key,):
+            if not isinstance(part, _KEYS) or (isinstance(part, int) and abs(part) >= 2**60):
+                raise pickle.UnpicklingError(f"a key is of type {type(part).__name__}, not text or a number")
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -93,6 +121,8 @@ def _empty(kind: type) -> Callable[..., Any]:
     def make(*args: Any) -> Any:
         if args and not isinstance(args[0], (list, tuple)):
             raise pickle.UnpicklingError(f"it builds {kind.__name__} from {type(args[0]).__name__}")
+        if args and kind is not bytes:
+            _check_keys(pair[0] for pair in args[0]) if kind is OrderedDict else _check_keys(args[0])
         return kind(*args)
 
     return make
@@ -116,7 +146,35 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
+# Any, since what it is made of is not typed.
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _Bounded:
+    """A file that never makes room for more than it has."""
+
+    def __init__(self, file: BufferedReader):
+        self.file = file
+        self.size = os.fstat(file.fileno()).st_size
+        self.readline = file.readline
+
+    def read(self, count: int) -> bytes:
+        if count > self.size:
+            raise EOFError
+        return self.file.read(count)
+
+    def readinto(self, buffer: bytearray) -> int:
+        return self.file.readinto(buffer)
+
+
+class _RestrictedUnpickler(_PythonUnpickler):
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_PythonUnpickler.dispatch)
+
+    def __init__(self, file: _Bounded):
+        super().__init__(file)
+        self.size = file.size
+        self.left = _GROWTH * file.size + _SMALL
+
     def find_class(self, module: str, name: str) -> Any:
         module = {"__builtin__": "builtins"}.get(module, module)
         if (module, name) not in _ADMITTED:
@@ -125,6 +183,53 @@ class _RestrictedUnpickler(pickle.Unpickler):
                 "as anything else may run code; do not trust this file"
             )
         return _ADMITTED[module, name]
+
+    def _spend(self, values: Iterable[Any]) -> None:
+        """Count what is copied: a few bytes can ask for another copy of something large."""
+        self.left -= sum(len(value) for value in values if hasattr(value, "__len__"))
+        if self.left < 0:
+            raise pickle.UnpicklingError("it unpacks to many times its size")
+
+    def load_reduce(self) -> None:
+        self._spend(self.stack[-1])
+        super().load_reduce()
+
+    def load_build(self) -> None:
+        state = self.stack[-1]
+        self._spend(state if isinstance(state, tuple) else ())
+        super().load_build()
+
+    def load_setitem(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        super().load_dict()
+
+    def load_additems(self) -> None:
+        _check_keys(self.stack)
+        super().load_additems()
+
+    def load_frozenset(self) -> None:
+        _check_keys(self.stack)
+        super().load_frozenset()
+
+    def load_bytearray8(self) -> None:
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
+
+for _opcode, _name in (
+    (pickle.REDUCE, "reduce"), (pickle.BUILD, "build"), (pickle.SETITEM, "setitem"), (pickle.SETITEMS, "setitems"),
+    (pickle.DICT, "dict"), (pickle.ADDITEMS, "additems"), (pickle.FROZENSET, "frozenset"),
+    (pickle.BYTEARRAY8, "bytearray8"),
+):  # fmt: skip
+    _RestrictedUnpickler.dispatch[_opcode[0]] = getattr(_RestrictedUnpickler, f"load_{_name}")
 
 
 def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
@@ -137,7 +242,8 @@ def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            return _plain(_RestrictedUnpickler(file).load())
+            bounded = _Bounded(file)
+            return _Plain(_GROWTH * bounded.size + _SMALL).convert(_RestrictedUnpickler(bounded).load())
     except CorpusError as error:
         raise CorpusError(f"{path}: refused, {error}") from None
     except OSError as error:
@@ -157,12 +263,52 @@ def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
         raise CorpusError(f"{path}: {what}; copy the file again") from None
 
 
-def _plain(value: Any) -> Any:
-    """The same value with plain arrays instead of `_Array`."""
-    if isinstance(value, np.ndarray):
-        return value.view(np.ndarray)
-    if isinstance(value, dict):
-        return type(value)((key, _plain(item)) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
-    return value
+class _Plain:
+    """
+    The same value with plain arrays instead of `_Array`.
+
+    Args:
+        most: Elements that it may have, what is shared being counted wherever it is: nobody who goes through it should
+            need more time than the file is long.
+    """
+
+    def __init__(self, most: int):
+        self.most = most
+        # By the id of what was converted: that, so that the id is not given to another, the copy, and its elements.
+        self._done: dict[int, tuple[Any, Any, int]] = {}
+        self._open: set[int] = set()
+
+    def convert(self, value: Any) -> Any:
+        """The value, and all that is in it."""
+        return self._convert(value)[0]
+
+    def _convert(self, value: Any) -> tuple[Any, int]:
+        if not isinstance(value, (dict, list, tuple, np.ndarray)):
+            return value, 1
+        if id(value) not in self._done:
+            if id(value) in self._open or len(self._open) >= _DEEPEST:
+                raise pickle.UnpicklingError(f"it holds itself, or lists that lie more than {_DEEPEST} deep")
+            self._open.add(id(value))
+            self._done[id(value)] = (value, *self._copy(value))
+            self._open.remove(id(value))
+        _, copy, count = self._done[id(value)]
+        if count > self.most:
+            raise pickle.UnpicklingError("it unpacks to many times its size")
+        return copy, count
+
+    def _copy(self, value: Any) -> tuple[Any, int]:
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            return value.view(np.ndarray), 1
+        items: Iterable[Any] = value.flat if isinstance(value, np.ndarray) else value
+        if isinstance(value, dict):
+            items = value.values()
+        pairs = [self._convert(item) for item in items]
+        copies, count = [copy for copy, _ in pairs], 1 + sum(count for _, count in pairs)
+        if isinstance(value, dict):
+            return type(value)(zip(value, copies, strict=True)), count
+        if isinstance(value, np.ndarray):
+            array = np.empty(value.size, dtype=object)
+            for place, copy in enumerate(copies):
+                array[place] = copy
+            return array.reshape(value.shape), count
+        return type(value)(copies), count

@@ -1,12 +1,15 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
+import json
 import os
 import pickle
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from testing_utils import run_command, subprocess_environment
 
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.unpickler import load_restricted_pickle
@@ -172,6 +175,107 @@ def test_cut_off_pickle_says_so(tmp_path, kept, protocol):
     length = int(len(data) * kept) if isinstance(kept, float) else kept
     with pytest.raises(CorpusError, match=r"cut\.pkl: .*(cut off|not a sound pickle).*copy the file again"):
         load_restricted_pickle(_write(tmp_path / "cut.pkl", data[:length]))
+
+
+def _memoised(data: bytes, index: int) -> bytes:
+    return data + b"r" + index.to_bytes(4, "little")
+
+
+def _doubled(kind: type, levels: int = 30) -> bytes:
+    """A container of two of a container of two of …, a few bytes a level."""
+    data = _memoised(b")" if kind is tuple else b"]", 0)
+    for level in range(1, levels):
+        fetched = b"j" + (level - 1).to_bytes(4, "little")
+        data = _memoised(
+            data + (b"0" + fetched * 2 + b"\x86" if kind is tuple else b"0](" + fetched * 2 + b"e"), level
+        )
+    return data
+
+
+def _array(shape: bytes, code: bytes, state: bytes) -> bytes:
+    """An array of numpy.core, protocol 2, with a state of one's own."""
+    dtype = b"cnumpy\ndtype\nX" + len(code).to_bytes(4, "little") + code + b"\x89\x88\x87R"
+    if code[:1] in b"US":
+        dtype += b"(K\x03X\x01\x00\x00\x00<NNNJ\x04\x00\x00\x00K\x04K\x08tb"
+    begin = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n(K\x00tX\x01\x00\x00\x00b\x87R"
+    return begin + b"(K\x01" + shape + dtype + b"\x89" + state + b"tb"
+
+
+MUCH = (2**40).to_bytes(8, "little")
+LARGE = b"\x8a\x06" + (2**45).to_bytes(6, "little")
+TEXT = b"X" + (2**20).to_bytes(4, "little") + b"a" * 2**20
+ENCODE = b"c_codecs\nencode\n"
+BOMBS: dict[str, bytes] = {
+    "shared lists": b"\x80\x02" + _doubled(list) + b".",
+    "shared tuples as a key": b"\x80\x02}" + _doubled(tuple) + b"Ns.",
+    "shared tuples in a set": b"\x80\x04\x8f(" + _doubled(tuple) + b"\x90.",
+    "shared tuples in a frozen set": b"\x80\x04(" + _doubled(tuple) + b"\x91.",
+    "a set by its name": b"\x80\x02c__builtin__\nset\n](" + _doubled(tuple) + b"e\x85R.",
+    "an ordered dict by its name": b"\x80\x02ccollections\nOrderedDict\n](" + _doubled(tuple) + b"N\x86e\x85R.",
+    "memo index": b"\x80\x02" + _memoised(b"]", 2**31 - 1) + b".",
+    "memo index in text": b"]p4000000000\n.",
+    "a list in itself": b"\x80\x02" + _memoised(b"]", 0) + b"j\x00\x00\x00\x00a.",
+    "a tuple in itself": b"\x80\x02" + _memoised(b"]", 0) + b"j\x00\x00\x00\x00\x85a.",
+    "lists in lists": b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b".",
+    "tuples in tuples as a key": b"\x80\x02})" + b"\x85" * 2 * 10**5 + b"Ns.",
+    "claimed bytes": b"\x80\x04\x8e" + MUCH + b"abc.",
+    "claimed text": b"\x80\x04\x8d" + MUCH + b"abc.",
+    "claimed buffer": b"\x80\x05\x96" + MUCH + b"abc.",
+    "claimed frame": b"\x80\x04\x95" + MUCH + b"abc.",
+    "claimed number": b"\x80\x02\x8b\xff\xff\xff\x7fabc.",
+    "digits": b"L" + b"9" * 10**6 + b"L\n.",
+    "claimed objects": b"\x80\x02" + _array(LARGE + b"\x85", b"O8", b"]") + b".",
+    "claimed numbers": b"\x80\x02" + _array(LARGE + b"\x85", b"f8", b"U\x01a") + b".",
+    "any number of nothing": b"\x80\x02" + _array(LARGE + b"\x85", b"U0", b"U\x00") + b".",
+    "shape of texts": b"\x80\x02" + _array(b"X\x01\x00\x00\x00a\x85", b"f8", b"U\x01a") + b".",
+    "claimed by a buffer": b"\x80\x04cnumpy.core.numeric\n_frombuffer\n(C\x08abcdefgh"
+    b"cnumpy\ndtype\nX\x02\x00\x00\x00f8\x89\x88\x87R"
+    + LARGE + b"\x85X\x01\x00\x00\x00CtR.",
+    "an array in itself": b"\x80\x02" + _memoised(b"]", 0) + b"(" + _array(b"K\x01\x85", b"O8", b"j\x00\x00\x00\x00")
+    + b"te.",
+    "one text many times": b"\x80\x02](" + _memoised(TEXT, 0) + b"X\x06\x00\x00\x00latin1r\x01\x00\x00\x00"
+    + (ENCODE + b"h\x00h\x01\x86R") * 20000 + b"e.",
+    "colliding keys": b"\x80\x02}(" + b"".join(
+        b"\x8a\x0c" + (key * (2**61 - 1)).to_bytes(12, "little") + b"N" for key in range(1, 30000)
+    ) + b"u.",
+}  # fmt: skip
+
+BOUNDED = """
+import json, resource, sys
+from modeling_univa.data.schema import CorpusError
+from modeling_univa.data.unpickler import load_restricted_pickle
+room = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (room + 2**29,) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+for path in sys.argv[1:]:
+    try:
+        load_restricted_pickle(path)
+    except CorpusError as error:
+        print(json.dumps([path, str(error)]), flush=True)
+"""
+
+
+def test_a_small_file_takes_neither_long_nor_much_memory(tmp_path):
+    """Half a gigabyte and a minute for all of them."""
+    paths = [_write(tmp_path / f"{name.replace(' ', '-')}.pkl", data) for name, data in BOMBS.items()]
+    (tmp_path / "bounded.py").write_text(BOUNDED)
+    environment = subprocess_environment(tmp_path / "cache")
+    result = run_command([sys.executable, tmp_path / "bounded.py", *paths], environment, tmp_path)
+    assert result.returncode == 0, result.stderr[-2000:]
+    refused = dict(json.loads(line) for line in result.stdout.splitlines())
+    # A memo of any index is as good as one of the next.
+    assert {path.stem for path in paths if str(path) not in refused} == {"memo-index", "memo-index-in-text"}
+    for path in filter(refused.get, map(str, paths)):
+        assert "\n" not in refused[str(path)] and len(refused[str(path)]) < 400 + len(str(path)), path
+        assert "does not fit into memory" not in refused[str(path)], path
+
+
+def test_what_is_shared_stays_readable(tmp_path):
+    shared = [np.arange(3), "text"]
+    content = {"a": [shared, shared], "b": {(1, "x"): shared}, 3: np.array([[1, "two"], [None, 2.5]], dtype=object)}
+    found = load_restricted_pickle(_write(tmp_path / "shared.pkl", pickle.dumps(content)))
+    assert found["a"][0][1] == "text" and found["b"][1, "x"][0].tolist() == [0, 1, 2]
+    assert found[3].tolist() == content[3].tolist()
 
 
 def test_missing_file(tmp_path):

@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtra
 
 from .checkpoints import resolve_package
 from .convert import load_checkpoint
+from .data.hdf5 import HDF5_ERRORS, attribute_names, member, read_array
 from .modeling_emonet import EmoNetConfig, EmoNetModel
 from .modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
 from .modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
@@ -135,16 +136,17 @@ def _read_keras(checkpoint: Path) -> dict[str, torch.Tensor]:
     except ImportError as error:
         raise ImportError("a file of Keras needs the Python package h5py: pip install h5py") from error
     try:
-        with h5py.File(checkpoint) as file:
-            layers = file.get("model_weights", file)
+        with h5py.File(checkpoint, "r") as file:
+            layers = member(file, "model_weights") if "model_weights" in file else file
             found: dict[str, torch.Tensor] = {}
-            for name, layer in layers.items():
-                for path in layer.attrs.get("weight_names", ()):
-                    path = path.decode() if isinstance(path, bytes) else path
+            for name in layers:
+                layer = member(layers, name)
+                for path in [] if layer is None else attribute_names(layer, "weight_names"):
                     parameter = path.split("/")[-1].removesuffix(":0")
-                    found[f"{name}.{parameter}"] = _keras_tensor(parameter, layer[path][()])
+                    values = read_array(member(layer, path), f"The values of {name}.{parameter}")
+                    found[f"{name}.{parameter}"] = _keras_tensor(parameter, values)
             return found
-    except (OSError, KeyError, TypeError, AttributeError) as error:
+    except (*HDF5_ERRORS, ValueError) as error:
         raise ValueError(f"{checkpoint} cannot be read as a file of Keras: {error}") from error
 
 

@@ -62,6 +62,8 @@ LIMITS: dict[str, Limit] = {
     "labels": Limit(1, 10_000, "labels", _SETTING),
     "vocabulary": Limit(1, 2**21, "tokens in a vocabulary", _SETTING),
     "parameters": Limit(1, 2**33, "parameters", _SETTING),
+    # Files of arrays
+    "array": Limit(0, 2**34, "bytes", _DAMAGED),
     # Text and tables
     "characters": Limit(0, 1_000_000, "characters in a text", "cut the text into utterances"),
     "words": Limit(0, 2**24, "words", "keep the most frequent ones"),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .hdf5 import HDF5_ERRORS, member, read_array
 from .schema import CorpusError, RowError
 
 
@@ -69,7 +70,7 @@ class ComputationalSequence:
         self._held: tuple[str, Entry] | None = None
 
     def __contains__(self, name: str) -> bool:
-        return name in self._data
+        return member(self._data, name) is not None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._data)
@@ -118,15 +119,16 @@ class ComputationalSequence:
         import h5py
 
         try:
-            dataset = _linked(_linked(self._data, name), part)
+            dataset = member(member(self._data, name), part)
             if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2:
                 found = f"shape {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "none"
                 raise RowError(f"{where}: expected a two-dimensional data set {part!r}, found {found}")
-            # Such data sets read other files of the computer, whatever these hold.
-            if dataset.external or dataset.is_virtual:
-                raise RowError(f"{where}: {part} lie in another file; store them in this one")
-            return dataset[()]
-        except (OSError, KeyError, AttributeError, RuntimeError) as error:
+            return read_array(dataset, part)
+        except RowError:
+            raise
+        except ValueError as error:
+            raise RowError(f"{where}: {error}") from None
+        except HDF5_ERRORS as error:
             raise RowError(f"{where}: {part} cannot be read ({error}); fetch the file again") from None
 
 
@@ -160,16 +162,7 @@ def find_sequences(folder: Path) -> dict[str, ComputationalSequence]:
 def _data_group(file: Any, name: str, path: Path) -> Any:
     import h5py
 
-    data = _linked(_linked(file, name), "data")
+    data = member(file, f"{name}/data")
     if not isinstance(data, h5py.Group):
         raise CorpusError(f"{path}: expected the group {name}/data of a computational sequence; it is not there")
     return data
-
-
-def _linked(group: Any, name: str) -> Any:
-    """Member of a group; `None` where there is none, or where its link leads elsewhere, perhaps to another file."""
-    import h5py
-
-    if not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return None
-    return group[name]

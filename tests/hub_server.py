@@ -162,6 +162,7 @@ class HubServer:
     def connected(self, monkeypatch: Any, cache: Path, token: str) -> Iterator[None]:
         """Let huggingface_hub in this process, which has read its environment, talk to this Hub, and never wait."""
         # Not at the top of the module: what this import reads from the environment is set by conftest.py.
+        from datasets import config as datasets_config
         from huggingface_hub import close_session, constants, hf_api
         from transformers.utils import hub as transformers_hub
 
@@ -170,6 +171,8 @@ class HubServer:
                     "HF_HUB_DISABLE_XET": True, "HF_HUB_CACHE": str(cache)}  # fmt: skip
         for name, value in settings.items():
             monkeypatch.setattr(constants, name, value)
+        for name, value in {"HF_ENDPOINT": self.url, "HF_HUB_OFFLINE": False}.items():
+            monkeypatch.setattr(datasets_config, name, value)
         # The functions of huggingface_hub, such as `file_exists`, are its methods.
         monkeypatch.setattr(hf_api.api, "endpoint", self.url)
         # That of transformers is made when it is first used.

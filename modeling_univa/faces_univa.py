@@ -8,7 +8,7 @@ travel with the model. The same video and fields give the same crops.
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .feature_extraction_univa import check_at_least, check_choice, check_limits
-from .media_univa import MediaSource, NoSoundError, iter_frames, read_audio
+from .limits_univa import check_limit
+from .media_univa import MediaError, MediaSource, NoSoundError, VideoFrame, iter_frames, read_audio
 from .trusted_paths_univa import check_digest, check_sha256, content_digest
 
 
@@ -32,7 +33,7 @@ _HAAR_FILE = "haarcascade_frontalface_default.xml"
 # Overlap (intersection over union) of two boxes from which they may be one face, at a few frames a second; and from
 # which two boxes of one picture are the same face found twice.
 _MIN_OVERLAP, _MAX_OVERLAP = 0.25, 0.3
-# Of more faces in a picture the largest are followed.
+# Of more faces in a picture the largest are followed; linking takes a time that grows with the cube of their number.
 _MOST_FACES = 64
 # A face does not grow by more from one picture to the next.
 _MAX_GROWTH = 1.4
@@ -142,6 +143,7 @@ class FaceReader:
         check_choice(self, detector=tuple(_DETECTORS), track=("largest", "longest", "speaking"))
         check_at_least(self, size=8, max_faces=1, min_track_length=1)
         check_limits(self, size="image_side", max_faces="pictures", min_track_length="pictures")
+        check_limit("crops", self.max_faces * self.size**2, "`max_faces` times `size` squared")
         kind = _DETECTORS[self.detector]
         # Written out, so that a saved reader does not depend on what the defaults are later.
         for name, default in (("margin", kind.margin), ("min_confidence", kind.min_confidence)):
@@ -154,9 +156,10 @@ class FaceReader:
                     f"the {self.detector} detector takes no `detector_model`, got {self.detector_model!r}"
                 )
         self._pin_model()
-        for name, least, most in (("frame_rate", 0.01, 1000), ("margin", 0, 4), ("min_face_size", 0, 1)):
+        for name, least, most in (("frame_rate", 0.01, 1000), ("margin", 0, 4), ("min_face_size", 0, 1),
+                                  ("min_confidence", -1000, 1000)):  # fmt: skip
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not least <= value <= most:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
                 raise ValueError(f"`{name}` must be a number from {least} to {most}, got {value!r}")
 
     def _pin_model(self) -> None:
@@ -205,7 +208,7 @@ class FaceReader:
             source: Path of a video file, or its bytes.
             start: Where the clip begins in the file, in seconds; the file's beginning by default.
             end: Where it ends; the file's end by default.
-            max_seconds: Refuse a longer clip; see `iter_frames`.
+            max_seconds: Longest clip to look at; a longer one is refused as in `iter_frames`.
 
         Returns:
             `FaceTrack`; without a face it is empty, and its `note` says so.
@@ -215,16 +218,17 @@ class FaceReader:
             ImportError: The detector's package is not installed.
             OSError: The detector's file cannot be had.
         """
-        tracks, num_pictures, num_doubtful = self._find_tracks(source, start, end, max_seconds)
+        part = _Clip(source, start, end, max_seconds)
+        tracks, num_pictures, num_doubtful = self._find_tracks(part)
         if not tracks:
             doubtful = f" ({num_doubtful} seen too briefly or unclearly)" if num_doubtful else ""
             return FaceTrack([], [], [], 0, f"no face in {num_pictures} pictures{doubtful}")
-        track, notes = self._choose(tracks, source, start, end)
+        track, notes = self._choose(tracks, part)
         kept = np.arange(len(track.faces))
         if len(kept) > self.max_faces:
             kept = np.linspace(0, len(kept) - 1, self.max_faces).round().astype(int)
             notes.append(f"{self.max_faces} of {len(track.faces)} faces are used, at even distances")
-        images = self._crop({track.indices[place]: track.faces[place] for place in kept}, source, start, end)
+        images = self._crop({track.indices[place]: track.faces[place] for place in kept}, part)
         return FaceTrack(
             images,
             [track.times[place] for place in kept],
@@ -241,6 +245,7 @@ class FaceReader:
 
         Returns:
             The faces that are large enough, the largest first; weak detections too, which count as part of a track.
+            Of more than 64, the largest.
         """
         cv2 = _import_cv2()
 
@@ -253,19 +258,20 @@ class FaceReader:
         faces = [face for face in faces if min(face.box[2:]) >= self.min_face_size * short_side]
         boxes, scores = [face.box for face in faces], [face.score for face in faces]
         kept = cv2.dnn.NMSBoxes(boxes, scores, detector.lowest_score, _MAX_OVERLAP) if faces else []
-        return sorted((faces[place] for place in kept), key=lambda face: (-face.area, face.box))[:_MOST_FACES]
+        found = sorted((faces[place] for place in kept), key=lambda face: (-face.area, face.box))
+        return found[:_MOST_FACES]
 
-    def _find_tracks(
-        self, source: MediaSource, start: float | None, end: float | None, max_seconds: float | None
-    ) -> tuple[list["_Track"], int, int]:
+    def _find_tracks(self, part: "_Clip") -> tuple[list["_Track"], int, int]:
         """Tracks that count, the number of pictures looked at, and the number of tracks that do not count."""
         tracks: list[_Track] = []
         active: list[_Track] = []
-        index, previous = -1, None
-        image, faces = None, []
+        index, previous, image, faces, number = -1, None, None, [], 0
         _import_cv2()
-        for index, frame in enumerate(iter_frames(source, self.frame_rate, start, end, max_seconds=max_seconds)):
-            thumbnail = _thumbnail(frame.image)
+        for index, frame in enumerate(part.frames(self.frame_rate)):
+            # A picture that is shown for long, or comes again, has the faces that it had.
+            if image is None or not (frame.image is image or np.array_equal(frame.image, image)):
+                image, faces = frame.image, self.detect(frame.image)
+                thumbnail = _thumbnail(image)
             cut = previous is not None and np.abs(thumbnail - previous).mean() > _CUT_DIFFERENCE
             previous = thumbnail
             # A whole frame is the face, whatever it shows.
@@ -273,51 +279,52 @@ class FaceReader:
                 active = []
             longest_gap = max(_LONGEST_GAP, 2.5 / self.frame_rate)
             active = [one for one in active if frame.time - one.times[-1] < longest_gap]
-            # A picture that is shown for long comes several times.
-            if frame.image is not image:
-                image, faces = frame.image, self.detect(frame.image)
             new = _link(active, faces, index, frame.time)
             active += new
             tracks += new
+            number += len(faces)
+            part.check("faces", number, "the number of faces found")
         shortest = min(self.min_track_length, index + 1)
         kept = [one for one in tracks if len(one.faces) >= shortest and one.score >= self.min_confidence]
         return kept, index + 1, len(tracks) - len(kept)
 
-    def _choose(
-        self, tracks: list["_Track"], source: MediaSource, start: float | None, end: float | None
-    ) -> tuple["_Track", list[str]]:
+    def _choose(self, tracks: list["_Track"], part: "_Clip") -> tuple["_Track", list[str]]:
         if self.track == "longest":
             return max(tracks, key=lambda one: (len(one.faces), one.size)), []
         largest = max(tracks, key=lambda one: one.size)
         if self.track == "largest" or len(tracks) == 1:
             return largest, []
         try:
-            loudness = _Loudness(read_audio(source, _Loudness.sampling_rate, start, end), start or 0.0)
+            sound = part.sound(_Loudness.sampling_rate)
+            loudness = _Loudness(sound, part.start or 0.0)
         except NoSoundError:
             return largest, ["there is no sound to tell who speaks: the largest face was taken"]
-        scores = _speaking_scores(tracks, loudness, source, start, end)
+        scores = _speaking_scores(tracks, loudness, part)
         if max(scores) <= 0:
             return largest, ["no mouth moves with the sound: the largest face was taken"]
         return tracks[int(np.argmax(scores))], []
 
-    def _crop(
-        self, faces: dict[int, Face], source: MediaSource, start: float | None, end: float | None
-    ) -> list[np.ndarray]:
+    def _crop(self, faces: dict[int, Face], part: "_Clip") -> list[np.ndarray]:
         # The video is gone through again, because keeping every crop of every track could need any amount of memory.
         images = []
-        for index, frame in enumerate(iter_frames(source, self.frame_rate, start, end)):
+        for index, frame in enumerate(part.frames(self.frame_rate)):
             if index in faces:
+                side = self._crop_side(faces[index])
+                part.check("pixels", side * side, f"a crop of {side} x {side} around the face at {frame.time:.2f} s")
                 images.append(self._crop_face(frame.image, faces[index]))
                 if len(images) == len(faces):
                     break
         return images
+
+    def _crop_side(self, face: Face) -> int:
+        return max(1, round(max(face.box[2:]) * (1 + self.margin)))
 
     def _crop_face(self, image: np.ndarray, face: Face) -> np.ndarray:
         """A square around the face, turned so that the eyes are level, the picture's edge repeated beyond it."""
         cv2 = _import_cv2()
 
         x, y, width, height = face.box
-        side = max(1, round(max(width, height) * (1 + self.margin)))
+        side = self._crop_side(face)
         angle = 0.0
         if self.aligned and face.eyes is not None:
             (left_x, left_y), (right_x, right_y) = face.eyes
@@ -329,6 +336,29 @@ class FaceReader:
         square = cv2.warpAffine(image, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         method = cv2.INTER_AREA if side > self.size else cv2.INTER_CUBIC
         return cv2.resize(square, (self.size, self.size), interpolation=method)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """What a reader is called with."""
+
+    source: MediaSource
+    start: float | None
+    end: float | None
+    max_seconds: float | None
+
+    def frames(self, frame_rate: float) -> Iterator[VideoFrame]:
+        return iter_frames(self.source, frame_rate, self.start, self.end, max_seconds=self.max_seconds)
+
+    def sound(self, sampling_rate: int) -> np.ndarray:
+        return read_audio(self.source, sampling_rate, self.start, self.end, max_seconds=self.max_seconds)
+
+    def check(self, kind: str, value: float, name: str) -> None:
+        """Refuse the clip for a number outside of the range of its kind in `LIMITS`."""
+        try:
+            check_limit(kind, value, name)
+        except ValueError as error:
+            raise MediaError(self.source, str(error)) from None
 
 
 # Tracks
@@ -406,14 +436,12 @@ class _Loudness:
         return np.interp(times, self.times, self.levels, left=-60.0, right=-60.0)
 
 
-def _speaking_scores(
-    tracks: Sequence[_Track], loudness: _Loudness, source: MediaSource, start: float | None, end: float | None
-) -> list[float]:
+def _speaking_scores(tracks: Sequence[_Track], loudness: _Loudness, part: _Clip) -> list[float]:
     """Correlation of each track's mouth motion with the loudness, times the square root of its length."""
     motions: list[list[tuple[float, float]]] = [[] for _ in tracks]
     patches: list[tuple[np.ndarray, np.ndarray] | None] = [None for _ in tracks]
     paths = [_SmoothPath(track) for track in tracks]
-    for frame in iter_frames(source, _MOTION_RATE, start, end):
+    for frame in part.frames(_MOTION_RATE):
         for place, (track, path) in enumerate(zip(tracks, paths, strict=True)):
             if not track.times[0] <= frame.time <= track.times[-1]:
                 continue

@@ -40,8 +40,15 @@ LIMITS: dict[str, Limit] = {
     # Media
     "sampling_rate": Limit(1000, 768_000, "Hz", _DAMAGED),
     "channels": Limit(1, 64, "channels", _DAMAGED),
-    "samples": Limit(0, 2**28, "samples in all channels", _CUT),
+    # Read from a file as one clip, which is one channel; and decoded, of which a part may be kept.
+    "samples": Limit(0, 2**28, "samples", _CUT),
+    "decoded_samples": Limit(0, 2**31, "samples in all channels", _CUT),
+    # The larger of the two rates divided by their greatest common divisor; the filter is 20 times as long.
+    "resampling": Limit(1, 200_000, "steps of the filter", "resample the sound to a common rate first"),
     "pictures": Limit(0, 100_000, "pictures", _CUT),
+    "frame_rate": Limit(0.01, 1000, "pictures a second", _SETTING),
+    "faces": Limit(0, 2**19, "faces in all pictures", _CUT),
+    "crops": Limit(1, 2**28, "pixels in all crops", _SETTING),
     "pixels": Limit(1, 2**26, "pixels", "scale the picture down"),
     "file_size": Limit(1, 2**29, "bytes of an image file", "save it as JPEG or PNG"),
     "time": Limit(0, 7 * 86_400, "seconds", _DAMAGED),

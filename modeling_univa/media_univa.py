@@ -3,33 +3,41 @@
 """Raw media to arrays: sound to waveforms, image files to pixels, video to frames, with one error type for all.
 
 Every reader takes a path or the file's bytes and raises `MediaError`, which names the file and the reason. Sound files
-go through libsndfile; video, its sound, and sound that libsndfile does not know go through PyAV.
+go through libsndfile; video, its sound, mp3, streams of unknown length and sound that libsndfile does not know go
+through PyAV.
 
 Times are seconds from the file's start, which is 0 on the file's own clock, or the earliest time stamp of any stream
 where that is later (transport streams, recordings cut out of a longer one). Sound and picture share this clock.
 
-A video that ends before the length that it declares, or whose packets are damaged, is an error as soon as what was
-asked for reaches into the missing part; a part that lies wholly before it reads well. A sound file that is shorter
-than it declares, and Ogg without its last page, are errors whatever is asked for. Damage that a decoder conceals
-without saying so, and the missing end of a file that declares no length (a live recording, MP3 without a header of
+A file that ends before the length that it declares, or whose packets are damaged, is an error as soon as what was
+asked for reaches into the missing part; a part that lies wholly before it reads well. Damage that a decoder conceals
+without saying so, and the missing end of a file that declares no length (a live recording, mp3 without a header of
 Xing, Info or VBRI), cannot be told.
 
-Headers are claims: what they would make us allocate is held against `limits_univa.LIMITS` first.
+Headers are claims: what they would make us allocate or loop over is held against `limits_univa.LIMITS` first.
 """
 
 import io
 import math
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .declared_length_univa import (
+    caf_is_cut,
+    declared_frames,
+    declares_frames,
+    ends_within_page,
+    has_no_length,
+    is_cut_off,
+)
 from .limits_univa import LIMITS, check_limit
 
 
@@ -57,31 +65,26 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mxf,dv,wav,w64,aiff,caf,au,mp3,aac,ac3,eac3,"
     "flac,amr,ape,wv"
 )
+# Pictures are decoded to guess what the header does not tell, so that they are bounded before there is a decoder.
+_OPEN_OPTIONS = {"format_whitelist": _CONTAINERS, "max_pixels": str(LIMITS["pixels"].most)}
 # Containers whose header states a length that can be trusted; others guess it from the bit rate.
-_DECLARES_DURATION = {"mov", "matroska", "avi", "caf"}
-# FFmpeg clips the duration to the file and leaves the number of samples as it was declared.
-_DECLARES_SAMPLES = {"caf"}
+_DECLARES_DURATION = {"mov", "matroska", "avi"}
+# Containers that tell by their bytes that they are cut off.
+_IS_CUT = {"ogg": ends_within_page, "caf": caf_is_cut}
 # Matroska rounds time stamps to a millisecond: frames that near a wanted time are taken to be at it.
 _CLOCK_TOLERANCE = 1e-3
 # Less than this missing at the end is rounding in the header, not a file that is cut off.
 _TRUNCATION_TOLERANCE = 0.25
+# The same for sound whose samples are counted.
+_MISSING_SOUND = 0.05
+# Samples of each channel that are read at once.
+_BLOCK = 2**16
 # A jump of the sound's time stamps from which it is a gap, to be filled with silence, and not jitter.
 _SMALLEST_GAP = 0.05
-# A longer one is a broken time stamp, and so is a picture that is shown for longer.
-_LONGEST_GAP = 3600.0
-# Samples that are read at a time, whatever number of them a header declares.
-_BLOCK = 2**20
-# Lines of libsndfile's log on a part of a file that is shorter than it declares to be. Writers to pipes, which cannot
-# go back to the header, declare what no file of theirs has.
-_SHORT_PART = re.compile(r"^\W*(?:data|SSND|Data Size|RIFF|riff|Riff size|FORM)\s*: (\d+) \(should be (\d+)\)", re.M)
-_UNKNOWN_SIZES = (0x7FFF_F000, 0x8000_1000)
-# Padding, and headers that count themselves.
-_SIZE_TOLERANCE = 64
-_NO_END_OF_STREAM = "Last page lacks an end-of-stream bit"
-_UNKNOWN_FRAMES = 2**63 - 1
-# Frames of MPEG audio that tell how many there are.
-_MP3_LENGTHS = (b"Xing", b"Info", b"VBRI")
-_IMAGES = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM")
+# A longer one, or a picture that is shown for longer, is a broken time stamp.
+_LONGEST_GAP = 600.0
+# By Pillow's names; the size of others is not known before OpenCV has decoded them.
+_IMAGES = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Decoders of sound need some packets before the first sample is right (MP3 bit reservoir, Opus: 80 ms).
 _SOUND_PREROLL = 0.5
 # Frames are found by decoding time, which may be this much before the time at which they are shown.
@@ -146,7 +149,8 @@ def read_audio(
         sampling_rate: Wanted rate in Hz; other rates are resampled with a polyphase filter.
         start: Where to begin, in seconds; the file's beginning by default.
         end: Where to stop, in seconds; the file's end by default, and where `end` lies beyond it.
-        max_seconds: Refuse the part asked for where it turns out to be longer, whatever the header says.
+        max_seconds: Longest sound to read, silence in its gaps included; the file is refused as soon as more was
+            decoded, whatever length its header declares. By default the limits of `limits_univa` alone.
 
     Returns:
         float32 samples in [-1, 1], shape (samples,), the mean of the channels.
@@ -154,27 +158,21 @@ def read_audio(
     Raises:
         NoSoundError: The file has no sound, or none between `start` and `end`.
         MediaError: The file is missing, unreadable, empty, cut off or damaged in the part asked for, holds NaN or
-            infinite samples, or samples that are not scaled to [-1, 1]; it is beyond a limit, or longer than
-            `max_seconds`.
+            infinite samples, samples that are not scaled to [-1, 1], or more than `max_seconds` or the limits allow.
         ImportError: soundfile is not installed.
     """
     if sampling_rate <= 0:
         raise ValueError(f"`sampling_rate` must be positive, got {sampling_rate}")
     check_limit("sampling_rate", sampling_rate, "`sampling_rate`")
     _check_file(source)
-    part = _Part(*check_times(source, start, end), sampling_rate, math.inf if max_seconds is None else max_seconds)
+    part = _Part(*check_times(source, start, end), sampling_rate, _check_longest(max_seconds))
     file, reason = _open_sound_file(source)
-    if file is not None and file.frames in (0, _UNKNOWN_FRAMES):
-        # A stream whose writer did not know its length, such as FLAC or wav from a pipe.
-        file.close()
-        waveform, first, native_rate = _read_undeclared(source, part, file.frames)
-    elif file is not None:
+    if file is not None:
         with file:
             waveform, first, native_rate = _read_sound_file(source, file, part)
     else:
         waveform, first, native_rate = _read_sound_stream(source, part, reason)
     _check_samples(source, waveform)
-    _check_claim(source, "samples", len(waveform) * sampling_rate // native_rate, "its length at the wanted rate")
     resampled = resample(waveform, native_rate, sampling_rate)
     offset = first * sampling_rate // native_rate
     wanted = resampled[max(0, round(part.start * sampling_rate) - offset) :]
@@ -205,7 +203,8 @@ def iter_frames(
             By default every picture of the file comes once, with the time at which the file begins to show it.
         start: Where to begin, in seconds; the file's beginning by default.
         end: Where to stop, in seconds; the file's end by default, and where `end` lies beyond it.
-        max_seconds: Refuse the part asked for where it turns out to be longer, whatever the header says.
+        max_seconds: Longest video to go through; the file is refused as soon as a picture is shown later than this
+            after `start`, whatever length its header declares. By default the limits of `limits_univa` alone.
 
     Yields:
         `VideoFrame`, in order; a picture that comes several times is the same array.
@@ -213,19 +212,24 @@ def iter_frames(
     Raises:
         NoVideoError: The file has no moving picture (a cover picture is none).
         MediaError: The file is missing, unreadable, empty, or no video; nothing is shown between `start` and `end`;
-            the file is cut off or damaged in the part asked for, beyond a limit or longer than `max_seconds` (raised
+            the file is cut off or damaged in the part asked for, or goes beyond `max_seconds` or the limits (raised
             when the iteration gets there).
         ImportError: PyAV is not installed.
     """
     if frame_rate is not None and not 0 < frame_rate < math.inf:
         raise ValueError(f"`frame_rate` must be positive, got {frame_rate}")
+    if frame_rate is not None:
+        check_limit("frame_rate", frame_rate, "`frame_rate`")
+    longest = _check_longest(max_seconds)
     _check_file(source)
-    first, last = check_times(source, start, end)
-    return _pictures(source, frame_rate, first, last, math.inf if max_seconds is None else max_seconds)
+    return _pictures(source, frame_rate, *check_times(source, start, end), longest)
 
 
 def media_duration(source: MediaSource) -> float:
     """Length of a sound or video file in seconds: of its longest stream, as its header states where it does.
+
+    It is a claim of the file. What bounds the work that a file makes is `max_seconds` of `read_audio` and
+    `iter_frames`.
 
     Raises:
         MediaError: The file is missing, unreadable, empty, or neither sound nor video.
@@ -235,8 +239,7 @@ def media_duration(source: MediaSource) -> float:
     file, reason = _open_sound_file(source)
     if file is not None:
         with file:
-            if file.frames != _UNKNOWN_FRAMES:
-                return file.frames / file.samplerate
+            return file.frames / file.samplerate
     with _opened(source, reason) as container:
         if container.duration:
             return container.duration / 1e6
@@ -261,10 +264,7 @@ def read_image(source: MediaSource) -> np.ndarray:
         import cv2
     except ImportError as error:
         raise ImportError('reading images needs OpenCV: pip install "univa[media]"') from error
-    _check_file(source)
-    _check_claim(
-        source, "file_size", len(source) if isinstance(source, bytes) else os.stat(source).st_size, "its size"
-    )
+    _check_claim(source, "file_size", _check_file(source), "its size")
     try:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
         _check_image_header(source, data)
@@ -283,22 +283,31 @@ def _check_image_header(source: MediaSource, data: bytes) -> None:
     except ImportError as error:
         raise ImportError('reading images needs Pillow: pip install "univa[media]"') from error
     try:
-        with Image.open(io.BytesIO(data), formats=_IMAGES) as image:
-            width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise MediaError(source, f"its picture has more pixels than {LIMITS['pixels'].most:,}") from error
+        width, height = _image_size(Image, data)
+    except MemoryError:
+        raise
     except Exception as error:  # its parsers raise whatever comes on a broken header
         known = ", ".join(_IMAGES)
         raise MediaError(source, f"not an image, or one that is cut off (readable are {known})") from error
-    _check_claim(source, "pixels", width * height, "its picture")
+    _check_claim(source, "pixels", width * height, f"its picture ({width} x {height})")
+
+
+def _image_size(pillow: Any, data: bytes) -> tuple[int, int]:
+    """Width and height by the header, without `Image.open`, which prints its own warning of large pictures first."""
+    pillow.init()
+    for kind in _IMAGES:
+        make, accepts = pillow.OPEN[kind]
+        if accepts is not None and accepts(data[:16]) is True:
+            return make(io.BytesIO(data), None).size
+    raise ValueError("none of the formats that are read")
 
 
 def _check_file(source: MediaSource) -> int:
     """The size in bytes; what has no byte to read is refused before a decoder says so in its own words."""
     try:
         size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
-    except OSError as error:
-        raise MediaError(source, error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # ValueError: a path that holds a zero
+        raise MediaError(source, getattr(error, "strerror", None) or str(error)) from error
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise MediaError(source, "not a file")
     if not size:
@@ -313,11 +322,11 @@ def check_times(source: MediaSource, start: float | None, end: float | None) -> 
     Beginning and end of a part in seconds, 0 and infinity by default.
 
     Raises:
-        MediaError: They are not numbers, or not in order.
+        MediaError: They are not numbers, not in order, or beyond the limit.
     """
     first, last = 0.0 if start is None else start, math.inf if end is None else end
     for name, value in (("start", first), ("end", last)):
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise MediaError(source, f"`{name}` must be a number of seconds, got {value!r}")
     if not 0 <= first < last:
         raise MediaError(source, f"wanted from {start} s to {end} s: start must be at least 0 and less than end")
@@ -325,12 +334,24 @@ def check_times(source: MediaSource, start: float | None, end: float | None) -> 
     return float(first), float(last)
 
 
-def _check_claim(source: MediaSource, kind: str, value: float, name: str) -> None:
-    """`check_limit`, as an error of the file."""
+def _check_longest(max_seconds: float | None) -> float:
+    if max_seconds is None:
+        return math.inf
+    if isinstance(max_seconds, bool) or not isinstance(max_seconds, Real) or not max_seconds > 0:
+        raise ValueError(f"`max_seconds` must be a positive number of seconds, got {max_seconds!r}.")
+    return float(max_seconds)
+
+
+def _check_claim(source: MediaSource, kind: str, value: Any, name: str) -> None:
+    """Refuse a file for a number outside of the range of its kind in `LIMITS`."""
     try:
         check_limit(kind, value, name)
     except ValueError as error:
-        raise MediaError(source, str(error).rstrip(".")) from error
+        raise MediaError(source, str(error).rstrip(".")) from None
+
+
+def _too_long(source: MediaSource, longest: float) -> MediaError:
+    return MediaError(source, f"it lasts longer than {longest:g} s, the maximum here: cut it into shorter clips")
 
 
 # Sound
@@ -338,17 +359,27 @@ def _check_claim(source: MediaSource, kind: str, value: float, name: str) -> Non
 
 @dataclass(frozen=True)
 class _Part:
-    """What is wanted of a sound, in seconds, and at which rate."""
+    """What is wanted of a sound, in seconds, at which rate, and how many seconds of it may be read."""
 
     start: float
     end: float
     sampling_rate: int
-    max_seconds: float = math.inf
+    longest: float = math.inf
 
-    def check_length(self, source: MediaSource, seconds: float) -> None:
-        """Refuse more than `max_seconds`."""
-        if seconds > self.max_seconds:
-            raise MediaError(source, f"its sound is longer than {self.max_seconds:g} s")
+    def check_kept(self, source: MediaSource, samples: int, rate: int) -> None:
+        """Refuse more samples at the file's rate, from the first of `native_range` on, than may be kept."""
+        before = self.start * rate - self.native_range(rate)[0]
+        if samples - before > (self.longest + _TRUNCATION_TOLERANCE) * rate:
+            raise _too_long(source, self.longest)
+        # What resampling makes of them counts as well.
+        _check_claim(source, "samples", samples * max(rate, self.sampling_rate) // rate, "its length")
+
+    def check_format(self, source: MediaSource, rate: int, channels: int) -> None:
+        """Refuse a sound whose format would make reading or resampling it take any amount of memory."""
+        _check_claim(source, "sampling_rate", rate, "its sampling rate")
+        _check_claim(source, "channels", channels, "the number of its channels")
+        steps = max(rate, self.sampling_rate) // math.gcd(rate, self.sampling_rate)
+        _check_claim(source, "resampling", steps, f"resampling from {rate:,} Hz to {self.sampling_rate:,} Hz")
 
     def native_range(self, rate: int) -> tuple[int, float]:
         """Samples [first, last) at the file's rate that resampling to exactly this part needs.
@@ -356,14 +387,11 @@ class _Part:
         The filter of `resample_poly` reaches 10 periods of the lower rate to each side, and the first sample must be
         one at which both rates have a sample.
         """
-        reach, down = self.reach(rate), rate // math.gcd(rate, self.sampling_rate)
+        divisor = math.gcd(rate, self.sampling_rate)
+        up, down = self.sampling_rate // divisor, rate // divisor
+        reach = 0 if up == down else 10 * max(up, down) // up + 1
         first = max(0, round(self.start * rate) - reach) // down * down
         return first, math.inf if math.isinf(self.end) else round(self.end * rate) + reach
-
-    def reach(self, rate: int) -> int:
-        """Samples at the file's rate that the filter sees to each side."""
-        up = self.sampling_rate // math.gcd(rate, self.sampling_rate)
-        return 0 if rate == self.sampling_rate else 10 * max(up, rate * up // self.sampling_rate) // up + 1
 
 
 def _import_soundfile() -> Any:
@@ -375,93 +403,65 @@ def _import_soundfile() -> Any:
 
 
 def _open_sound_file(source: MediaSource) -> tuple[Any, str]:
-    """The file as libsndfile opens it, or `None` and why it does not."""
+    """The file as libsndfile opens it, or `None` and why it does not read it."""
     soundfile = _import_soundfile()
     try:
         file = soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else os.fspath(source))
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, UnicodeError) as error:
         return None, f"not a readable sound file ({getattr(error, 'error_string', error)})"
-    _check_claim(source, "sampling_rate", file.samplerate, "its sampling rate")
-    _check_claim(source, "channels", file.channels, "its number of channels")
-    _check_whole(source, file.extra_info)
+    # libsndfile guesses the length of mp3 and stops there, and opens it from a path alone.
+    if file.format == "MP3" or has_no_length(file, source):
+        file.close()
+        return None, "not a sound file whose length libsndfile knows"
     return file, ""
-
-
-def _check_whole(source: MediaSource, log: str) -> None:
-    """Refuse a sound file of which libsndfile's log tells that its end is missing."""
-    for declared, found in ((int(one), int(other)) for one, other in _SHORT_PART.findall(log)):
-        if declared > found + _SIZE_TOLERANCE and not _is_unknown_size(declared):
-            raise MediaError(source, f"is cut off: it has {found:,} of the {declared:,} bytes that it declares")
-    if _NO_END_OF_STREAM in log:
-        raise MediaError(source, "is cut off: its last page is missing")
-
-
-def _is_unknown_size(size: int) -> bool:
-    return size >= 0xFFFF_F000 or _UNKNOWN_SIZES[0] <= size <= _UNKNOWN_SIZES[1]
-
-
-def _read_undeclared(source: MediaSource, part: _Part, declared: int) -> tuple[np.ndarray, int, int]:
-    """As `_read_sound_stream`, of a file whose header gives no number of samples."""
-    try:
-        return _read_sound_stream(source, part, "the number of its samples is unknown")
-    except MediaError as error:
-        if declared:
-            raise
-        raise NoSoundError(source, "the file declares no samples and holds none") from error
 
 
 def _read_sound_file(source: MediaSource, file: Any, part: _Part) -> tuple[np.ndarray, int, int]:
     """Mono samples around `part`, the index of the first, and their rate."""
-    soundfile = _import_soundfile()
     rate = file.samplerate
-    if round(part.start * rate) >= file.frames:
-        raise NoSoundError(source, f"no samples from {part.start:g} s on: the sound lasts {file.frames / rate:g} s")
+    part.check_format(source, rate, file.channels)
+    declared = max(file.frames, declared_frames(file, source))
+    if round(part.start * rate) >= declared:
+        raise NoSoundError(source, f"no samples from {part.start:g} s on: the sound lasts {declared / rate:g} s")
     first, last = part.native_range(rate)
-    count = int(min(last, file.frames)) - first
-    part.check_length(source, (count - 2 * part.reach(rate)) / rate)
-    _check_claim(source, "samples", count * file.channels, "its length")
-    blocks: list[np.ndarray] = []
+    last = min(last, file.frames)
+    if last > first:  # else the file is cut off before the part begins, or holds nothing
+        part.check_kept(source, int(last) - first, rate)
+    samples = np.concatenate([np.zeros(0, np.float32), *_blocks(source, file, first, int(last))])
+    lost = min(declared, part.end * rate) - (first + len(samples))
+    is_cut = lost > _MISSING_SOUND * rate
+    if is_cut or (part.end * rate > file.frames and is_cut_off(file, source)):
+        found = f"it ends after {(first + len(samples)) / rate:.2f} s"
+        raise MediaError(source, f"is cut off: {found}" + (f" and declares {declared / rate:.2f} s" if is_cut else ""))
+    return samples, first, rate
+
+
+def _blocks(source: MediaSource, file: Any, first: int, last: int) -> Iterator[np.ndarray]:
+    """Mono samples [first, last), as far as the file holds them: what a header declares is never allocated."""
+    soundfile = _import_soundfile()
     try:
-        file.seek(first)
-        # Block by block: a forged count would be allocated at once.
-        while (missing := count - sum(map(len, blocks))) > 0:
-            block = file.read(min(missing, _BLOCK), dtype="float32", always_2d=True).mean(axis=1)
+        position = file.seek(first) if first < last else last
+        while position < last:
+            block = file.read(min(_BLOCK, last - position), dtype="float32", always_2d=True)
             if not len(block):
-                break
-            blocks.append(block)
+                return
+            position += len(block)
+            yield block.mean(axis=1)
     except soundfile.SoundFileError as error:
-        raise MediaError(source, f"not a readable sound file ({error})") from error
-    if missing > _TRUNCATION_TOLERANCE * rate and _tells_length(source, file):
-        raise MediaError(
-            source,
-            f"is cut off: it ends {missing / rate:.2f} s before the {file.frames / rate:.2f} s that it declares",
-        )
-    return np.concatenate([np.zeros(0, np.float32), *blocks]), first, rate
-
-
-def _tells_length(source: MediaSource, file: Any) -> bool:
-    """Whether the number of samples stands in the file; that of MP3 is estimated where it does not."""
-    if file.format not in ("MP3", "MPEG"):
-        return True
-    if isinstance(source, bytes):
-        head = source[:_BLOCK]
-    else:
-        with open(source, "rb") as stream:
-            head = stream.read(_BLOCK)  # behind tags, which may hold a picture
-    return any(name in head for name in _MP3_LENGTHS)
+        reason = getattr(error, "error_string", "") or "its samples end early"
+        raise MediaError(source, f"not a readable sound file: it is damaged or cut off ({reason})") from error
 
 
 class _Timeline:
     """Chunks of sound put where their time stamps say, with silence in the gaps, cut to what is wanted."""
 
     def __init__(self, source: MediaSource, part: _Part, rate: int, time: float):
-        self.source, self.part, self.rate = source, part, rate
+        self.source, self.part, self.rate, self.kept = source, part, rate, 0
         self.first, self.last = part.native_range(rate)
         self.wanted = part.start * rate, part.end * rate
         self.position = min(round(time * rate), self.first)
         self.tolerance = 0.0
         self.chunks: list[np.ndarray] = []
-        self.num_kept = 0
         self.heard = False
 
     def add(self, time: float, samples: np.ndarray) -> None:
@@ -469,42 +469,31 @@ class _Timeline:
         if gap > _LONGEST_GAP * self.rate:
             raise MediaError(self.source, f"the time stamps of its sound jump to {time:g} s")
         if gap > self.tolerance:
-            first, last = self._kept(gap)
-            self._keep(np.zeros(self._checked(last - first), np.float32), gap)
+            self._keep(gap)
         self.tolerance = _SMALLEST_GAP * self.rate
         self.heard |= self.position < self.wanted[1] and self.position + len(samples) > self.wanted[0]
-        first, last = self._kept(len(samples))
-        self._checked(last - first)
-        self._keep(samples[first:last], len(samples))
+        self._keep(len(samples), samples)
 
-    def _kept(self, length: int) -> tuple[int, int]:
-        """Of so many samples that come next those that are wanted, [first, last)."""
-        first = max(0, self.first - self.position)
-        return first, int(max(first, min(length, self.last - self.position)))
-
-    def _checked(self, length: int) -> int:
-        """As many samples more, where they do not make it too long."""
-        total = self.num_kept + length
-        self.part.check_length(self.source, (total - 2 * self.part.reach(self.rate)) / self.rate)
-        _check_claim(self.source, "samples", total, "its length")
-        return length
-
-    def _keep(self, kept: np.ndarray, length: int) -> None:
-        if kept.size:
-            self.chunks.append(kept)
-            self.num_kept += len(kept)
-        self.position += length
+    def _keep(self, count: int, samples: np.ndarray | None = None) -> None:
+        """Go on by some samples, silence by default, of which what is wanted is kept."""
+        begin, finish = max(0, self.first - self.position), int(max(0, min(count, self.last - self.position)))
+        if finish > begin:
+            self.kept += finish - begin
+            self.part.check_kept(self.source, self.kept, self.rate)
+            self.chunks.append(np.zeros(finish - begin, np.float32) if samples is None else samples[begin:finish])
+        self.position += count
 
 
 def _read_sound_stream(source: MediaSource, part: _Part, reason: str) -> tuple[np.ndarray, int, int]:
     """Mono samples around `part`, the index of the first, and their rate, of the sound that PyAV finds."""
     av = _import_av(source, reason)
-    timeline = None
+    timeline, decoded = None, 0
     resampler = av.AudioResampler(format="fltp")
     for time, frame, _ in _decode(source, "audio", part.start, part.end, reason):
-        if timeline is None:
-            _check_claim(source, "sampling_rate", frame.sample_rate, "its sampling rate")
-            timeline = _Timeline(source, part, frame.sample_rate, time)
+        part.check_format(source, frame.sample_rate, frame.layout.nb_channels)
+        decoded += frame.samples * frame.layout.nb_channels
+        _check_claim(source, "decoded_samples", decoded, "what its sound decodes to")
+        timeline = timeline or _Timeline(source, part, frame.sample_rate, time)
         try:
             planes = [chunk.to_ndarray() for chunk in resampler.resample(frame)]
         except ValueError as error:
@@ -523,30 +512,40 @@ def _read_sound_stream(source: MediaSource, part: _Part, reason: str) -> tuple[n
 
 
 def _pictures(
-    source: MediaSource, frame_rate: float | None, start: float, end: float, max_seconds: float
+    source: MediaSource, frame_rate: float | None, start: float, end: float, longest: float
 ) -> Iterator[VideoFrame]:
-    index, finish, num_shown = 0, 0.0, 0
+    number, index, finish = 0, 0, 0.0
     for begin, finish, picture, aspect in _shown(source, start, end):
         if begin >= end - _CLOCK_TOLERANCE:
             break
-        if min(finish, end) - begin > _LONGEST_GAP:
-            raise MediaError(source, f"the time stamps of its picture jump from {begin:g} s to {finish:g} s")
-        if min(finish, end) - start > max_seconds + _TRUNCATION_TOLERANCE:
-            raise MediaError(source, f"its picture is longer than {max_seconds:g} s")
+        _check_shown(source, begin, finish, start, end, longest)
         times: list[float] = []
         if frame_rate is None:
             times = [begin] if finish > start + _CLOCK_TOLERANCE else []
         else:
+            # What lies before the first picture need not be counted one by one.
+            index = max(index, math.floor((begin - start) * frame_rate) - 1)
             while (time := start + index / frame_rate) < min(finish, end) - _CLOCK_TOLERANCE:
                 times += [time] if time >= begin - _CLOCK_TOLERANCE else []
                 index += 1
         if times:
-            num_shown += len(times)
-            _check_claim(source, "pictures", num_shown, "its number of pictures")
+            number += len(times)
+            _check_claim(source, "pictures", number, "the number of its pictures")
             image = _upright_rgb(source, picture, aspect)
             yield from (VideoFrame(time, image) for time in times)
-    if not num_shown:
+    if not number:
         raise MediaError(source, f"no picture is shown from {start:g} s to {end:g} s (the last ends at {finish:g} s)")
+
+
+def _check_shown(source: MediaSource, begin: float, finish: float, start: float, end: float, longest: float) -> None:
+    """Refuse a picture that is shown for too long, or too late."""
+    seconds = min(finish, end) - max(begin, start)
+    if seconds > _LONGEST_GAP:
+        raise MediaError(
+            source, f"the time stamps of its picture jump: one is shown for {seconds:.0f} s from {begin:g} s on"
+        )
+    if min(finish, end) - start > longest + _TRUNCATION_TOLERANCE:
+        raise _too_long(source, longest)
 
 
 def _shown(source: MediaSource, start: float, end: float) -> Iterator[tuple[float, float, Any, Fraction]]:
@@ -570,9 +569,11 @@ def _duration(frame: Any, stream: Any) -> float:
 
 def _upright_rgb(source: MediaSource, frame: Any, aspect: Fraction) -> np.ndarray:
     width = round(frame.width * aspect)
-    _check_claim(source, "pixels", width * frame.height, "its picture")
-    size = {} if aspect == 1 else {"width": width, "height": frame.height}
-    image = frame.to_ndarray(format="rgb24", **size)
+    _check_claim(source, "pixels", width * frame.height, f"its picture ({width} x {frame.height})")
+    try:
+        image = frame.to_ndarray(format="rgb24", **({} if aspect == 1 else {"width": width, "height": frame.height}))
+    except (OSError, ValueError) as error:  # FFmpeg's errors are one of the two
+        raise MediaError(source, f"a picture of {width} x {frame.height} cannot be converted ({error})") from error
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image
@@ -609,13 +610,15 @@ def _decode_from(
     time = 0.0
     with _opened(source, reason) as container:
         stream, origin = _pick_stream(source, container, kind), _origin(container)
+        if kind == "video" and stream.width and stream.height:
+            size = f"its picture ({stream.width} x {stream.height})"
+            _check_claim(source, "pixels", stream.width * stream.height, size)
         # Avi knows no time of showing; what FFmpeg makes up for it is out of order.
         by_dts = kind == "video" and container.format.name == "avi"
         try:
             if seek_to is not None:
                 container.seek(int((seek_to + origin) / stream.time_base), stream=stream)
             if kind == "video":
-                _check_claim(source, "pixels", stream.codec_context.width * stream.codec_context.height, "its picture")
                 stream.thread_type = "AUTO"
             reached: dict[int, float] = {}
             # All streams, because only together they tell whether the file goes on to the end that it declares.
@@ -629,25 +632,25 @@ def _decode_from(
                         raise MediaError(source, f"its {_NAMES[kind]} is damaged at {time:.2f} s")
                     yield time, frame, stream
                     time += _duration(frame, stream) if kind == "video" else frame.samples / frame.sample_rate
-        except av.FFmpegError as error:
-            raise MediaError(
-                source, f"its {_NAMES[kind]} is damaged or cut off after {time:.2f} s ({error.strerror})"
-            ) from error
+        except (av.FFmpegError, OverflowError, ZeroDivisionError) as error:  # the latter: of forged clocks
+            why = getattr(error, "strerror", None) or error
+            raise MediaError(source, f"its {_NAMES[kind]} is damaged or cut off after {time:.2f} s ({why})") from error
         _check_end(source, container, stream, reached, end + origin)
 
 
 def _check_end(source: MediaSource, container: Any, stream: Any, reached: dict[int, float], end: float) -> None:
     """Refuse a file that stops before both the length that it declares and the end of what is wanted."""
-    kind = container.format.name.split(",")[0]
-    if kind not in _DECLARES_DURATION:
+    name = container.format.name.split(",")[0]
+    latest = max(reached.values(), default=0.0)
+    if name in _IS_CUT and latest < end and _IS_CUT[name](source):
+        raise MediaError(source, f"is cut off: it ends after {latest:.2f} s")
+    if name not in _DECLARES_DURATION and not (name == "mp3" and declares_frames(source)):
         return
-    if kind in _DECLARES_SAMPLES:
-        found, declared = reached.get(stream.index, 0.0), stream.frames / stream.rate
-    elif stream.duration:
+    if stream.duration:
         found = reached.get(stream.index, 0.0)
         declared = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
     else:
-        found, declared = max(reached.values(), default=0.0), (container.duration or 0) / 1e6
+        found, declared = latest, (container.duration or 0) / 1e6
     if found < min(declared, end) - _TRUNCATION_TOLERANCE:
         raise MediaError(source, f"is cut off: it ends after {found:.2f} s and declares {declared:.2f} s")
 
@@ -670,8 +673,8 @@ def _opened(source: MediaSource, reason: str = "") -> Iterator[Any]:
     try:
         # The prefix keeps a colon in a file name from being taken for a protocol.
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"
-        container = av.open(file, options={"format_whitelist": _CONTAINERS}, metadata_errors="ignore")
-    except (av.FFmpegError, ValueError) as error:
+        container = av.open(file, options=_OPEN_OPTIONS, metadata_errors="ignore")
+    except (av.FFmpegError, ValueError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise MediaError(source, f"{reason + ', nor' if reason else 'not'} a readable video ({why})") from error
     with container:
@@ -718,14 +721,18 @@ def resample(waveform: np.ndarray, native_rate: int, sampling_rate: int) -> np.n
     """A float waveform (samples,) at another rate in Hz, by a polyphase filter.
 
     Raises:
+        ValueError: A rate outside of the limits, or rates whose ratio needs a filter of any length.
         ImportError: SciPy is not installed and the rates differ.
     """
     if native_rate == sampling_rate:
         return waveform
+    check_limit("sampling_rate", native_rate, "the sampling rate of the sound")
     try:
         from scipy.signal import resample_poly
     except ImportError as error:
         raise ImportError('resampling sound needs SciPy: pip install "univa[media]"') from error
 
+    check_limit("samples", len(waveform) * sampling_rate // native_rate, "the length of the resampled sound")
     divisor = math.gcd(native_rate, sampling_rate)
+    check_limit("resampling", max(native_rate, sampling_rate) // divisor, f"resampling from {native_rate:,} Hz")
     return resample_poly(waveform, sampling_rate // divisor, native_rate // divisor).astype(np.float32)

@@ -5,6 +5,7 @@
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from video_files import tone, write_video
 
 from modeling_univa import faces_univa
 from modeling_univa.faces_univa import Face, FaceReader
+from modeling_univa.limits_univa import LIMITS
+from modeling_univa.media_univa import MediaError
 
 
 cv2 = pytest.importorskip("cv2")
@@ -98,6 +101,34 @@ def test_no_face_is_empty_and_says_so(reader, tmp_path: Path):
     assert brief.note == "no face in 5 pictures (1 seen too briefly or unclearly)"
     tiny = reader(min_face_size=0.5)(write_video(tmp_path / "tiny.mp4", [scene({0: (30, 30, 40)})] * 5))
     assert not tiny.images
+
+
+def test_picture_that_stays_is_searched_once(reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    searched = []
+    find = ColourDetector.find
+    monkeypatch.setattr(ColourDetector, "find", lambda *args: searched.append(1) or find(*args))
+    still, moved = scene({0: (10, 40, 40)}), scene({0: (14, 40, 40)})
+    # One that is shown for long, and the same one anew (H.264 in its lossless mode).
+    path = write_video(tmp_path / "still.mkv", [still, still, moved], times=[0, 2, 4])
+    track = reader()(path)
+    assert len(track.images) == 21
+    assert len(searched) <= 3
+    monkeypatch.setattr(faces_univa, "iter_frames", lambda *args, **part: (
+        faces_univa.VideoFrame(index / 5, still.copy()) for index in range(9)))  # fmt: skip
+    searched.clear()
+    assert (len(reader()(path).images), len(searched)) == (9, 1)
+
+
+def test_faces_and_crops_are_bounded(reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = write_video(tmp_path / "clip.mp4", [scene({0: (10, 40, 40)})] * 25)
+    monkeypatch.setitem(LIMITS, "faces", replace(LIMITS["faces"], most=4))
+    with pytest.raises(MediaError, match=r"clip\.mp4: the number of faces found must lie between 0 and 4"):
+        reader()(path)
+    monkeypatch.undo()
+    monkeypatch.setitem(faces_univa._DETECTORS, "haar", ColourDetector)
+    monkeypatch.setitem(LIMITS, "pixels", replace(LIMITS["pixels"], most=160 * 96))
+    with pytest.raises(MediaError, match=r"clip\.mp4: a crop of 1\d\d x 1\d\d around the face at 0\.00 s must lie"):
+        reader(margin=3)(path)
 
 
 def test_one_picture_is_enough(reader, tmp_path: Path):

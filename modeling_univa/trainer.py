@@ -163,6 +163,10 @@ class UnivaTrainingArguments(TrainingArguments):
             raise ValueError(f"`num_train_epochs` must be greater than 0, got {self.num_train_epochs}.")
         self._save_when_evaluating()
         super().__post_init__()
+        if self.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy"):
+            # By default both take a score that falls for a better one.
+            mode = {"mode": "max" if self.greater_is_better else "min"}
+            self.lr_scheduler_kwargs = mode | (vars(self)["lr_scheduler_kwargs"] or {})
         self._refuse_what_is_unheeded()
 
     def _save_when_evaluating(self) -> None:

@@ -232,6 +232,16 @@ def test_last_checkpoint_is_kept_where_nothing_is_evaluated(tmp_path):
     assert trainer.evaluate()["eval_threshold"] == 0.5
 
 
+@pytest.mark.parametrize(("metric", "mode"), [("micro_f1", "max"), ("eval_loss", "min")])
+@pytest.mark.parametrize("scheduler", ["reduce_lr_on_plateau", "greedy"])
+def test_learning_rate_that_follows_the_score_knows_which_is_better(scheduler, metric, mode, tmp_path):
+    options = {"lr_scheduler_type": scheduler, "metric_for_best_model": metric}
+    trainer = tiny_trainer(tmp_path, **options)
+    assert trainer.create_scheduler(8, trainer.create_optimizer()).mode == mode
+    args = tiny_trainer(tmp_path, **options, lr_scheduler_kwargs={"mode": "min", "patience": 2}).args
+    assert args.lr_scheduler_kwargs == {"mode": "min", "patience": 2}
+
+
 def test_damaged_best_checkpoint_is_told(tmp_path):
     trainer = tiny_trainer(tmp_path)
     scores = iter([30.0, 20.0])

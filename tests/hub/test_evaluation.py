@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`univa evaluate`: what it prints, and what it leaves for the Hub."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -97,6 +98,13 @@ def test_scores_are_the_metric_of_the_rows(saved, corpus, tmp_path, capsys):
     card = (tmp_path / "README.md").read_text()
     for label in MOSEI_EMOTIONS:
         assert f"| {label} | {expected['label_f1'][label]:.2f} | {expected['label_support'][label]} |" in card
+
+
+def test_threshold_that_predicts_nothing_is_told(corpus, tmp_path, caplog):
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    assert run(save(tmp_path / "model", decision_threshold=0.9), corpus) == 0
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert "For 9 of 9 rows no label is predicted: `decision_threshold` is 0.9. With 6 labels" in caplog.text
 
 
 def test_model_folder_gets_card_and_results_and_keeps_one_of_each_split(corpus, tmp_path):

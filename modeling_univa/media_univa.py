@@ -289,7 +289,7 @@ def _check_image_header(source: MediaSource, data: bytes) -> None:
     except Exception as error:  # its parsers raise whatever comes on a broken header
         known = ", ".join(_IMAGES)
         raise MediaError(source, f"not an image, or one that is cut off (readable are {known})") from error
-    _check_claim(source, "pixels", width * height, f"its picture ({width} x {height})")
+    _check_picture_size(source, width, height)
 
 
 def _image_size(pillow: Any, data: bytes) -> tuple[int, int]:
@@ -348,6 +348,11 @@ def _check_claim(source: MediaSource, kind: str, value: Any, name: str) -> None:
         check_limit(kind, value, name)
     except ValueError as error:
         raise MediaError(source, str(error).rstrip(".")) from None
+
+
+def _check_picture_size(source: MediaSource, width: int, height: int) -> None:
+    for kind, value in (("pixels", width * height), ("picture_side", max(width, height))):
+        _check_claim(source, kind, value, f"its picture ({width} x {height})")
 
 
 def _too_long(source: MediaSource, longest: float) -> MediaError:
@@ -569,7 +574,7 @@ def _duration(frame: Any, stream: Any) -> float:
 
 def _upright_rgb(source: MediaSource, frame: Any, aspect: Fraction) -> np.ndarray:
     width = round(frame.width * aspect)
-    _check_claim(source, "pixels", width * frame.height, f"its picture ({width} x {frame.height})")
+    _check_picture_size(source, width, frame.height)
     try:
         image = frame.to_ndarray(format="rgb24", **({} if aspect == 1 else {"width": width, "height": frame.height}))
     except (OSError, ValueError) as error:  # FFmpeg's errors are one of the two
@@ -611,8 +616,7 @@ def _decode_from(
     with _opened(source, reason) as container:
         stream, origin = _pick_stream(source, container, kind), _origin(container)
         if kind == "video" and stream.width and stream.height:
-            size = f"its picture ({stream.width} x {stream.height})"
-            _check_claim(source, "pixels", stream.width * stream.height, size)
+            _check_picture_size(source, stream.width, stream.height)
         # Avi knows no time of showing; what FFmpeg makes up for it is out of order.
         by_dts = kind == "video" and container.format.name == "avi"
         try:

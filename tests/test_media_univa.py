@@ -535,6 +535,10 @@ class TestLimits:
         with pytest.raises(MediaError, match="what its sound decodes to must lie between 0 and 4,000"):
             read_audio(path, start=1.5)
 
+    @pytest.mark.parametrize("data", [forged_png(40000, 100), forged_bmp(100, 40000)])
+    def test_long_rows_are_refused(self, data: bytes):
+        assert peak_bytes(lambda: read_image(data), r"its picture \(.*\) must lie between 1 and 32,766") < 2**24
+
     @pytest.mark.parametrize("data", [forged_bmp(60000, 60000), forged_png(60000, 60000), forged_png(9000, 9000)])
     @pytest.mark.filterwarnings("error")
     def test_image_bombs(self, data: bytes):

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate.utils.memory import should_reduce_batch_size
 
 from ..trusted_paths_univa import inside
 from .schema import CorpusError, RowError
 
 
-__all__ = ["AbsentSignal", "Clip", "MediaFeatures"]
+__all__ = ["AbsentSignal", "Clip", "MediaFeatures", "TOO_LARGE", "lacks_memory"]
 
+TOO_LARGE = "there is not enough memory for it; cut it into shorter clips"
 _CACHE_BYTES = 256 * 2**20
 
 # A file and where the clip begins and ends in it, in seconds; `None` is the file's own beginning or end.
@@ -136,10 +138,17 @@ class MediaFeatures:
             raise CorpusError(str(error)) from None  # a package or a detector is missing, for every clip alike
         except AbsentSignal as error:
             return AbsentSignal(f"{path}: {error}")
-        except MemoryError:
-            raise RowError(f"{path}: there is not enough memory for it; cut it into shorter clips") from None
         except ValueError as error:
             raise RowError(f"{path}: {str(error).removeprefix(f'{self.root / path}: ')}") from None
+        except Exception as error:
+            if lacks_memory(error):
+                raise RowError(f"{path}: {TOO_LARGE}") from None
+            raise
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether a smaller clip, or fewer of them at a time, might do."""
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error)
 
 
 def _num_bytes(found: np.ndarray | AbsentSignal) -> int:

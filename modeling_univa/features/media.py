@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from accelerate.utils.memory import should_reduce_batch_size
 
+from ..data.extraction import TOO_LARGE, lacks_memory
 from ..data.schema import MEDIA_COLUMNS, CorpusError
 from ..media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_image
 from ..trusted_paths_univa import OutsideError, inside
@@ -28,7 +28,6 @@ __all__ = [
 ]
 
 
-_TOO_LARGE = "there is not enough memory for it; cut it into shorter clips"
 # Windows of this many batches are sorted by length before they are cut into batches.
 _BATCHES_PER_WINDOW = 4
 
@@ -115,7 +114,7 @@ class MediaReader:
         except ImportError:
             raise
         except MemoryError:
-            return Missing(f"{item.name}: {_TOO_LARGE}", rejected=True)
+            return Missing(f"{item.name}: {TOO_LARGE}", rejected=True)
         except (NoSoundError, NoVideoError) as error:
             # A file given as a sound file must have sound; a video may do without one of the two.
             return Missing(self._reason(item, error), rejected=item.kind == "sound")
@@ -221,7 +220,7 @@ def in_batches(
 
 def _is_of_the_items(error: Exception) -> bool:
     """Whether other items may go through where these did not: they are bad, or too many or too long for the memory."""
-    return isinstance(error, ValueError | MemoryError) or should_reduce_batch_size(error)
+    return isinstance(error, ValueError) or lacks_memory(error)
 
 
 def _alone(compute: Callable[[list[Any]], Any], item: Item, value: Any) -> np.ndarray | Missing:
@@ -230,7 +229,7 @@ def _alone(compute: Callable[[list[Any]], Any], item: Item, value: Any) -> np.nd
     except Exception as error:
         if not _is_of_the_items(error):
             raise
-        reason = str(error) if isinstance(error, ValueError) else _TOO_LARGE
+        reason = str(error) if isinstance(error, ValueError) else TOO_LARGE
         return Missing(f"{item.name}: {reason}", rejected=True)
 
 

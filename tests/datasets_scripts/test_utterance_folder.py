@@ -9,6 +9,7 @@ from csv_files import read_csv, write_csv
 from datasets import load_dataset
 from testing_utils import pretrained_speech_encoder
 
+from modeling_univa import media_univa
 from modeling_univa.configuration_univa import EMOTION_VALENCE_AROUSAL, M3ED_EMOTIONS
 from modeling_univa.data.corpus_command import build_corpus, corpus_main
 from modeling_univa.data.schema import CorpusError
@@ -60,8 +61,6 @@ def _check_features(row, folder):
 
 def test_each_file_is_read_once(folder, tmp_path, monkeypatch):
     read = []
-    from modeling_univa import media_univa
-
     for name in ("read_audio", "read_image"):
         original = getattr(media_univa, name)
 
@@ -72,6 +71,25 @@ def test_each_file_is_read_once(folder, tmp_path, monkeypatch):
         monkeypatch.setattr(media_univa, name, counting)
     build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder))
     assert len(read) == len(set(read)) == 4
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_clip_that_does_not_fit_into_memory_is_rejected_alone(folder, tmp_path, monkeypatch, error):
+    read = media_univa.read_audio
+    first = []
+
+    def fail_once(path, *part):
+        first.append(path)
+        if path == first[0]:
+            raise error
+        return read(path, *part)
+
+    monkeypatch.setattr(media_univa, "read_audio", fail_once)
+    assert corpus_main(UtteranceFolder, ["--source", str(folder), "--output", str(tmp_path / "corpus")]) == 0
+    lines = (tmp_path / "corpus" / "rejected.jsonl").read_text().splitlines()
+    assert {json.loads(line)["reason"].split(": ")[-1] for line in lines} == {
+        "there is not enough memory for it; cut it into shorter clips"
+    }
 
 
 def test_features_are_the_same_whatever_is_kept(folder, tmp_path, monkeypatch):

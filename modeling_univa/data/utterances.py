@@ -236,7 +236,15 @@ def _multi_hot(rows: datasets.Dataset, label_names: Sequence[str], name: str) ->
     column = rows.select_columns(["emotions"]).with_format("arrow")[:].column("emotions").combine_chunks()
     to_model = np.array([list(label_names).index(label) for label in found])
     labels = np.zeros((len(rows), len(found)), dtype=np.uint8)
-    labels[np.repeat(np.arange(len(rows)), _list_lengths(column)), to_model[column.flatten().to_numpy()]] = 1
+    numbers = pc.fill_null(column.flatten(), -1).to_numpy(zero_copy_only=False)
+    owners = np.repeat(np.arange(len(rows)), _list_lengths(column))
+    wrong = np.flatnonzero((numbers < 0) | (numbers >= len(found)))
+    if wrong.size:
+        raise CorpusError(
+            f"{name}: row {rows[int(owners[wrong[0]])]['utterance_id']!r} has the label {numbers[wrong[0]]}, expected "
+            f"numbers from 0 to {len(found) - 1}, which stand for {', '.join(found)}; build the corpus again"
+        )
+    labels[owners, to_model[numbers]] = 1
     return labels
 
 

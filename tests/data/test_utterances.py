@@ -284,6 +284,20 @@ def test_other_labels_are_refused():
     assert "the corpus has the labels ['happy', 'sad'], and the model has ['happy', 'sad', 'anger'" in message
 
 
+@pytest.mark.parametrize("number", [-1, 6, 99, None])
+def test_number_that_is_no_label_is_refused(number):
+    rows = random_rows([3, 2], modalities=["audio", "vision"])
+    emotions = [[0], [1, 5], [2], [3, number], []]
+    table = rows.data.table
+    column = pa.array(emotions, table.schema.field("emotions").type)
+    table = table.set_column(table.schema.get_field_index("emotions"), table.schema.field("emotions"), column)
+    config = tiny_config()
+    with pytest.raises(
+        CorpusError, match=f"row 'd1_0' has the label {-1 if number is None else number}, expected num"
+    ):
+        UtteranceDataset(datasets.Dataset(table), tiny_processor(config), config.label_names)
+
+
 def test_torn_dialogue_is_refused():
     rows = random_rows(SIZES)
     torn = rows.select([0, 3, 1, 2, *range(4, 10)])

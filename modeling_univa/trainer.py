@@ -172,6 +172,8 @@ class UnivaTrainingArguments(TrainingArguments):
     def _save_when_evaluating(self) -> None:
         """Defaults that depend on when the run is evaluated."""
         if self.eval_strategy == "no":
+            if self.save_strategy == "best":
+                raise ValueError("`save_strategy` = best needs an `eval_strategy` other than no, got no.")
             self.load_best_model_at_end = False
         if self.save_strategy is None:
             self.save_strategy = "epoch" if self.eval_strategy == "no" else self.eval_strategy

@@ -246,6 +246,10 @@ def choose_splits(
         logger.warning(f"{corpus.name} has no split {data_args.test_split!r}: nothing is tested.")
     if eval_split == "none":
         _train_without_validation(corpus, data_args, training_args)
+    if training_args.eval_strategy == "no" and (data_args.eval_split or eval_split != "none"):
+        logger.warning(
+            "Nothing is evaluated while training (`eval_strategy`, `eval_split`): the last checkpoint is kept."
+        )
     return (None if eval_split == "none" else eval_split), test_split
 
 

@@ -124,6 +124,8 @@ def test_corpus_without_validation_trains_and_keeps_the_last_checkpoint(extra, t
     logging.getLogger("transformers").removeHandler(caplog.handler)
     told = "has no split called validation, valid, val or dev: the last checkpoint is kept. Name another one with"
     assert (told in caplog.text) is (not extra)
+    told = "Nothing is evaluated while training (`eval_strategy`, `eval_split`): the last checkpoint is kept."
+    assert (told in caplog.text) is bool(extra)
     assert "has no split 'test': nothing is tested" in caplog.text
     weights = {place: load_file(place / "model.safetensors") for place in (tmp_path / "run").glob("checkpoint-*")}
     last = weights[max(weights, key=lambda place: int(place.name.rpartition("-")[2]))]
@@ -368,6 +370,7 @@ def test_text_model_inside_a_package():
         ({"test_split": "testing"}, "has no split 'testing'; it has"),
         ({"eval_split": "test"}, "`eval_split` is 'test', which is the split to test on: the checkpoint"),
         ({"eval_split": "train"}, "`eval_split` is 'train', which is the split to train on"),
+        ({"eval_strategy": "no", "save_strategy": "best"}, "`save_strategy` = best needs an `eval_strategy`"),
         ({"eval_split": "none", "lr_scheduler_type": "reduce_lr_on_plateau"}, "needs a validation split"),
         ({"decision_threshold": "high"}, "`decision_threshold` must be a number in [0, 1) or auto, got 'high'"),
         ({"decision_threshold": 1}, "`decision_threshold` must lie in [0, 1)"),

@@ -204,6 +204,9 @@ class HogExtractor:
                 f"`block_size` must be at most the {self.image_size // self.cell_size} cells of an image side, "
                 f"got {self.block_size}"
             )
+        # OpenCV normalises four numbers at a time, and writes beyond the end of fewer.
+        if self.block_size**2 * self.num_bins < 4:
+            raise ValueError(f"`num_bins` must be at least 4 for blocks of one cell, got {self.num_bins}")
         check_limit("width", self.feature_size, "`feature_size`")
 
     @property

@@ -9,8 +9,7 @@ valence and arousal, whose scores are then shown too.
 """
 
 import os
-from functools import lru_cache
-from pathlib import Path
+from html import escape
 from typing import Any
 
 
@@ -18,120 +17,49 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
-from huggingface_hub.utils import HFValidationError, validate_repo_id
-from views import STYLE, bars, common_span, no_result, plane, timeline, words
-
-from modeling_univa import UnivaConfig, UnivaForEmotionClassification, UnivaProcessor
-from modeling_univa.affect.scorers import load_scorer
-from modeling_univa.media_univa import iter_frames, media_duration
-from modeling_univa.pipeline_univa import UnivaPipeline
-from modeling_univa.prediction_plot import emotion_points
+from views import STYLE, no_result
+from workers import Busy, Fault, Pool, Refused
 
 
 MODEL = os.environ.get("UNIVA_MODEL", "")
-SCORERS = {name: os.environ.get(f"UNIVA_VA_{name.upper()}") for name in ("text", "audio", "vision")}
-LONGEST_CLIP, LARGEST_FILE, LONGEST_TEXT = 120, "100mb", 5000
-FRAMES_SHOWN = 4
+# Processes, and the longest time for a request in seconds, the download of a visitor's model included.
+WORKERS, SECONDS = int(os.environ.get("UNIVA_WORKERS", 2)), float(os.environ.get("UNIVA_SECONDS", 120))
+LARGEST_FILE, LONGEST_TEXT, FRAMES_SHOWN = "100mb", 5000, 4
 EXAMPLES = [
     "I got the job! I still cannot believe it.",
     "Where have you been?\nOut.\nYou could have called. I was worried sick.",
     "There was a hair in my soup, and they charged me for it.",
     "We had the meeting at ten, and then everybody went back to work.",
 ]
+# What Markdown would make something of.
+_MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*_{}[]()#+!|~"})
 
 
-@lru_cache(maxsize=2)
-def load(name: str) -> UnivaPipeline:
-    """The pipeline of a model, by the code of the installed package: that in a stranger's repository is never run.
+def make_label(pool: Pool) -> Any:
+    """The function of the button: bars, plane, attention and pictures of one clip."""
 
-    Raises:
-        ValueError: it is no Hub id (nor the folder that this app was started with), it cannot be had, or is no UniVA.
-    """
-    repository, _, revision = (name, "", "") if name == MODEL else name.partition("@")
-    if repository != MODEL:
+    def label(
+        model: str, video: str | None, audio: str | None, text: str
+    ) -> tuple[str, str, str, list[tuple[Any, str]]]:
         try:
-            validate_repo_id(repository)
-        except HFValidationError:
-            repository = ""
-    # A folder of this machine is nobody's to look into.
-    if not repository or (repository != MODEL and (repository.count("/") != 1 or Path(repository).exists())):
-        raise ValueError(f"Name a model on the Hub, as ORG/NAME or ORG/NAME@REVISION; got {name!r}.")
-    try:
-        return _load(repository, revision or "main")
-    except OSError as error:
-        raise ValueError(f"{name} cannot be loaded: {error}") from error
+            return pool.answer(model, video, audio, text)
+        except Refused as error:
+            message = str(error)
+        except Busy:
+            message = "This took too long and was stopped. Try a shorter clip or a smaller model."
+        except Fault as error:
+            message = f"This did not work, for a reason that the log of this app has under {error}."
+        raise gr.Error(shown(message), print_exception=False)
+
+    return label
 
 
-def _load(repository: str, revision: str) -> UnivaPipeline:
-    kind = UnivaConfig.get_config_dict(repository, revision=revision)[0].get("model_type")
-    if kind != UnivaConfig.model_type:
-        raise ValueError(f"{repository} is a model of type {kind!r}, not a UniVA.")
-    return UnivaPipeline(
-        model=UnivaForEmotionClassification.from_pretrained(repository, revision=revision),
-        processor=UnivaProcessor.from_pretrained(repository, revision=revision),
-        va_scorers={modality: load_scorer(modality, scorer) for modality, scorer in SCORERS.items() if scorer},
-    )
+def shown(message: str) -> str:
+    """A message as the page shows it letter by letter: parts of it are the visitor's own words."""
+    return escape(" ".join(message.split())).translate(_MARKS)
 
 
-def read_dialogue(text: str) -> list[str]:
-    """One utterance a line."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def label(model: str, video: str | None, audio: str | None, text: str) -> tuple[str, str, str, list[tuple[Any, str]]]:
-    """Bars, plane, attention, and the pictures that were attended to most, of one clip."""
-    try:
-        return _label(model.strip(), video, audio, text)
-    except (ValueError, OSError, ImportError) as error:
-        raise gr.Error(" ".join(str(error).split()), print_exception=False) from error
-
-
-def _label(model: str, video: str | None, audio: str | None, text: str) -> tuple[str, str, str, list[tuple[Any, str]]]:
-    for file in filter(None, (video, audio)):
-        seconds = media_duration(file)
-        if seconds > LONGEST_CLIP:
-            raise ValueError(f"The clip lasts {seconds:.0f} s; this demo takes {LONGEST_CLIP} s at the most.")
-    if len(text) > LONGEST_TEXT:
-        raise ValueError(f"The text has {len(text)} characters; this demo takes {LONGEST_TEXT} at the most.")
-    classifier = load(model)
-    dialogue = read_dialogue(text)
-    found = classifier(
-        {"text": dialogue or None, "video": video, "audio": audio},
-        threshold=None, return_attention=True, return_va=any(SCORERS.values()),
-    )  # fmt: skip
-    config = classifier.model.config
-    scores = {one["label"]: one["score"] for one in found["emotions"]}
-    attention = found["attention"]
-    parts = []
-    if "text" in attention:
-        parts.append(words(dialogue[-1] if dialogue else "", attention["text"]))
-    span = common_span(attention.get("audio"), attention.get("vision"))
-    for modality, title in (("audio", "Sound"), ("vision", "Face")):
-        if modality in attention:
-            parts.append(timeline(title, attention[modality], span))
-    points = emotion_points(config)
-    affect = found.get("valence_arousal", {})
-    return (
-        bars(scores, config.decision_threshold),
-        plane(points, scores, config.decision_threshold, affect) if points else "",
-        "".join(parts),
-        attended_pictures(video, attention.get("vision")),
-    )
-
-
-def attended_pictures(video: str | None, frames: list[dict[str, Any]] | None) -> list[tuple[Any, str]]:
-    """The pictures of a video whose faces have the most weight, in order of time, with that weight."""
-    if video is None or not frames or frames[0]["start"] is None:
-        return []
-    heaviest = sorted(sorted(frames, key=lambda frame: -frame["weight"])[:FRAMES_SHOWN], key=lambda one: one["start"])
-    pictures = []
-    for frame in heaviest:
-        picture = next(iter(iter_frames(video, start=frame["start"])))
-        pictures.append((picture.image, f"{frame['start']:.1f} s: {100 * frame['weight']:.0f} %"))
-    return pictures
-
-
-def build() -> gr.Blocks:
+def build(pool: Pool) -> gr.Blocks:
     """The page."""
     # What visitors upload is gone after an hour.
     with gr.Blocks(title="UniVA", analytics_enabled=False, delete_cache=(600, 3600)) as page:
@@ -173,7 +101,7 @@ def build() -> gr.Blocks:
                         elem_id="pictures", buttons=[],
                     )  # fmt: skip
         outputs = [scores, affect, attention, pictures]
-        run.click(label, [model, video, audio, text], outputs, concurrency_limit=1, api_name="label")
+        run.click(make_label(pool), [model, video, audio, text], outputs, concurrency_limit=WORKERS, api_name="label")
         clear.click(
             lambda: (None, None, "", no_result(), "", no_result(), []), None, [video, audio, text, *outputs],
             queue=False, api_visibility="private",
@@ -184,4 +112,7 @@ def build() -> gr.Blocks:
 if __name__ == "__main__":
     # Fonts of the system: gradio's own would be fetched from elsewhere.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    build().launch(theme=theme, css=STYLE, max_file_size=LARGEST_FILE, ssr_mode=False, footer_links=[])
+    # In this block alone: the processes that it starts import this file, too.
+    build(Pool(WORKERS, "labelling", SECONDS)).launch(
+        theme=theme, css=STYLE, max_file_size=LARGEST_FILE, ssr_mode=False, footer_links=[]
+    )

@@ -334,6 +334,7 @@ class TestHog:
         [
             ({"cell_size": 10}, "`cell_size` must divide `image_size` 96, got 10"),
             ({"block_size": 7}, "`block_size` must be at most the 6 cells"),
+            ({"block_size": 1, "num_bins": 3}, "`num_bins` must be at least 4 for blocks of one cell, got 3"),
             ({"num_bins": 0}, "`num_bins`"),
             ({"image_size": 96.0}, "`image_size`"),
         ],

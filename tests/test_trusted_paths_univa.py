@@ -36,7 +36,7 @@ from modeling_univa.trusted_paths_univa import check_settings, without_places
 
 
 TOKEN = "hf_SeCrEtToKeN0123456789"
-SPEECH, FACES = LogMelExtractor(frame_rate=5.0), HogExtractor(image_size=16, cell_size=16, block_size=1, num_bins=3)
+SPEECH, FACES = LogMelExtractor(frame_rate=5.0), HogExtractor(image_size=16, cell_size=16, block_size=1, num_bins=4)
 SIZES = {"text": 6, "audio": SPEECH.feature_size, "vision": FACES.feature_size}
 # What is not attacked does its work.
 GOOD = {"audio": SPEECH.to_dict(), "vision": FACES.to_dict(), "faces": FaceReader(detector="whole-frame").to_dict()}

@@ -185,3 +185,15 @@ def test_mistakes_are_told(visit, name, message):
 def test_the_page_asks_nobody_else(visit, app):
     _, asked = visit
     assert hosts(asked) == {"127.0.0.1"}, sorted(asked)
+
+
+def test_messages_are_shown_letter_by_letter(visit):
+    page, _ = visit
+    box = page.get_by_label("Model")
+    before = box.input_value()
+    box.fill("lab/x@<img src=x onerror=alert(1)>[a](http://b)")
+    page.click("#run")
+    page.wait_for_selector(".toast-body:has-text('lab/x@<img src=x onerror=alert(1)>[a](http://b) cannot be loaded')")
+    assert page.locator(".toast-body img").count() == 0 and page.locator(".toast-body a").count() == 0
+    page.locator(".toast-body button").first.click()
+    box.fill(before)

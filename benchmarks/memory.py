@@ -181,7 +181,9 @@ def read(corpus: Path, cache: Path, tokenizer: str, batch_size: int) -> dict[str
         rows = load_corpus(str(corpus)).split("train")
         sizes = {"audio": rows.features["audio_features"].feature.length}
         processor = UnivaProcessor(
-            AutoTokenizer.from_pretrained(tokenizer), modalities=["text", "audio"], feature_sizes=sizes
+            AutoTokenizer.from_pretrained(tokenizer, trust_remote_code=False),
+            modalities=["text", "audio"],
+            feature_sizes=sizes,
         )
         dataset = UtteranceDataset(rows, processor, _LABELS, scaled_va(rows, "none", processor.modalities))
         opened = memory.peak()

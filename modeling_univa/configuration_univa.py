@@ -61,6 +61,24 @@ _SIZES = {
     **dict.fromkeys(["hidden_size", "num_attention_heads", "intermediate_size"], "width"),
 }
 _DROPOUTS = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+# Tasks of transformers by which the Hub's page of a model, which goes by its tag, calls the pipeline.
+_HUB_TASKS = ("audio-classification", "sentiment-analysis", "text-classification", "video-classification")
+
+
+class _Tasks(dict):
+    """
+    The one task of a model, which answers to the Hub's names of tasks too.
+
+    With several tasks in the dictionary itself `pipeline(model=…)` could not tell which one is meant.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return super().__contains__(task) or task in _HUB_TASKS
+
+    def __missing__(self, task: str) -> Any:
+        if task not in _HUB_TASKS:
+            raise KeyError(task)
+        return next(iter(self.values()))
 
 
 @strict
@@ -177,7 +195,7 @@ class UnivaConfig(CheckedConfig, PreTrainedConfig):
         self.id2label, self.label2id = checked_labels(self.id2label, kwargs.get("num_labels"))
         kwargs.setdefault("auto_map", dict(_AUTO_MAP))
         # transformers writes into these while it makes a pipeline.
-        kwargs.setdefault("custom_pipelines", deepcopy(_CUSTOM_PIPELINES))
+        kwargs["custom_pipelines"] = _Tasks(deepcopy(kwargs.get("custom_pipelines", _CUSTOM_PIPELINES)) or {})
         self.modalities = [name for name in MODALITIES if name in self.modalities] + [
             name for name in self.modalities if name not in MODALITIES
         ]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.utils import logging
 
+from .checked_loading_univa import read_config
 from .configuration_univa import M3ED_EMOTIONS, MODALITIES, MOSEI_EMOTIONS, UnivaConfig
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import PRECOMPUTED, UnivaProcessor
@@ -78,7 +79,7 @@ def convert_univa(checkpoint: str | Path, output: str | Path, text_model: str | 
             f"{list(TEXT_MODELS)}: name its folder or Hub id with --text-model."
         )
     config = config_from_arguments(arguments, has_prior="label_similar_matrix" in state)
-    config.text_config = None if text_model is None else AutoConfig.from_pretrained(text_model)
+    config.text_config = None if text_model is None else read_config(text_model)
     model = UnivaForEmotionClassification(config)
     _load(model, {rename(key): value for key, value in state.items() if not _NOT_USED.match(key)}, checkpoint)
     model.save_pretrained(output)
@@ -186,7 +187,7 @@ def _save_processor(config: UnivaConfig, dataset: str, text_model: str | None, o
     tokenizer = None
     if text_model is not None:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(text_model)
+            tokenizer = AutoTokenizer.from_pretrained(text_model, trust_remote_code=False)
         except (OSError, ValueError) as error:
             logger.warning(f"No tokenizer in {text_model} ({error}); {output} is written without a processor.")
             return

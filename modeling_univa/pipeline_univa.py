@@ -14,12 +14,14 @@ from transformers import AutoModel, AutoModelForSequenceClassification, AutoToke
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.utils import logging
 
+from .checked_loading_univa import load_network
 from .configuration_univa import MODALITIES
 from .faces_univa import FaceReader
 from .feature_extraction_univa import same_extractor
-from .media_univa import NoSoundError, NoVideoError, read_audio, read_image, resample
+from .media_univa import NoSoundError, NoVideoError, read_audio
 from .pretrained_features_univa import tokenize_words
 from .processing_univa import UnivaProcessor
+from .utterance_inputs_univa import check_finite_rows, checked_frames, media_source, read_images, read_sound
 
 
 logger = logging.get_logger(__name__)
@@ -50,6 +52,12 @@ class _Prepared:
     def text(self) -> str:
         return self.dialogue[self.place]
 
+    def check_finite(self, name: str) -> None:
+        """Refuse features that hold NaN or infinity."""
+        for modality, frames in self.features.items():
+            if frames is not None:
+                check_finite_rows(modality, frames[None], lambda _: name)
+
 
 class UnivaPipeline(Pipeline):
     """
@@ -67,10 +75,12 @@ class UnivaPipeline(Pipeline):
     - `text`: what is said; or the dialogue as the list of its utterances, with `utterance` the index of the wanted one
       (by default the last).
     - `audio`: path or bytes of a sound or video file, or a waveform in [-1, 1] (samples,) with `sampling_rate` in Hz
-      beside it; also as the dicts of `datasets.Audio`.
-    - `video`: path or bytes of a video; gives sound and faces where they are not given otherwise.
+      beside it; also the entries of a column of `datasets.Audio`.
+    - `video`: path or bytes of a video, or an entry of a column of `datasets.Video`; gives sound and faces where they
+      are not given otherwise.
     - `start`, `end`: the part of `audio` and `video` that is meant, in seconds.
-    - `faces`: the images of the face in order: paths, bytes, uint8 arrays (H, W, 3) RGB, or PIL images.
+    - `faces`: the images of the face in order, or a single one: paths, bytes, uint8 arrays (H, W, 3) RGB or (H, W)
+      grey, or PIL images.
     - `text_features`, `audio_features`, `vision_features`: ready features (frames, k), which go before raw media.
 
     Lists of inputs give lists; generators and data sets (rows with further columns of a corpus of this package too)
@@ -80,7 +90,8 @@ class UnivaPipeline(Pipeline):
         va_scorers (`dict`, *optional*): by modality, what scores its valence and arousal for `return_va`: an object
             whose `score(items)`, or a function that, returns (N, 2) numbers in [-1, 1], NaN where there is nothing to
             score; EmoNet (vision) or the network of Wagner et al. (audio), loaded with `AutoModel`; or the name of a
-            model to load: for text one whose labels are valence and arousal, for the others one of the networks. Items
+            model to load: for text one whose labels are valence and arousal, for the others one of the networks (of
+            which no code is run: where this package is not installed, load it yourself and pass the network). Items
             are strings, `(waveform, sampling_rate)` and lists of face images, or `None`.
         face_reader (`FaceReader` or `dict`, *optional*): how faces are found in videos, for a model that does not say
             so because it was trained on images of faces.
@@ -195,7 +206,11 @@ class UnivaPipeline(Pipeline):
             logger.warning_once("What is gone through in order has one worker: `num_workers` is 1.")
             num_workers = 1
         data = kind(inputs, self.preprocess, preprocess_params)
+        done = 0
         for batch in DataLoader(data, batch_size=batch_size, num_workers=num_workers, collate_fn=list):
+            for number, item in enumerate(batch, start=done):
+                item.check_finite(f"input {number}")
+            done += len(batch)
             for output in self.forward(batch, **forward_params):
                 yield self.postprocess(output, **postprocess_params)
 
@@ -218,7 +233,10 @@ class UnivaPipeline(Pipeline):
         media = _Media(item, self._reader)
         for modality in self.processor.feature_sizes:
             ready = item.get(f"{modality}_features")
-            frames = self._extracted(modality, prepared, media) if ready is None else np.asarray(ready, np.float32)
+            if ready is None:
+                frames = self._extracted(modality, prepared, media)
+            else:
+                frames = checked_frames(modality, ready, self.processor.feature_sizes[modality])
             prepared.features[modality] = frames if frames is not None and len(frames) else None
         # Text is among the features where it comes as word vectors.
         tokens = self.processor.tokenizer is not None and "text" in self.processor.modalities and prepared.text
@@ -370,16 +388,11 @@ class _Media:
         audio = item.get("audio")
         if audio is None:
             try:
-                return read_audio(_source("video", item["video"]), sampling_rate, *self._part)
+                return read_audio(media_source("video", item["video"]), sampling_rate, *self._part)
             except NoSoundError as error:
                 logger.warning_once(f"{error}; its sound is absent.")
                 return None
-        waveform, rate = _waveform(audio, item.get("sampling_rate"))
-        if waveform is None:
-            return read_audio(_source("audio", audio), sampling_rate, *self._part)
-        first, last = self._part
-        return resample(waveform[round((first or 0) * rate) : None if last is None else round(last * rate)],
-                        rate, sampling_rate)  # fmt: skip
+        return read_sound(audio, sampling_rate, *self._part, given_rate=item.get("sampling_rate"))
 
     def faces(self) -> tuple[list[np.ndarray], list[float]]:
         """Face images in order, and when each is shown in the file (nothing where only images were given)."""
@@ -389,8 +402,8 @@ class _Media:
 
     def _read_faces(self) -> tuple[list[np.ndarray], list[float]]:
         if (faces := self._item.get("faces")) is not None:
-            return [_image(face) for face in ([faces] if _is_single_image(faces) else faces)], []
-        source = _source("video", self._item["video"])
+            return read_images(faces), []
+        source = media_source("video", self._item["video"])
         try:
             track = self._reader()(source, *self._part)
         except NoVideoError as error:
@@ -439,48 +452,6 @@ def _dialogue(item: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
     return tuple(utterance if utterance.strip() else "" for utterance in dialogue), place % len(dialogue)
 
 
-def _source(name: str, value: Any) -> str | PathLike[str] | bytes:
-    """Path or bytes of a file, also from the dict that `datasets` makes of media that it does not decode."""
-    if isinstance(value, Mapping):
-        value = value["bytes"] if value.get("bytes") is not None else value.get("path")
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    if not isinstance(value, str | PathLike):
-        raise ValueError(f"`{name}` must be the path or the bytes of a file, got {type(value).__name__}.")
-    return value
-
-
-def _waveform(audio: Any, sampling_rate: int | None) -> tuple[np.ndarray | None, int]:
-    """A waveform that was given as numbers, with its rate in Hz."""
-    if isinstance(audio, Mapping) and ("array" in audio or "raw" in audio):
-        audio, sampling_rate = audio.get("array", audio.get("raw")), audio.get("sampling_rate", sampling_rate)
-    elif isinstance(audio, tuple) and len(audio) == 2:
-        audio, sampling_rate = audio
-    if isinstance(audio, str | bytes | bytearray | memoryview | PathLike | Mapping):
-        return None, 0
-    waveform = np.asarray(audio)
-    if waveform.ndim != 1 or waveform.dtype.kind != "f":
-        raise ValueError(
-            "`audio` must be a file or a mono waveform, floating-point samples (samples,) in [-1, 1], got "
-            f"{waveform.dtype} of shape {waveform.shape}."
-        )
-    if not isinstance(sampling_rate, int | np.integer) or sampling_rate <= 0:
-        raise ValueError(f"A waveform as `audio` needs its `sampling_rate` in Hz beside it, got {sampling_rate!r}.")
-    return waveform.astype(np.float32), int(sampling_rate)
-
-
-def _is_single_image(faces: Any) -> bool:
-    if isinstance(faces, np.ndarray):
-        return faces.ndim == 2 or (faces.ndim == 3 and faces.shape[2] == 3)
-    return isinstance(faces, str | bytes | PathLike | Mapping) or hasattr(faces, "convert")
-
-
-def _image(face: Any) -> np.ndarray:
-    if hasattr(face, "convert"):
-        return np.asarray(face.convert("RGB"))
-    return face if isinstance(face, np.ndarray) else read_image(_source("faces", face))
-
-
 # Outputs
 
 
@@ -517,7 +488,7 @@ def _load_scorer(modality: str, scorer: Any, device: torch.device) -> Any:
     if isinstance(scorer, str | PathLike) and modality == "text":
         return _TextScorer(scorer, device)
     if isinstance(scorer, str | PathLike):
-        scorer = AutoModel.from_pretrained(scorer)
+        scorer = load_network(AutoModel, scorer)
     if isinstance(scorer, PreTrainedModel):
         return _NetworkScorer(modality, scorer.eval().to(device))
     if hasattr(scorer, "score"):
@@ -540,8 +511,8 @@ class _TextScorer:
     """A regression model of transformers whose labels are valence and arousal."""
 
     def __init__(self, name: str | PathLike[str], device: torch.device):
-        self._model: Any = AutoModelForSequenceClassification.from_pretrained(name).eval().to(device)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(name)
+        self._model: Any = load_network(AutoModelForSequenceClassification, name).to(device)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         labels = {str(label).lower(): int(index) for index, label in self._model.config.id2label.items()}
         if not {"valence", "arousal"} <= set(labels):
             raise ValueError(f"A scorer of text has the labels valence and arousal, and {name} has {sorted(labels)}.")

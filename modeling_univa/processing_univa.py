@@ -18,17 +18,28 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import PROCESSOR_NAME, logging
+from transformers.utils import CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
 
+from .checked_loading_univa import refusal
 from .configuration_univa import MODALITIES, UnivaConfig
 from .faces_univa import FaceReader, FaceTrack
 from .feature_extraction_univa import extractor_from_dict
-from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio, read_image
+from .limits_univa import check_limit
+from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio
 from .trusted_paths_univa import EMBEDDED, check_settings, embedded_parts, embedded_place, from_hub_cache
+from .utterance_inputs_univa import (
+    check_clips,
+    check_finite_rows,
+    checked_frames,
+    media_source,
+    read_images,
+    read_sound,
+)
 
 
 logger = logging.get_logger(__name__)
 
+_HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
 # `extractor_type` of features that came ready-made, by something that this package cannot run.
 PRECOMPUTED = "precomputed"
 
@@ -77,6 +88,7 @@ class UnivaProcessor(ProcessorMixin):
         max_lengths: dict[str, int] | None = None,
         chat_template: str | None = None,
     ):
+        _check_settings(extractors, modalities, feature_sizes, max_lengths)
         self.chat_template = chat_template  # ProcessorMixin has one; UniVA has no use for it.
         self.tokenizer: Any = tokenizer
         self.modalities = list(modalities)
@@ -148,11 +160,27 @@ class UnivaProcessor(ProcessorMixin):
     def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path, processor_dict=None, **kwargs):
         if processor_dict is not None and not processor_dict.pop("has_tokenizer", True):
             return [None]
-        return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
+        # Trusting this processor's code is not trusting that of a tokenizer, which a folder may name as well.
+        options = {**kwargs, "trust_remote_code": False}
+        with refusal(pretrained_model_name_or_path, "The tokenizer of {} cannot be loaded"):
+            arguments = super()._get_arguments_from_pretrained(
+                pretrained_model_name_or_path, processor_dict, **options
+            )
+        _check_tokenizer(pretrained_model_name_or_path, arguments[0], options)
+        return arguments
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike, **kwargs: Any) -> "UnivaProcessor":
-        """Load from a folder or from the Hub, where the extractors that lie with the model are then looked for."""
+        """
+        Load from a folder or from the Hub, where the extractors that lie with the model are then looked for.
+
+        `trust_remote_code=True` of `AutoProcessor` holds for the code of this processor; that of a tokenizer is never
+        run.
+
+        Raises:
+            `ValueError`: the settings cannot be used, or the tokenizer is missing or not that of the text encoder.
+            `OSError`: there is no such folder or repository.
+        """
         processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         names = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
         hub = {name: kwargs[name] for name in names if kwargs.get(name)}
@@ -303,7 +331,9 @@ class UnivaProcessor(ProcessorMixin):
 
     # Features
 
-    def pad_features(self, modality: str, values: np.ndarray, lengths: np.ndarray) -> dict[str, torch.Tensor]:
+    def pad_features(
+        self, modality: str, values: np.ndarray, lengths: np.ndarray, name_of: Callable[[int], str] | None = None
+    ) -> dict[str, torch.Tensor]:
         """
         Frames of several clips, end to end, to one padded tensor and its mask.
 
@@ -312,12 +342,13 @@ class UnivaProcessor(ProcessorMixin):
             values (`np.ndarray` of shape `(sum of lengths, k)`): the frames, clip after clip.
             lengths (`np.ndarray` of shape `(B,)`): frames of each clip; 0 where the modality is absent. Clips longer
                 than the model takes are cut at the end.
+            name_of: from the place of a clip to what a message calls it.
 
         Returns:
             `{modality}_features (B, T, k)` float32 and `{modality}_attention_mask (B, T)` long, T at least 1.
 
         Raises:
-            `ValueError`: the frames have another width than the model takes.
+            `ValueError`: the frames have another width than the model takes, or hold NaN or infinity.
         """
         size = self.feature_sizes[modality]
         if len(values) and values.shape[-1] != size:
@@ -330,7 +361,9 @@ class UnivaProcessor(ProcessorMixin):
         mask = np.arange(max(kept.max(), 1)) < kept[:, None]
         padded = np.zeros((*mask.shape, size), dtype=np.float32)
         position = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        padded[mask] = values[position < longest] if len(values) else values.reshape(0, size)
+        with np.errstate(over="ignore"):
+            padded[mask] = values[position < longest] if len(values) else values.reshape(0, size)
+        check_finite_rows(modality, padded, name_of)
         return {
             f"{modality}_features": torch.from_numpy(padded),
             f"{modality}_attention_mask": torch.from_numpy(mask.astype(np.int64)),
@@ -341,18 +374,20 @@ class UnivaProcessor(ProcessorMixin):
         Speech frames `(frames, audio_feature_size)` of one clip, by the extractor that made the training features.
 
         Args:
-            clip: a path (or bytes) of sound or video, a part of one as `(path, start, end)` in seconds, a waveform
-                with its rate as `(array, sampling_rate)`, or `None` for no sound.
+            clip: a path (or bytes) of sound or video, a waveform with its rate as `(array, sampling_rate)`, an entry
+                of a column of `datasets.Audio`, a part of any of them as `(clip, start, end)` in seconds, or `None`
+                for no sound.
         """
         return self._extract_audio([clip])[0]
 
     def _extract_audio(self, clips: Sequence[Any]) -> list[np.ndarray | None]:
         def read(clip: Any) -> tuple[np.ndarray, int] | None:
-            if clip is None or (isinstance(clip, tuple) and len(clip) == 2):
-                return clip
-            source, start, end = _clip_part(clip)
+            if clip is None:
+                return None
             sampling_rate = self._extractor("audio").sampling_rate
-            return read_audio(source, sampling_rate, start, end), sampling_rate
+            is_waveform = isinstance(clip, tuple) and len(clip) == 2
+            source, start, end = (clip, None, None) if is_waveform else _clip_part(clip)
+            return read_sound(source, sampling_rate, start, end), sampling_rate
 
         return self._extract("audio", [read(clip) for clip in clips])
 
@@ -361,16 +396,13 @@ class UnivaProcessor(ProcessorMixin):
         Face frames `(faces, vision_feature_size)` of one clip, by the extractor that made the training features.
 
         Args:
-            faces: paths or images (`np.ndarray`, H × W × 3 RGB or H × W grey, uint8) of the clip's faces in order;
-                `None` or nothing for no face.
+            faces: paths or images (`np.ndarray`, H × W × 3 RGB or H × W grey, uint8; PIL images; entries of a column
+                of `datasets.Image`) of the clip's faces in order, or a single one; `None` or nothing for no face.
         """
         return self._extract_vision([faces])[0]
 
     def _extract_vision(self, clips: Sequence[Iterable[Any] | None]) -> list[np.ndarray | None]:
-        def read(faces: Iterable[Any] | None) -> list[np.ndarray] | None:
-            return [face if isinstance(face, np.ndarray) else read_image(face) for face in faces or ()] or None
-
-        return self._extract("vision", [read(faces) for faces in clips])
+        return self._extract("vision", [read_images(faces) or None for faces in clips])
 
     def extract_faces(self, video: Any) -> FaceTrack:
         """
@@ -392,13 +424,13 @@ class UnivaProcessor(ProcessorMixin):
                 "`processor.extractors['faces'] = FaceReader(detector=…).to_dict()` with the detector that made the "
                 "training faces (yunet, haar, mtcnn or whole-frame)."
             )
-        source, start, end = _clip_part(video)
+        source, start, end = _video_part(video)
         return FaceReader.from_dict(self.resolved_extractor("faces"))(source, start, end)
 
     def _video_sound(self, video: Any) -> tuple[np.ndarray, int] | None:
         if video is None:
             return None
-        source, start, end = _clip_part(video)
+        source, start, end = _video_part(video)
         sampling_rate = self._extractor("audio").sampling_rate
         try:
             return read_audio(source, sampling_rate, start, end), sampling_rate
@@ -415,7 +447,7 @@ class UnivaProcessor(ProcessorMixin):
             logger.warning_once(f"{error}; its faces are absent.")
             return None
         if track.note:
-            source = _clip_part(video)[0]
+            source = _video_part(video)[0]
             logger.warning_once(f"{'<bytes>' if isinstance(source, bytes) else source}: {track.note}.")
         return track.images
 
@@ -481,6 +513,9 @@ class UnivaProcessor(ProcessorMixin):
         if kwargs:
             raise ValueError(f"Unknown arguments {sorted(kwargs)}.")
         given = {"text": text_features, "audio": audio_features, "vision": vision_features}
+        for name, clips in (("audio", audio), ("faces", faces), ("video", video)):
+            if clips is not None:
+                check_clips(name, clips)
         if video is not None:
             audio, faces = self._from_video(video, audio, faces, given)
         given["audio"] = self._from_raw("audio", audio, given["audio"], self._extract_audio)
@@ -555,10 +590,7 @@ class UnivaProcessor(ProcessorMixin):
             logger.warning_once(f"No {modality} was given: the model takes it as absent in every utterance.")
             features = [None] * size
         width = self.feature_sizes[modality]
-        frames = [np.zeros((0, width), np.float32) if clip is None else np.asarray(clip) for clip in features]
-        wrong = next((clip for clip in frames if clip.ndim != 2), None)
-        if wrong is not None:
-            raise ValueError(f"{modality} features must be (frames, {width}) each, got shape {wrong.shape}.")
+        frames = [checked_frames(modality, () if clip is None else clip, width) for clip in features]
         lengths = np.array([len(clip) for clip in frames])
         longest = self.max_lengths.get(modality)
         if longest and (lengths > longest).any():
@@ -567,6 +599,46 @@ class UnivaProcessor(ProcessorMixin):
                 "frames; they are cut at the end."
             )
         return self.pad_features(modality, np.concatenate(frames), lengths)
+
+
+def _check_settings(extractors: Any, modalities: Any, feature_sizes: Any, max_lengths: Any) -> None:
+    """Refuse settings of other types or beyond the limits, as a file may have them."""
+    if not isinstance(modalities, list | tuple) or not set(map(str, modalities)) <= set(MODALITIES):
+        raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {modalities!r}.")
+    for name, sizes, kind in (("feature_sizes", feature_sizes, "width"), ("max_lengths", max_lengths, "length")):
+        if sizes is None:
+            continue
+        if not isinstance(sizes, dict) or not set(sizes) <= set(MODALITIES):
+            raise ValueError(f"`{name}` must have a number for some of {list(MODALITIES)}, got {sizes!r}.")
+        for modality, size in sizes.items():
+            check_limit(kind, size, f"`{name}` of {modality}")
+    if extractors is not None and not isinstance(extractors, dict):
+        raise ValueError(f"`extractors` must have the settings of an extractor by modality, got {extractors!r}.")
+    for modality, settings in (extractors or {}).items():
+        if settings is not None and not isinstance(settings, dict):
+            raise ValueError(f"`extractors` must have a dictionary for {modality}, got {settings!r}.")
+
+
+def _check_tokenizer(name: Any, tokenizer: Any, options: dict[str, Any]) -> None:
+    """Refuse a tokenizer whose vocabulary is not there, or has tokens that the text encoder does not know."""
+    hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
+    files = [file for kind, file in tokenizer.vocab_files_names.items() if kind != "merges_file"]
+    if files and not any(_is_there(name, file, hub) for file in files):
+        raise ValueError(f"{name} has no {' or '.join(files)}, the vocabulary of its tokenizer: save it again.")
+    if not _is_there(name, CONFIG_NAME, hub):
+        return
+    settings = UnivaConfig.get_config_dict(name, **hub)[0]
+    is_univa = settings.get("model_type") == UnivaConfig.model_type
+    known = getattr(UnivaConfig.from_dict(settings).text_config, "vocab_size", None) if is_univa else None
+    if isinstance(known, int) and len(tokenizer) > known:
+        raise ValueError(
+            f"The tokenizer of {name} ({', '.join(files)}) has {len(tokenizer):,} tokens, and its text encoder knows "
+            f"{known:,}: it belongs to another model."
+        )
+
+
+def _is_there(name: Any, file: str, hub: dict[str, Any]) -> bool:
+    return cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **hub) is not None
 
 
 def _checked_places(
@@ -588,13 +660,19 @@ def _checked_places(
     return dialogues, utterances
 
 
-def _clip_part(clip: Any) -> tuple[MediaSource, float | None, float | None]:
+def _clip_part(clip: Any) -> tuple[Any, float | None, float | None]:
     """Source, start and end of a clip."""
     if not isinstance(clip, tuple):
         return clip, None, None
     if len(clip) != 3:
         raise ValueError(f"A part of a file is (source, start, end) with the times in seconds, got {clip!r}.")
     return clip
+
+
+def _video_part(clip: Any) -> tuple[MediaSource, float | None, float | None]:
+    """Path or bytes, start and end of a video."""
+    source, start, end = _clip_part(clip)
+    return media_source("video", source), start, end
 
 
 def _same_files(folder: Path, other: Path) -> bool:

@@ -411,7 +411,7 @@ def _new_model(
     model = UnivaForEmotionClassification.from_text_encoder(
         config, name, text_config_overrides=overrides, **hub, **attention
     )
-    return model, AutoTokenizer.from_pretrained(name, **hub)
+    return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
 
 
 def config_for_corpus(args: ModelArguments, corpus: Corpus) -> UnivaConfig:

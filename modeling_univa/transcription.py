@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from transformers import pipeline
 
+from .checked_loading_univa import check_finite, read_config
+
 
 __all__ = ["Transcriber"]
 
@@ -28,7 +30,12 @@ class Transcriber:
 
     def __init__(self, model: str, revision: str | None = None, device: Any = None):
         try:
-            self._pipeline: Any = pipeline("automatic-speech-recognition", model, revision=revision, device=device)
+            config = read_config(model, revision=revision or "main")
+            self._pipeline: Any = pipeline(
+                "automatic-speech-recognition", model, config=config, revision=revision, device=device,
+                trust_remote_code=False,
+            )  # fmt: skip
+            check_finite(model, self._pipeline.model)
         except (OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{model} cannot be loaded as a speech recognition model: {reason}") from error

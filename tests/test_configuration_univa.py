@@ -8,6 +8,7 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from testing_utils import text_config, tiny_config
+from transformers import AutoConfig
 
 from modeling_univa.configuration_univa import (
     EMOTION_VALENCE_AROUSAL,
@@ -136,3 +137,95 @@ def test_label_similarity_of_the_published_label_sets(labels, checks):
 
 def test_affect_table_covers_both_label_sets():
     assert set(EMOTION_VALENCE_AROUSAL) == set(MOSEI_EMOTIONS) | set(M3ED_EMOTIONS)
+
+
+# What a file may say
+
+
+def test_the_one_task_answers_to_the_names_of_the_hub():
+    tasks = tiny_config().custom_pipelines
+    assert list(tasks) == ["multimodal-emotion-classification"]
+    for task in ("video-classification", "audio-classification", "text-classification"):
+        assert task in tasks and tasks[task] is tasks["multimodal-emotion-classification"]
+    assert "summarization" not in tasks
+    with pytest.raises(KeyError):
+        tasks["summarization"]
+
+
+WRONG_SETTINGS = [
+    ({"audio_num_hidden_layers": 10**6}, "`audio_num_hidden_layers` must lie between 0 and 256"),
+    ({"audio_num_hidden_layers": -1}, "`audio_num_hidden_layers` must lie between 0 and 256"),
+    ({"max_audio_length": -5}, "`max_audio_length` must lie between 1"),
+    ({"max_vision_length": 10**12}, "`max_vision_length` must lie between 1"),
+    ({"audio_feature_size": 0}, "`audio_feature_size` must lie between 1"),
+    ({"num_attention_heads": 0}, "`num_attention_heads` must lie between 1"),
+    ({"num_attention_heads": -2}, "`num_attention_heads` must lie between 1"),
+    ({"hidden_size": 65536, "intermediate_size": 65536, "audio_num_hidden_layers": 200}, r"\(parameters\), got"),
+    ({"hidden_act": "evil"}, "`hidden_act` must be one of"),
+    ({"hidden_dropout_prob": 3}, r"`hidden_dropout_prob` must lie in \[0, 1\]"),
+    ({"layer_norm_eps": float("nan")}, "`layer_norm_eps` must be finite"),
+    ({"contrastive_temperature": float("nan")}, "`contrastive_temperature` must be finite"),
+    ({"decision_threshold": float("nan")}, "`decision_threshold`"),
+    ({"label_affect": [[float("nan"), 0.0]] * 6}, "`label_affect` must be finite"),
+    ({"hidden_size": [768]}, "hidden_size"),
+    ({"contrastive_weight": "0.4"}, "contrastive_weight"),
+    ({"modalities": "text"}, "modalities"),
+    ({"num_labels": 10**12}, "The number of labels must lie between"),
+    ({"num_labels": -1}, "The number of labels must lie between"),
+    ({"num_labels": "6"}, "The number of labels must lie between"),
+    ({"id2label": {"0": "a", "2": "b"}}, "`id2label` must number the labels from 0 to 1"),
+    ({"id2label": {"first": "a"}}, "`id2label` must number the labels from 0 to 0"),
+    ({"id2label": {"0": "a", "1": "a"}}, "a name of its own"),
+    ({"id2label": {"0": " "}}, "a name of its own"),
+    ({"id2label": ["a", "b"]}, "id2label"),
+    ({"id2label": {}}, "The number of labels must lie between"),
+    ({"text_config": "bert"}, "text_config"),
+    ({"text_config": {"model_type": "nothing"}}, "Unrecognized model type"),
+    ({"text_config": {"model_type": "bert", "num_hidden_layers": 10**6}}, "`text_config.num_hidden_layers` must lie"),
+    ({"text_config": {"model_type": "bert", "num_hidden_layers": -1}}, "`text_config.num_hidden_layers` must lie"),
+    ({"text_config": {"model_type": "bert", "vocab_size": 10**12}}, "`text_config.vocab_size` must lie"),
+    ({"text_config": {"model_type": "bert", "max_position_embeddings": 10**9}}, "`text_config.max_position_embedd"),
+    ({"text_config": {"model_type": "bert", "intermediate_size": 2**40}}, "`text_config.intermediate_size` must lie"),
+    ({"text_config": {"model_type": "distilbert", "n_layers": 10**6}}, "`text_config.n_layers` must lie"),
+    ({"text_config": {"model_type": "bert", "hidden_act": "evil"}}, "`text_config.hidden_act` must be one of"),
+    ({"text_config": {"model_type": "bert", "hidden_size": "12"}}, "hidden_size"),
+    ({"dtype": "evil"}, "evil"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG_SETTINGS)
+def test_settings_of_a_file_are_refused_in_one_sentence(wrong, message, tmp_path):
+    tiny_config("words").save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    with pytest.raises(ValueError, match=message) as caught:
+        UnivaConfig.from_pretrained(tmp_path)
+    found = str(caught.value)
+    assert found.startswith(f"The configuration of {tmp_path} cannot be used: ") and "\n" not in found
+
+
+def test_overrides_are_in_place_before_anything_is_checked(tmp_path):
+    tiny_config("words").save_pretrained(tmp_path)
+    loaded = UnivaConfig.from_pretrained(
+        tmp_path, hidden_size=21, num_attention_heads=7, modalities=["vision", "text"]
+    )
+    assert (loaded.hidden_size, loaded.num_attention_heads, loaded.modalities) == (21, 7, ["text", "vision"])
+    _, unused = UnivaConfig.from_pretrained(tmp_path, hidden_size=32, smell=3, return_unused_kwargs=True)
+    assert set(unused) >= {"smell"} and "hidden_size" not in unused
+
+
+def test_affect_is_derived_anew_for_other_labels(tmp_path, caplog):
+    tiny_config("words").save_pretrained(tmp_path)
+    names = dict(enumerate(reversed(MOSEI_EMOTIONS)))
+    for kind in (UnivaConfig, AutoConfig):
+        loaded = kind.from_pretrained(tmp_path, id2label=names)
+        assert loaded.label_affect == affect_of_labels(list(names.values()))
+        assert loaded.label2id == {name: index for index, name in names.items()}
+    own = [[0.1, 0.2]] * 2
+    loaded = UnivaConfig.from_pretrained(tmp_path, id2label={0: "bored", 1: "calm"}, label_affect=own)
+    assert loaded.label_affect == own and loaded.correlation_prior_weight == 1
+    loaded = UnivaConfig.from_pretrained(tmp_path, num_labels=2)
+    assert loaded.label_affect is None and loaded.correlation_prior_weight == 0
+    assert UnivaConfig.from_pretrained(tmp_path, num_labels=6).label_names == list(MOSEI_EMOTIONS)
+    with pytest.raises(ValueError, match="`num_labels` is 3|names 2 labels and `num_labels` is 3"):
+        UnivaConfig.from_pretrained(tmp_path, id2label={0: "bored", 1: "calm"}, num_labels=3)

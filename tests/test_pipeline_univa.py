@@ -3,8 +3,10 @@
 """The pipeline gives what the model and the processor give, whatever form an input has and however many come."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -415,3 +417,60 @@ def test_features_that_cannot_be_made_are_asked_for():
     classifier = make_pipeline(raw=False)
     with pytest.raises(ValueError, match="give `audio_features`"):
         classifier({"audio": "clip.wav"})
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("many", [False, True])
+def test_features_that_are_not_finite_are_refused(classifier, value, many):
+    frames = np.zeros((3, FACES.feature_size))
+    frames[1, 2] = value
+    bad = {"text": "a", "vision_features": frames}
+    number = 4 if many else 0
+    with pytest.raises(ValueError, match=f"vision features of input {number} hold 1 values that are NaN or infinite"):
+        classifier([*[{"text": "a"}] * number, bad], batch_size=3)
+
+
+def test_entries_of_decoded_columns_are_read(classifier, clips):
+    waveform = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    samples = SimpleNamespace(data=torch.from_numpy(waveform[None]), sample_rate=16000)
+    sound = SimpleNamespace(get_all_samples=lambda: samples)
+    assert same(classifier({"audio": sound}), classifier({"audio": waveform, "sampling_rate": 16000}))
+    # `datasets` keeps the file beside the decoder that it makes of a video.
+    video = SimpleNamespace(_hf_encoded={"path": str(clips / "a.mp4"), "bytes": None})
+    assert same(classifier({"video": video}), classifier({"video": clips / "a.mp4"}))
+
+
+@pytest.mark.parametrize(("start", "end"), [(-0.5, None), (0.5, 0.2), ("0.5", None), (float("nan"), None)])
+def test_times_of_a_waveform_are_checked(classifier, start, end):
+    waveform = {"audio": np.zeros(16000, np.float32), "sampling_rate": 16000}
+    with pytest.raises(MediaError, match="start"):
+        classifier(waveform | {"start": start, "end": end})
+
+
+def test_single_pictures_of_any_kind_are_one_face(classifier):
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    opaque = np.concatenate([image, np.full((32, 32, 1), 255, np.uint8)], axis=2)
+    assert same(classifier({"faces": opaque}), classifier({"faces": [image]}))
+    assert same(classifier({"faces": image[:, :, :1]}), classifier({"faces": [image[:, :, 0]]}))
+    with pytest.raises(ValueError, match=r"got the shape \(3, 32, 32\)"):
+        classifier({"faces": image.transpose(2, 0, 1)})
+
+
+def test_code_of_a_scorer_is_neither_run_nor_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda prompt: pytest.fail(f"asked {prompt}"))
+    settings = {"model_type": "stranger", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'was run')!r}, 'w')\n")
+    for modality in ("text", "vision"):
+        with pytest.raises(ValueError, match="cannot be used"):
+            make_pipeline(va_scorers={modality: str(tmp_path)})
+    assert not (tmp_path / "was run").exists()
+
+
+@pytest.mark.parametrize("task", [None, "video-classification", "text-classification", "audio-classification"])
+def test_tasks_that_the_hub_s_page_suggests_give_the_pipeline(task, tmp_path):
+    make_pipeline().save_pretrained(tmp_path)
+    arguments = [task] if task else []
+    found = pipeline(*arguments, model=str(tmp_path), trust_remote_code=True)
+    assert type(found).__name__ == "UnivaPipeline"
+    assert same(found("yes no", threshold=None), make_pipeline(threshold=None)("yes no"))

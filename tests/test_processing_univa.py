@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processor: layout of dialogues, truncation, features and raw media, files, and everything it refuses."""
 
+import contextlib
 import json
 import logging
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from testing_utils import TOKENIZERS, Utterances, bert_tokenizer, random_text, tiny_config, tiny_processor
+from testing_utils import TOKENIZERS, Utterances, bert_tokenizer, random_text, tiny_config, tiny_model, tiny_processor
 from tokenizers import processors
 from transformers import AutoProcessor
 
@@ -426,3 +429,169 @@ def test_single_utterances_equal_the_tokenizer(route):
     expected = processor.tokenizer(["ab", "c d e", "f"], padding=True, return_tensors="pt")
     assert torch.equal(inputs["input_ids"], expected["input_ids"])
     assert torch.equal(inputs["attention_mask"], expected["attention_mask"])
+
+
+# What must not come out silently
+
+
+class DecodedSound:
+    """What a row of `datasets.Audio` holds: torchcodec's decoder, with two keys of `datasets`."""
+
+    def __init__(self, channels: np.ndarray, rate: int):
+        self._channels, self._rate = channels, rate
+
+    def get_all_samples(self) -> SimpleNamespace:
+        return SimpleNamespace(data=torch.from_numpy(self._channels), sample_rate=self._rate)
+
+    def __getitem__(self, key: str):
+        return {"array": self._channels.mean(axis=0), "sampling_rate": self._rate}[key]
+
+
+def media_processor() -> UnivaProcessor:
+    speech, faces = LogMelExtractor(), HogExtractor(image_size=32, cell_size=16)
+    config = tiny_config(
+        "words", modalities=["audio", "vision"], audio_feature_size=speech.feature_size,
+        vision_feature_size=faces.feature_size,
+    )  # fmt: skip
+    return tiny_processor(config, extractors={"audio": speech.to_dict(), "vision": faces.to_dict()})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_features_that_are_not_finite_are_refused(value):
+    processor = tiny_processor(tiny_config(modalities=["text", "audio"]))
+    frames = np.zeros((4, 5))
+    frames[2, 3] = frames[1, 0] = value
+    with pytest.raises(ValueError, match="audio features of input 1 hold 2 values that are NaN or infinite"):
+        processor([["a", "b"]], audio_features=[np.zeros((2, 5)), frames])
+
+
+@pytest.mark.parametrize("features", [[["a"] * 5], [[1.0] * 5, [1.0]], [[None] * 5], np.zeros((2, 5), np.complex64)])
+def test_features_that_are_no_numbers_are_refused(features):
+    processor = tiny_processor(tiny_config(modalities=["text", "audio"]))
+    with pytest.raises(ValueError, match="audio.features"):
+        processor([["a"]], audio_features=[features])
+
+
+@pytest.mark.parametrize(
+    ("name", "clips"),
+    [
+        ("audio", "a.wav"), ("audio", b"RIFF"), ("audio", (np.zeros(9, np.float32), 16000)),
+        ("audio", np.zeros(9, np.float32)), ("faces", "a.jpg"), ("faces", np.zeros((9, 9, 3), np.uint8)),
+        ("video", "a.mp4"), ("video", {"path": "a.mp4"}),
+    ],
+)  # fmt: skip
+def test_one_clip_in_place_of_a_list_is_told(name, clips):
+    with pytest.raises(ValueError, match=f"`{name}` must be a list with one entry an utterance, got"):
+        media_processor()(**{name: clips})
+
+
+def test_a_single_picture_is_one_face(tmp_path):
+    processor = media_processor()
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    expected = processor.extract_vision([image])
+    assert expected.shape[0] == 1
+    opaque = np.concatenate([image, np.full((32, 32, 1), 255, np.uint8)], axis=2)
+    for one in (image, opaque, [opaque], image[None], torch.from_numpy(image)):
+        np.testing.assert_array_equal(processor.extract_vision(one), expected)
+    grey = processor.extract_vision([image[:, :, 0]])
+    np.testing.assert_array_equal(processor.extract_vision(image[:, :, :1]), grey)
+    with pytest.raises(MediaError, match=r"a.jpg"):
+        processor(faces=[str(tmp_path / "a.jpg")])
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (32, 32, 2), (5,), (1, 1, 32, 32, 3)])
+def test_arrays_that_are_no_pictures_are_refused(shape):
+    with pytest.raises(ValueError, match=r"`faces` takes arrays \(H, W\) or \(H, W, channels\)"):
+        media_processor().extract_vision(np.zeros(shape, np.uint8))
+
+
+def test_sound_of_a_data_set_is_read():
+    processor = media_processor()
+    waveform = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32)
+    expected = processor.extract_audio((waveform, 16000))
+    stereo = np.stack([waveform, waveform])
+    decoded = DecodedSound(stereo, 16000)
+    for one in (decoded, {"array": waveform, "sampling_rate": 16000, "path": None}):
+        np.testing.assert_allclose(processor.extract_audio(one), expected, atol=1e-6)
+    part = processor.extract_audio((decoded, 0.25, 0.75))
+    np.testing.assert_allclose(part, processor.extract_audio((waveform[4000:12000], 16000)), atol=1e-6)
+    # At another rate it is resampled, as a file is.
+    assert processor.extract_audio((np.tile(waveform, 3), 48000)).shape == expected.shape
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (-0.5, None, "start must be at least 0 and less than end"),
+        (0.5, 0.2, "start must be at least 0 and less than end"),
+        ("0.5", None, "`start` must be a number of seconds"),
+        (float("nan"), None, "start must be at least 0"),
+        (0.0, float("nan"), "start must be at least 0"),
+        (2.0, None, "the sound lasts 1 s"),
+    ],
+)
+def test_times_of_a_waveform_are_checked_as_those_of_a_file(start, end, message):
+    clip = {"array": np.zeros(16000, np.float32), "sampling_rate": 16000}
+    with pytest.raises(MediaError, match=message):
+        media_processor().extract_audio((clip, start, end))
+
+
+# Damaged and forged folders
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    config = tiny_config("bert")
+    tiny_model(config).save_pretrained(tmp_path)
+    tiny_processor(config).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_missing_vocabulary_is_refused(saved):
+    (saved / "tokenizer.json").unlink()
+    for kind in (UnivaProcessor, AutoProcessor):
+        with pytest.raises((ValueError, OSError), match="tokenizer"):
+            kind.from_pretrained(saved)
+
+
+def test_missing_vocabulary_of_a_class_that_makes_one_up_is_refused(saved):
+    file = saved / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"tokenizer_class": "BertTokenizer"}))
+    (saved / "tokenizer.json").unlink()
+    with pytest.raises(ValueError, match="tokenizer.json"):
+        UnivaProcessor.from_pretrained(saved)
+
+
+def test_tokenizer_of_another_model_is_refused(saved):
+    other = bert_tokenizer()
+    other.add_tokens(["more", "words"])
+    other.save_pretrained(saved)
+    with pytest.raises(ValueError, match=r"tokenizer.json, .*\) has 64 tokens, and its text encoder knows 62"):
+        UnivaProcessor.from_pretrained(saved)
+
+
+def test_code_of_a_tokenizer_is_neither_run_nor_asked_for(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda prompt: pytest.fail(f"asked {prompt}"))
+    file = saved / "tokenizer_config.json"
+    named = {"tokenizer_class": "Evil", "auto_map": {"AutoTokenizer": ["evil.Evil", None]}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | named))
+    (saved / "evil.py").write_text(f"open({str(tmp_path / 'was run')!r}, 'w')\nclass Evil: pass\n")
+    for kind, options in ((UnivaProcessor, {}), (AutoProcessor, {}), (AutoProcessor, {"trust_remote_code": True})):
+        with contextlib.suppress(ValueError):
+            kind.from_pretrained(saved, **options)
+    assert not (tmp_path / "was run").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"modalities": 3}, {"modalities": ["smell"]}, {"feature_sizes": {"audio": -1}}, {"feature_sizes": [1]},
+        {"feature_sizes": {"smell": 3}}, {"max_lengths": {"text": 10**12}}, {"max_lengths": {"text": "9"}},
+        {"extractors": ["a"]}, {"extractors": {"audio": "log-mel"}},
+    ],
+)  # fmt: skip
+def test_settings_of_a_file_are_checked(saved, wrong):
+    file = saved / "processor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` "):
+        UnivaProcessor.from_pretrained(saved)

@@ -26,6 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from ..checked_loading_univa import load_network, read_config
 from ..checkpoints import clear_scratch, last_complete_checkpoint, resolve_package
 from ..data.corpus import VALIDATION_NAMES, find_validation_split
 from ..data.schema import CorpusError
@@ -41,6 +42,9 @@ from .training_data import ClipCollator, Clips, RatedTexts, read_clips, read_rat
 __all__ = ["AffectTrainingOptions", "results_table", "train_affect"]
 
 logger = logging.get_logger(__name__)
+
+# What `AutoModelForSequenceClassification` puts on an encoder, which starts anew.
+_HEADS = (r"(.*\.)?(pooler|pre_classifier|classifier|classification_head|head|score|sequence_summary|logits_proj)\.",)
 
 RESULTS_FILE = "affect_results.json"
 _OPTIONS_FILE = "options.json"
@@ -230,15 +234,15 @@ def _text_task(options: AffectTrainingOptions) -> _Task:
     splits = read_rated_texts(options.data)
     name, hub = resolve_package(str(options.model)), {"revision": options.revision or "main"}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub)
-        model = AutoModelForSequenceClassification.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
+        config = read_config(
             name,
             id2label=dict(enumerate(DIMENSIONS)),
             label2id={label: index for index, label in enumerate(DIMENSIONS)},
             problem_type="regression",
-            ignore_mismatched_sizes=True,
             **hub,
         )
+        model = load_network(AutoModelForSequenceClassification, name, config=config, new=_HEADS, **hub)
     except OSError as error:
         raise ValueError(f"{options.model} cannot be loaded: {' '.join(str(error).split())}") from error
     length = min(options.max_length or 512, tokenizer.model_max_length)

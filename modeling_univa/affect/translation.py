@@ -12,6 +12,8 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging
 
+from ..checked_loading_univa import load_network
+
 
 __all__ = [
     "CachedTranslator",
@@ -67,9 +69,11 @@ class Seq2SeqTranslator:
         self.name = f"{model}@{revision or 'main'} {source_language or '-'}>{target_language}"
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(model, revision=revision or "main")
-        loaded: Any = AutoModelForSeq2SeqLM.from_pretrained(model, revision=revision or "main")
-        self.model = loaded.eval().requires_grad_(False).to(self.device)
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(
+            model, revision=revision or "main", trust_remote_code=False
+        )
+        loaded: Any = load_network(AutoModelForSeq2SeqLM, model, revision=revision or "main")
+        self.model = loaded.requires_grad_(False).to(self.device)
         self.generation: dict[str, Any] = {}
         self.prefix = ""
         self._set_languages(model, source_language, target_language)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a corpus as a memory-mapped torch data set, and their way into model inputs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import datasets
@@ -171,10 +171,13 @@ class UtteranceCollator:
             batch.update(self._text_inputs(indices))
         for modality in dataset.processor.feature_sizes:
             values, lengths = flatten_frames(rows.features.column(f"{modality}_features"))
-            batch.update(dataset.processor.pad_features(modality, values, lengths))
+            batch.update(dataset.processor.pad_features(modality, values, lengths, self._names(indices)))
         if self.with_va:
             batch.update({f"{name}_va": torch.from_numpy(va[indices]) for name, va in dataset.va.items()})
         return batch
+
+    def _names(self, indices: np.ndarray) -> Callable[[int], str]:
+        return lambda row: f"row {self.dataset.utterance_ids[int(indices[row])]!r} of {self.dataset.name}"
 
     def _text_inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         dataset = self.dataset

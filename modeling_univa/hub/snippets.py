@@ -14,6 +14,8 @@ __all__ = ["MODEL_ID", "usage_snippets"]
 # Stands for the model until a push knows its id.
 MODEL_ID = "ORG/NAME"
 
+# As in pyproject.toml: with another version the code beside the weights ends in an ImportError.
+_TRANSFORMERS = '"transformers>=5.20,<6"'
 _DIALOGUE = '[["How was it?", "I loved it!"]], [(0, 1)]'
 
 
@@ -88,7 +90,7 @@ def _python(config: UnivaConfig, raw: set[str], has_video: bool, model_id: str, 
 
 def _packages(raw: set[str], adapter: bool) -> str:
     """What pip has to install for all that the model takes, videos among it."""
-    packages = ["torch", "transformers", *(["peft"] if adapter else [])]
+    packages = ["torch", _TRANSFORMERS, *(["peft"] if adapter else [])]
     if raw & {"audio", "vision"}:
         packages += ["av", "scipy"]
     packages += ["soundfile"] if "audio" in raw else []

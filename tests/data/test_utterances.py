@@ -302,3 +302,20 @@ def test_torn_dialogue_is_refused():
     rows = random_rows(SIZES)
     torn = rows.select([0, 3, 1, 2, *range(4, 10)])
     assert "the rows of a dialogue do not stand together" in refused(tiny_config(), torn)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused_with_their_row(value):
+    config = tiny_config("words", modalities=["audio", "vision"])
+    rows = rows_for(config, absent=0.0).with_format(None)
+
+    def spoil(row: dict, index: int) -> dict:
+        if index == 4:
+            row["audio_features"][0][1] = value
+        return row
+
+    dataset = dataset_for(config, rows.map(spoil, with_indices=True), name="corpus (test)")
+    with pytest.raises(ValueError) as caught:
+        batch_of(dataset, [2, 4, 5])
+    assert f"row {rows[4]['utterance_id']!r} of corpus (test) hold 1 values that are NaN" in str(caught.value)
+    batch_of(dataset, [2, 3, 5])

@@ -21,7 +21,7 @@ from huggingface_hub import ModelCard
 from test_trainer import tiny_trainer
 from test_training import inputs as training_inputs
 from test_training import options
-from testing_utils import tiny_config, tiny_model, tiny_processor
+from testing_utils import REPOSITORY, tiny_config, tiny_model, tiny_processor
 from transformers import TrainerState
 
 import train_hf
@@ -30,7 +30,7 @@ from modeling_univa.configuration_univa import MOSEI_EMOTIONS
 from modeling_univa.data.corpus import SCORERS_FILE, load_corpus
 from modeling_univa.faces_univa import FaceReader
 from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
-from modeling_univa.hub.card import ModelFacts, TrainingTime, model_card, write_model_card
+from modeling_univa.hub.card import ModelFacts, TrainingTime, model_card, pipeline_tag, write_model_card
 from modeling_univa.hub.card_callback import ModelCardCallback
 from modeling_univa.hub.results import Evaluation
 from modeling_univa.licenses import license_of
@@ -163,6 +163,7 @@ def test_license_language_and_base_model_come_only_from_what_is_given():
 def test_task_follows_the_modalities():
     for modalities, task in {("text",): "text", ("text", "audio"): "audio", ("audio", "vision"): "video"}.items():
         config = tiny_config(modalities=list(modalities))
+        assert pipeline_tag(config.modalities) in config.custom_pipelines
         assert ModelCard(str(model_card(ModelFacts(config)))).data.pipeline_tag == f"{task}-classification"
 
 
@@ -338,3 +339,8 @@ def test_pushed_card_names_the_repository(run, hub_client):
     assert 'from_pretrained("lab/emotions", trust_remote_code=True)' in pushed
     assert "ORG/NAME" in (run / "README.md").read_text()
     assert hub_client.content("lab/emotions", "emotion_correlation.png")[:4] == b"\x89PNG"
+
+
+def test_install_line_has_the_versions_of_transformers_that_the_code_runs_with():
+    bound = next(line for line in (REPOSITORY / "pyproject.toml").read_text().splitlines() if '"transformers>' in line)
+    assert f"pip install torch {bound.strip().rstrip(',')}" in str(model_card(ModelFacts(tiny_config())))

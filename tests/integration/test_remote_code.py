@@ -101,6 +101,10 @@ def test_pipeline_gives_the_same_probabilities(found):
         assert report["utterances"] >= 5 and report["difference"] < 1e-6
 
 
+def test_tasks_that_the_hub_s_page_suggests_give_the_pipeline(found):
+    assert set(found["tasks"].values()) == {"UnivaPipeline"} and len(found["tasks"]) == 3
+
+
 # What makes it work
 
 

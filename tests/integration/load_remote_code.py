@@ -109,9 +109,7 @@ def load(folder: Path) -> dict:
     except (ValueError, RuntimeError) as error:
         found["refused"]["pipeline"] = str(error)
     tasks = ("video-classification", "audio-classification", "text-classification")
-    found["tasks"] = {
-        task: type(pipeline(task, model=str(folder), trust_remote_code=True)).__name__ for task in tasks
-    }
+    found["tasks"] = {task: type(pipeline(task, model=str(folder), trust_remote_code=True)).__name__ for task in tasks}
     found["media_errors"] = {}
     classifier = pipeline(model=str(folder), trust_remote_code=True)
     for name in ("audio", "video"):

@@ -32,6 +32,8 @@ __all__ = [
 # Power of a mel band below which nothing is told apart (a hann window of 400 samples, full scale at 1e4).
 _MEL_FLOOR = 1e-8
 _MIN_MEL_FREQUENCY = 20.0
+# Of the spectra that are in memory at a time; ten minutes of sound with windows of 25 ms.
+_BINS_AT_ONCE = 2**25
 _FLUX_STATISTICS, _PITCH_STATISTICS, _SLOPE_STATISTICS = 4, 10, 4
 # Centre and spread in ordinary speech of the means and the standard deviations of the voice contours.
 _VOICE_CENTRES = np.array(
@@ -150,6 +152,14 @@ class LogMelExtractor:
 
     def _log_mel(self, waveform: np.ndarray) -> np.ndarray:
         """Log-mel bands, shape (analysis frames, bands)."""
+        # The spectra of an hour of sound take gigabytes, its bands do not.
+        step = max(1, _BINS_AT_ONCE // next_power_of_two(self.window_length))
+        count = 1 + (len(waveform) - self.window_length) // self.hop_length
+        starts = [first * self.hop_length for first in range(0, count, step)]
+        reach = (step - 1) * self.hop_length + self.window_length
+        return np.concatenate([self._log_mel_at_once(waveform[start : start + reach]) for start in starts])
+
+    def _log_mel_at_once(self, waveform: np.ndarray) -> np.ndarray:
         return spectrogram(
             waveform,
             window_function(self.window_length, "hann"),

@@ -25,8 +25,9 @@ _PRE_EMPHASIS = 0.97
 _MIN_FORMANT, _MAX_FORMANT, _MAX_BANDWIDTH = 90.0, 4500.0, 600.0
 # Long enough to keep the harmonics of a low voice apart.
 _HARMONICS_SECONDS = 0.064
-# Long recordings would need gigabytes at once.
+# Long recordings would need gigabytes at once, and so would a thousand frames of windows that are long.
 _FRAMES_AT_ONCE = 1000
+_SAMPLES_AT_ONCE = 2**23
 
 
 def pitch_contours(
@@ -44,8 +45,9 @@ def pitch_contours(
     reference = _autocorrelation(window, longest + 2)
     windows = _windows(waveform, num_frames, length, window_length, hop_length)
     pitch, voicing = np.zeros(num_frames), np.zeros(num_frames)
-    for first in range(0, num_frames, _FRAMES_AT_ONCE):
-        chunk = windows[first : first + _FRAMES_AT_ONCE]
+    step = _frames_at_once(length)
+    for first in range(0, num_frames, step):
+        chunk = windows[first : first + step]
         chunk = (chunk - chunk.mean(axis=1, keepdims=True)) * window
         correlation = _autocorrelation(chunk, longest + 2)
         correlation = correlation / (correlation[:, :1] + 1e-8) / (reference / reference[0])
@@ -54,8 +56,8 @@ def pitch_contours(
         best = score.argmax(axis=1)
         rows = np.arange(len(chunk))
         found = score[rows, best] > -1
-        pitch[first : first + _FRAMES_AT_ONCE] = np.log2(sampling_rate / lags[best] / 200)
-        voicing[first : first + _FRAMES_AT_ONCE] = np.where(found, here[rows, best], 0.0).clip(0.0, 1.0)
+        pitch[first : first + step] = np.log2(sampling_rate / lags[best] / 200)
+        voicing[first : first + step] = np.where(found, here[rows, best], 0.0).clip(0.0, 1.0)
     return pitch, voicing
 
 
@@ -85,13 +87,17 @@ def voice_contours(
     short = _windows(waveform, len(pitch), window_length, window_length, hop_length)
     long = _windows(waveform, len(pitch), length, window_length, hop_length)
     contours = np.full((len(pitch), NUM_VOICE_CONTOURS), np.nan)
-    frames = np.flatnonzero(voiced)
-    for first in range(0, len(frames), _FRAMES_AT_ONCE):
-        chunk = frames[first : first + _FRAMES_AT_ONCE]
+    frames, step = np.flatnonzero(voiced), _frames_at_once(max(length, window_length))
+    for first in range(0, len(frames), step):
+        chunk = frames[first : first + step]
         formants = _formants(short[chunk], sampling_rate)
         harmonics = _harmonics(long[chunk], 200 * 2 ** pitch[chunk], formants[:, :3] * 1000, sampling_rate)
         contours[chunk] = np.column_stack([formants, harmonics])
     return contours
+
+
+def _frames_at_once(length: int) -> int:
+    return max(1, min(_FRAMES_AT_ONCE, _SAMPLES_AT_ONCE // length))
 
 
 def _formants(windows: np.ndarray, sampling_rate: int) -> np.ndarray:
@@ -145,7 +151,7 @@ def _harmonics(windows: np.ndarray, pitch: np.ndarray, formants: np.ndarray, sam
 def _windows(waveform: np.ndarray, num_frames: int, length: int, window_length: int, hop_length: int) -> np.ndarray:
     """Windows of another length centred on the analysis frames, (frames, length); a view."""
     margin = (length - window_length) // 2
-    padded = np.pad(waveform, (margin, length))
+    padded = np.pad(waveform[max(0, -margin) :], (max(0, margin), length))
     return np.lib.stride_tricks.sliding_window_view(padded, length)[: num_frames * hop_length : hop_length]
 
 

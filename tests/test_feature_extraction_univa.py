@@ -1,6 +1,7 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
 import json
+import tracemalloc
 from dataclasses import fields
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.fft import dct
 
+from modeling_univa import feature_extraction_univa, voice_univa
 from modeling_univa.faces_univa import FaceReader
 from modeling_univa.feature_extraction_univa import (
     HogExtractor,
@@ -375,6 +377,26 @@ def test_real_media_are_of_the_size_that_the_model_wants(shared_data: Path):
     for frames in (speech, faces):
         assert abs(frames.mean()) < 1
         assert 0.5 < np.sqrt((frames**2).mean()) < 2
+
+
+def test_long_sound_is_analysed_piece_by_piece(monkeypatch: pytest.MonkeyPatch):
+    waveform = np.random.default_rng(0).normal(0, 0.1, 16000 * 3 + 77)
+    extractor = LogMelExtractor(frame_rate=2)
+    whole = extractor(waveform, 16000)
+    monkeypatch.setattr(feature_extraction_univa, "_BINS_AT_ONCE", 512 * 7)
+    monkeypatch.setattr(voice_univa, "_SAMPLES_AT_ONCE", 1024 * 7)
+    np.testing.assert_allclose(extractor(waveform, 16000), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_long_windows_take_little_memory():
+    waveform = np.random.default_rng(0).normal(0, 0.1, 16000 * 10)
+    extractor = LogMelExtractor(window_length=2**14, pooling="mean")
+    tracemalloc.start()
+    try:
+        extractor(waveform, 16000)
+        assert tracemalloc.get_traced_memory()[1] < 2**29
+    finally:
+        tracemalloc.stop()
 
 
 class TestLimits:

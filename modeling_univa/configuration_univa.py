@@ -8,24 +8,15 @@ from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig
-from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
 
-from .checked_loading_univa import (
-    CheckedConfig,
-    check_activation,
-    check_architecture,
-    check_finite_fields,
-    checked_labels,
-    estimated_parameters,
-)
+from .checked_loading_univa import check_activation, estimated_parameters
 from .limits_univa import check_limit
+from .modeling_emotion import MODALITIES, EmotionConfig
 
 
 logger = logging.get_logger(__name__)
-
-MODALITIES: tuple[str, ...] = ("text", "audio", "vision")
 
 # (valence, arousal) on [0, 1] of the words in the two published corpora, as the NRC-VAD lexicon rates them.
 EMOTION_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
@@ -55,9 +46,7 @@ _CUSTOM_PIPELINES = {
 }
 # Which limit each size has.
 _SIZES = {
-    **dict.fromkeys([f"{modality}_feature_size" for modality in MODALITIES], "width"),
     **dict.fromkeys([f"{modality}_num_hidden_layers" for modality in MODALITIES], "layers"),
-    **dict.fromkeys([f"max_{modality}_length" for modality in MODALITIES], "length"),
     **dict.fromkeys(["hidden_size", "num_attention_heads", "intermediate_size"], "width"),
 }
 _DROPOUTS = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
@@ -82,30 +71,21 @@ class _Tasks(dict):
 
 
 @strict
-class UnivaConfig(CheckedConfig, PreTrainedConfig):
+class UnivaConfig(EmotionConfig):
     r"""
     Configuration of a UniVA model (Zheng et al., ACM MM 2024). The defaults are those of the published MOSEI run with
     RoBERTa, as its released code computes it.
 
+    Labels, modalities, sizes and lengths, text encoder and decision are those of [`EmotionConfig`]; the threshold is
+    0.18 by default, and the modalities are those of Table 4 of the paper.
+
     Args:
-        text_config (`dict` or `PreTrainedConfig`, *optional*):
-            Configuration of the pretrained text encoder that reads a whole dialogue. `None` selects the word-vector
-            route: one vector a word, encoded utterance by utterance.
-        text_feature_size, audio_feature_size, vision_feature_size (`int`, defaults to 300, 1024, 512):
-            Width of the word vectors, speech frames and face frames. `text_feature_size` is used without
-            `text_config` only.
         text_num_hidden_layers, audio_num_hidden_layers, vision_num_hidden_layers (`int`, defaults to 7, 5, 3):
             Transformer layers over the word vectors, speech frames and face frames.
-        max_text_length (`int`, defaults to 512):
-            Longest dialogue in tokens, special tokens included; on the word-vector route, longest utterance in words.
-        max_audio_length, max_vision_length (`int`, defaults to 512, 128):
-            Longest clip in frames.
         hidden_size, num_attention_heads, intermediate_size, hidden_act, layer_norm_eps:
             Sizes of the transformer layers; `hidden_size` is also the size of each modality's embedding.
         projection_dropout, hidden_dropout_prob, attention_probs_dropout_prob, classifier_dropout (`float`):
             Dropout after the input projections, in the layers, on the attention weights, and on the logits.
-        modalities (`list[str]`):
-            Which of text, audio and vision the model has (Table 4 of the paper removes some).
         modality_dropout (`float`, defaults to 0):
             Probability, in training, that the classifier gets a modality of an utterance as absent; never all of them.
             The contrastive terms are not affected. Not part of the paper.
@@ -128,17 +108,12 @@ class UnivaConfig(CheckedConfig, PreTrainedConfig):
             `EMOTION_VALENCE_AROUSAL`; other labels need it while `correlation_prior_weight` is not 0.
         learn_label_similarity (`bool`, defaults to `True`):
             Whether M (equation 8) is trained, as the released code does, or stays fixed, as in the paper.
-        decision_threshold (`float`, defaults to 0.18):
-            An emotion is predicted where its softmax probability is greater than this.
 
     Raises:
         `huggingface_hub.errors.StrictDataclassError`: a field of the wrong type, or fields that contradict each other.
     """
 
     model_type = "univa"
-    sub_configs_defaults = {
-        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
-    }
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         "text_embeds",
         "audio_embeds",
@@ -153,18 +128,9 @@ class UnivaConfig(CheckedConfig, PreTrainedConfig):
     is_decoder: ClassVar[bool] = False
     add_cross_attention: ClassVar[bool] = False
 
-    id2label: dict[int, str] | dict[str, str] | None = None
-    label2id: dict[str, int] | dict[str, str] | None = None
-    text_config: dict | PreTrainedConfig | None = None
-    text_feature_size: int = 300
-    audio_feature_size: int = 1024
-    vision_feature_size: int = 512
     text_num_hidden_layers: int = 7
     audio_num_hidden_layers: int = 5
     vision_num_hidden_layers: int = 3
-    max_text_length: int = 512
-    max_audio_length: int = 512
-    max_vision_length: int = 128
 
     hidden_size: int = 768
     num_attention_heads: int = 12
@@ -177,7 +143,6 @@ class UnivaConfig(CheckedConfig, PreTrainedConfig):
     classifier_dropout: float | int = 0.1
     modality_dropout: float | int = 0.0
 
-    modalities: list[str] | tuple[str, ...] = MODALITIES
     objective: Literal["released", "paper"] = "released"
     contrastive_loss: Literal["va", "supervised", "self", "none"] = "va"
     contrastive_weight: float | int = 0.45
@@ -192,13 +157,9 @@ class UnivaConfig(CheckedConfig, PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(MOSEI_EMOTIONS))
-        self.id2label, self.label2id = checked_labels(self.id2label, kwargs.get("num_labels"))
         kwargs.setdefault("auto_map", dict(_AUTO_MAP))
         # transformers writes into these while it makes a pipeline.
         kwargs["custom_pipelines"] = _Tasks(deepcopy(kwargs.get("custom_pipelines", _CUSTOM_PIPELINES)) or {})
-        self.modalities = [name for name in MODALITIES if name in self.modalities] + [
-            name for name in self.modalities if name not in MODALITIES
-        ]
         self.contrastive_modality_weights = list(self.contrastive_modality_weights)
         super().__post_init__(**kwargs)
         if self.label_affect is None:
@@ -223,38 +184,11 @@ class UnivaConfig(CheckedConfig, PreTrainedConfig):
                 )
         return super()._overridden(settings, overrides, rest)
 
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the labels, in order."""
-        names: Any = self.id2label
-        return [names[index] for index in range(self.num_labels)]
-
-    @property
-    def uses_word_vectors(self) -> bool:
-        """Whether text comes as word vectors instead of tokens for a pretrained encoder."""
-        return "text" in self.modalities and self.text_config is None
-
-    @property
-    def feature_sizes(self) -> dict[str, int]:
-        """Frame width of each modality that comes as features."""
-        sizes = {"audio": self.audio_feature_size, "vision": self.vision_feature_size}
-        if self.text_config is None:
-            sizes["text"] = self.text_feature_size
-        return {name: sizes[name] for name in MODALITIES if name in sizes and name in self.modalities}
-
-    @property
-    def max_lengths(self) -> dict[str, int]:
-        """Longest sequence of each modality, in tokens, words or frames."""
-        return {name: getattr(self, f"max_{name}_length") for name in MODALITIES}
-
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
+        super().validate_architecture()
         self._validate_sizes()
-        check_finite_fields(self)
         check_activation(self.hidden_act)
-        unknown = [name for name in self.modalities if name not in MODALITIES]
-        if unknown or not self.modalities:
-            raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "
@@ -274,15 +208,11 @@ class UnivaConfig(CheckedConfig, PreTrainedConfig):
             raise ValueError(f"`modality_dropout` must lie in [0, 1), got {self.modality_dropout}.")
         if self.contrastive_temperature <= 0:
             raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
-        if not 0 <= self.decision_threshold < 1:
-            raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
         self._validate_label_affect()
 
     def _validate_sizes(self) -> None:
         for name, kind in _SIZES.items():
             check_limit(kind, getattr(self, name), f"`{name}`")
-        if isinstance(self.text_config, PreTrainedConfig):
-            check_architecture(self.text_config, "text_config")
         total = sum(self._estimated_parameters(modality) for modality in MODALITIES if modality in self.modalities)
         check_limit("parameters", max(1, total), "The network")
 

@@ -377,7 +377,7 @@ def _scores(runtimes: Mapping[str, Any], sizes: Mapping[str, int], batches: Data
             start = time.perf_counter()
             logits = runtime(**batch).logits
             seconds[name] += time.perf_counter() - start
-            probabilities[name].append(logits.softmax(-1).numpy())
+            probabilities[name].append(metrics.config.probabilities(logits).numpy())
     scores = []
     for name, found in probabilities.items():
         values = metrics.compute(np.concatenate(found), np.concatenate(labels))

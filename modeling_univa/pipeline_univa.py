@@ -104,7 +104,7 @@ class UnivaPipeline(Pipeline):
             - **return_attention** (`bool`): also return what the pooling attended to, by modality.
 
     Returns:
-        `list[dict]`: `label` and `score` (softmax probability) of the emotions, likeliest first. With `return_va` or
+        `list[dict]`: `label` and `score` (probability) of the emotions, likeliest first. With `return_va` or
         `return_attention` a `dict` with that list as `emotions`, and
 
         - `valence_arousal`: by modality, `{"valence": …, "arousal": …}` in [-1, 1], or `None` without anything of it;
@@ -351,7 +351,7 @@ class UnivaPipeline(Pipeline):
         """Emotions above the threshold, likeliest first, with what else was asked for."""
         output = dict(model_outputs)
         config = self.model.config
-        scores = output.pop("logits").float().softmax(-1).tolist()
+        scores = config.probabilities(output.pop("logits")).tolist()
         least = config.decision_threshold if threshold == "model" else threshold
         found = [
             {"label": label, "score": score}

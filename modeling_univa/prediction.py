@@ -35,7 +35,7 @@ class Prediction:
 
     Args:
         utterance: which, with the text that was transcribed where none was given.
-        scores: softmax probability of every emotion, in the model's order; empty where there is an `error`.
+        scores: probability of every emotion, in the model's order; empty where there is an `error`.
         emotions: those above the model's threshold, likeliest first.
         valence_arousal: (valence, arousal) in [-1, 1] of each modality that a scorer was given for; `None` where the
             utterance has nothing of it.
@@ -209,7 +209,9 @@ class _Predictor:
         affect = {modality: self._affect(modality, items) for modality in MODALITIES if modality in self.scorers}
         return [
             self._prediction(item, probabilities, {modality: values[index] for modality, values in affect.items()})
-            for index, (item, probabilities) in enumerate(zip(items, logits.float().softmax(-1), strict=True))
+            for index, (item, probabilities) in enumerate(
+                zip(items, self.model.config.probabilities(logits), strict=True)
+            )
         ]
 
     def _inputs(self, items: Sequence[_Ready]) -> Any:

@@ -20,8 +20,10 @@ _USUAL_LABELS = 2
 _DECIMALS = range(2, 8)
 
 
-def perfect_scores(num_labels: int, active: int) -> tuple[float, float]:
+def perfect_scores(num_labels: int, active: int, decision: str = "softmax") -> tuple[float, float]:
     """Probability that a perfect model gives a label that holds, and one that does not, where `active` hold."""
+    if decision == "sigmoid":
+        return 1.0, 0.0
     total = active * math.e + num_labels - active
     return math.e / total, 1 / total
 
@@ -68,28 +70,31 @@ def _rounded(low: float, high: float) -> float:
     return next((value for value in rounded if abs(value - middle) <= reach), middle)
 
 
-def threshold_problem(scores: np.ndarray, labels: np.ndarray, threshold: float) -> str | None:
+def threshold_problem(
+    scores: np.ndarray, labels: np.ndarray, threshold: float, decision: str = "softmax"
+) -> str | None:
     """
     Why most rows have no predicted label, or all of them; `None` where that is not so.
 
     Args:
         scores, labels: as of [`best_threshold`].
         threshold: a label was predicted where its score was greater.
+        decision: what made probabilities of the logits, as in [`EmotionConfig`].
     """
     counts, num_labels = (np.asarray(scores) > threshold).sum(axis=1), scores.shape[1]
     for found, what in ((counts == 0, "no label is"), (counts == num_labels, "all labels are")):
         if 2 * found.sum() > len(counts):
             return (
                 f"For {found.sum()} of {len(counts)} rows {what} predicted: `decision_threshold` is {threshold:g}. "
-                f"{_reason(labels, num_labels)}"
+                f"{_reason(labels, num_labels, decision)}"
             )
     return None
 
 
-def _reason(labels: np.ndarray, num_labels: int) -> str:
+def _reason(labels: np.ndarray, num_labels: int, decision: str) -> str:
     given = labels.sum(axis=1)
     active = max(1, round(float(given[given > 0].mean()))) if (given > 0).any() else 1
-    holds, absent = perfect_scores(num_labels, active)
+    holds, absent = perfect_scores(num_labels, active, decision)
     return (
         f"With {num_labels} labels, {active} of which hold, a perfect model gives {holds:.3f} to one that holds and "
         f"{absent:.3f} to one that does not: train with `decision_threshold: auto`, or set one between them. If it "

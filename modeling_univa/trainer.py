@@ -384,7 +384,9 @@ class UnivaTrainer(Trainer):
         return output
 
     def _tell_problem(self, logits: torch.Tensor, labels: np.ndarray) -> None:
-        problem = threshold_problem(logits.softmax(-1).numpy(), labels, self._metrics.threshold)
+        config = self._metrics.config
+        scores = config.probabilities(logits).numpy()
+        problem = threshold_problem(scores, labels, config.decision_threshold, config.decision)
         if problem is not None and self.is_world_process_zero():
             logger.warning(problem)
 
@@ -612,7 +614,7 @@ class MultilabelMetrics:
             self._chooses = before
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
-        scores = torch.from_numpy(np.asarray(prediction.predictions)).float().softmax(-1).numpy()
+        scores = self.config.probabilities(torch.from_numpy(np.asarray(prediction.predictions))).numpy()
         if not np.isfinite(scores).all():
             raise ValueError("The model's scores are not finite: training has diverged; use a lower learning rate.")
         chosen = best_threshold(scores, prediction.label_ids) if self._chooses else None

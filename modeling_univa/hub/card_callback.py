@@ -21,6 +21,7 @@ from ..arguments import ModelArguments
 from ..checkpoints import resolve_package
 from ..configuration_univa import UnivaConfig
 from ..data.corpus import Corpus
+from ..modeling_emotion import EmotionConfig
 from ..processing_univa import UnivaProcessor
 from ..trainer import UnivaTrainingArguments
 from .card import ModelFacts, TrainingTime, write_model_card
@@ -200,7 +201,8 @@ def _starting_weights(args: ModelArguments | None) -> dict[str, Any]:
 
 
 def _model_settings(config: UnivaConfig, args: ModelArguments | None) -> list[dict[str, str]]:
-    own = [name for name in UnivaConfig.__annotations__ if name not in _HIDDEN_CONFIG and hasattr(config, name)]
+    annotated = [*EmotionConfig.__annotations__, *UnivaConfig.__annotations__]
+    own = [name for name in annotated if name not in _HIDDEN_CONFIG and hasattr(config, name)]
     defaults = UnivaConfig()
     known = {item.name for item in dataclasses.fields(UnivaConfig)}
     if config.text_config is not None:

@@ -80,7 +80,7 @@ def _python(config: UnivaConfig, raw: set[str], has_video: bool, model_id: str, 
         *(f"    {argument}," for argument in arguments),
         ")",
         "with torch.inference_mode():",
-        "    probabilities = model(**inputs).logits.softmax(-1)[0]",
+        "    probabilities = model.config.probabilities(model(**inputs).logits)[0]",
         "for index, probability in enumerate(probabilities.tolist()):",
         '    print(f"{model.config.id2label[index]:<10} {probability:.3f}")',
     ]

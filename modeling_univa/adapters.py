@@ -26,6 +26,7 @@ from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_co
 from .configuration_univa import UnivaConfig
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
+from .trusted_paths_univa import from_hub_cache, is_hub_id
 
 
 if TYPE_CHECKING:
@@ -315,6 +316,12 @@ def adapter_base(name: str | Path, revision: str | None = None) -> AdapterBase:
     config = PeftConfig.from_pretrained(str(name), revision=revision)
     if not config.base_model_name_or_path:
         raise ValueError(f"{ADAPTER_CONFIG_NAME} of {name} names no base (`base_model_name_or_path`).")
+    on_hub = not Path(name).is_dir() or from_hub_cache(name)
+    if on_hub and not is_hub_id(config.base_model_name_or_path):
+        raise ValueError(
+            f"{ADAPTER_CONFIG_NAME} of {name} must name a base on the Hub (ORG/NAME), got "
+            f"{config.base_model_name_or_path!r}: what is on this machine is not for an adapter of the Hub to name."
+        )
     return AdapterBase(config.base_model_name_or_path, config.revision)
 
 

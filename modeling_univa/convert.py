@@ -4,8 +4,10 @@
 
 import argparse
 import json
+import mmap
 import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from transformers.utils import logging
 
 from .checked_loading_univa import read_config
 from .configuration_univa import M3ED_EMOTIONS, MODALITIES, MOSEI_EMOTIONS, UnivaConfig
+from .data.unpickler import plain
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import PRECOMPUTED, UnivaProcessor
 
@@ -150,16 +153,33 @@ def load_checkpoint(checkpoint: Path, *classes: type) -> Any:
     What `torch.save` wrote, on the CPU, without running any code that it may hold.
 
     Raises:
-        `ValueError`: no such file, or it holds more than tensors, plain values and `classes`.
+        `ValueError`: no such file, it holds more than tensors, plain values and `classes`, or it unpacks to more than
+            it holds.
     """
     if not checkpoint.is_file():
         raise ValueError(f"{checkpoint} is not a file: --checkpoint needs a published checkpoint.")
     try:
+        _check_growth(checkpoint)
         with torch.serialization.safe_globals([*classes]):
             return torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, zipfile.BadZipFile, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{checkpoint} cannot be read as tensors and plain values: {reason}") from error
+
+
+def _check_growth(checkpoint: Path) -> None:
+    """Refuse what would take more room than the file: packed records, which `torch.save` never writes, and arrays of
+    bytes by their length."""
+    with open(checkpoint, "rb") as file:
+        if checkpoint.stat().st_size:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                if content.find(b"bytearray") >= 0:
+                    raise ValueError(f"{checkpoint} makes arrays of bytes, as no checkpoint does: it was not read.")
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                records = archive.infolist()
+            if sum(one.file_size for one in records) > checkpoint.stat().st_size:
+                raise ValueError(f"{checkpoint} unpacks to more than it holds: save it again with `torch.save`.")
 
 
 def _read_checkpoint(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -169,7 +189,18 @@ def _read_checkpoint(checkpoint: Path) -> tuple[dict[str, torch.Tensor], dict[st
         raise ValueError(
             f"{checkpoint} must hold 'model' and 'config', as the released code saves them; found {found}."
         )
-    return content["model"], dict(vars(content["config"]))
+    state, arguments = content["model"], content["config"]
+    if not isinstance(arguments, argparse.Namespace) or not isinstance(state, dict):
+        raise ValueError(
+            f"{checkpoint} must hold the tensors and the run's arguments, found {type(state).__name__} and "
+            f"{type(arguments).__name__}."
+        )
+    if not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()):
+        raise ValueError(f"'model' of {checkpoint} must hold tensors by their names.")
+    try:
+        return state, plain(dict(vars(arguments)), checkpoint.stat().st_size)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"'config' of {checkpoint} cannot be read: {error}.") from error
 
 
 def _load(model: UnivaForEmotionClassification, state: dict[str, torch.Tensor], checkpoint: str | Path) -> None:

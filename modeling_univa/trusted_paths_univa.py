@@ -31,6 +31,7 @@ __all__ = [
     "embedded_parts",
     "embedded_place",
     "from_hub_cache",
+    "is_hub_id",
     "inside",
     "network_files",
     "without_places",
@@ -179,6 +180,11 @@ def embedded_place(value: str, root: Path) -> Path:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ValueError(f"{message}.")
     return place
+
+
+def is_hub_id(value: Any) -> bool:
+    """Whether something can only be the id of a repository on the Hub, ORG/NAME: nothing of that name is here."""
+    return _is_match(_HUB_ID, value) and not os.path.lexists(value)
 
 
 def embedded_parts(path: str) -> tuple[str, ...]:

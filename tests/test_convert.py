@@ -4,6 +4,7 @@
 
 import argparse
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,23 @@ def save(path: Path, **content: object) -> Path:
     return path
 
 
+def shared_lists() -> list:
+    found: list = []
+    for _ in range(40):
+        found = [found, found]
+    return found
+
+
+def packed(path: Path) -> Path:
+    """The same records, packed."""
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in records.items():
+            archive.writestr(name, data)
+    return path
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -121,8 +139,25 @@ def save(path: Path, **content: object) -> Path:
         (lambda path: save(path, model={}, config=argparse.Namespace(text_plm_checkpoint="glove")), "lack 'DATASET'"),
         (lambda path: save(path, model={}, config=argparse.Namespace(text_plm_checkpoint="bart")), "--text-model"),
         (lambda path: save(path, model={}, config=pytest.approx(1)), "cannot be read"),
+        (lambda path: save(path, model={}, config={"DATASET": "MOSEI"}), "the run's arguments, found dict and dict"),
+        (lambda path: save(path, model={"a": 1}, config=argparse.Namespace()), "must hold tensors by their names"),
+        (lambda path: save(path, model={}, config=argparse.Namespace(a=shared_lists())), "many times its size"),
+        (lambda path: packed(save(path, model={"a": torch.zeros(10**6)})), "unpacks to more than it holds"),
+        (lambda path: save(path, model={}, config=bytearray(5)), "makes arrays of bytes"),
     ],
-    ids=["absent", "not a checkpoint", "no config", "no arguments", "unknown encoder", "runs code"],
+    ids=[
+        "absent",
+        "not a checkpoint",
+        "no config",
+        "no arguments",
+        "unknown encoder",
+        "runs code",
+        "other arguments",
+        "no tensors",
+        "shared lists",
+        "packed zeros",
+        "bytes by length",
+    ],  # fmt: skip
 )
 def test_a_bad_checkpoint_is_refused_with_its_reason(tmp_path, write, message):
     with pytest.raises(ValueError, match=message):

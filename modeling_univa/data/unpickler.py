@@ -22,7 +22,7 @@ import numpy as np
 from .schema import CorpusError
 
 
-__all__ = ["load_restricted_pickle"]
+__all__ = ["load_restricted_pickle", "plain"]
 
 # Strings of no length would be an array of any number of nothing.
 _DTYPE_CODE = re.compile(r"\?|[biufc]\d{1,2}|[SU][1-9]\d{0,8}|O8?|b1")
@@ -243,7 +243,7 @@ def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
     try:
         with open(path, "rb") as file:
             bounded = _Bounded(file)
-            return _Plain(_GROWTH * bounded.size + _SMALL).convert(_RestrictedUnpickler(bounded).load())
+            return plain(_RestrictedUnpickler(bounded).load(), bounded.size)
     except CorpusError as error:
         raise CorpusError(f"{path}: refused, {error}") from None
     except OSError as error:
@@ -261,6 +261,16 @@ def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
             else f"not a sound pickle of numpy arrays ({' '.join(str(error).split())})"
         )
         raise CorpusError(f"{path}: {what}; copy the file again") from None
+
+
+def plain(value: Any, size: int) -> Any:
+    """
+    What came out of a file of so many bytes, as plain containers and arrays, which nobody needs long to go through.
+
+    Raises:
+        pickle.UnpicklingError: It holds itself, lies very deep, or shares so much that it is far larger than the file.
+    """
+    return _Plain(_GROWTH * size + _SMALL).convert(value)
 
 
 class _Plain:

@@ -261,7 +261,11 @@ def _license_of_maker(made: Mapping[str, Any]) -> str:
     name = made.get("model") or made.get("detector_model")
     if not name and made.get("extractor_type") != PRECOMPUTED:
         return "no weights"
-    return license_of(str(name or made.get("name")), made.get("revision")) or _UNKNOWN_LICENSE
+    # A name without a folder is not one of the current directory.
+    name = str(name or made.get("name"))
+    if "/" not in name:
+        return _UNKNOWN_LICENSE
+    return license_of(name, made.get("revision")) or _UNKNOWN_LICENSE
 
 
 def _corpus_metadata(corpus: Corpus | None) -> dict[str, Any]:

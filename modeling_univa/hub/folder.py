@@ -5,7 +5,7 @@
 import ast
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ from ..adapters import BASE_FOLDER
 from ..configuration_univa import UnivaConfig
 from ..onnx_model import ONNX_FILE
 from ..processing_univa import UnivaProcessor
+from ..trusted_paths_univa import OutsideError, check_inside, embedded_place
 
 
 __all__ = ["IncompleteFolderError", "base_beside", "check_folder", "shared_files"]
@@ -50,10 +51,21 @@ class IncompleteFolderError(ValueError):
 
 
 def shared_files(folder: str | Path) -> list[str]:
-    """Paths, relative to `folder`, of the files that are shared; training state, pickles and hidden ones are not."""
+    """
+    Paths, relative to `folder`, of the files that are shared; training state, pickles and hidden ones are not.
+
+    Raises:
+        IncompleteFolderError: one of them is a symbolic link out of the folder, to what nobody may want to share.
+    """
     folder = Path(folder)
     files = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path.as_posix() for path in files if _is_shared(path)]
+    shared = [path for path in files if _is_shared(path)]
+    for path in shared:
+        try:
+            check_inside(folder, folder / path, f"{folder / path} is a link out of the folder: copy or remove it")
+        except OutsideError as error:
+            raise IncompleteFolderError(str(error)) from None
+    return [path.as_posix() for path in shared]
 
 
 def _is_shared(path: Path) -> bool:
@@ -272,7 +284,11 @@ def _check_extractor_path(folder: Path, modality: str, value: Any) -> None:
     if not isinstance(value, str):
         return
     if value.startswith("./"):
-        if not (folder / PurePosixPath(value)).exists():
+        try:
+            place = embedded_place(value, folder)
+        except ValueError as error:
+            raise IncompleteFolderError(str(error)) from None
+        if not place.exists():
             raise IncompleteFolderError(f"{folder} has no {value}, its {modality} extractor: `univa complete` it.")
     elif Path(value).is_absolute():
         logger.warning(

@@ -284,6 +284,25 @@ def test_missing_shard_is_named(tmp_path):
         check_folder(folder)
 
 
+def test_a_link_out_of_the_folder_is_not_shared(folder, tmp_path, hub, api):
+    secret = tmp_path / "secret"
+    secret.write_text("of nobody's business")
+    for name in ("notes.txt", "extractors/notes.txt"):
+        link = folder / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(secret)
+        with pytest.raises(IncompleteFolderError, match=rf"{name} is a link out of the folder"):
+            push_folder(folder, NAME)
+        link.unlink()
+    assert not hub.repositories
+    # Links within the folder are its own, and so are those of the Hub's cache.
+    (folder / "notes.txt").symlink_to("README.md")
+    push_folder(folder, NAME)
+    from huggingface_hub import snapshot_download
+
+    assert "model.safetensors" in shared_files(snapshot_download(NAME))
+
+
 def test_no_folder(tmp_path):
     with pytest.raises(IncompleteFolderError, match="There is no folder"):
         check_folder(tmp_path / "absent")

@@ -187,6 +187,15 @@ def test_base_that_is_on_the_hub_is_not_pushed(folder, hub, api):
     assert ("models", BASE) not in hub.repositories
 
 
+def test_an_adapter_of_the_hub_names_nothing_of_this_machine(folder, hub, api):
+    push_folder(folder, NAME)
+    for place in (str((folder / "base").resolve()), "../base", "/proc/self", "base"):
+        text = json.dumps({**adapter_config(hub), "base_model_name_or_path": place})
+        api.upload_file(repo_id=NAME, path_in_repo="adapter_config.json", path_or_fileobj=text.encode())
+        with pytest.raises(ValueError, match="must name a base on the Hub"):
+            load_adapter(NAME)
+
+
 def test_incomplete_base_is_named_before_anything_is_sent(folder, hub, api):
     (folder / "base" / "losses.py").unlink()
     with pytest.raises(IncompleteFolderError, match="has no losses.py"):

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What containers of sound declare of their length, where the libraries that read them do not tell.
+"""What containers declare of their length, where the libraries that read them do not tell, or believe it at once.
 
 libsndfile and FFmpeg cut the declared length to what the file holds, so that a file that is cut off looks like a
 shorter one. What libsndfile saw is in its log; CAF, MP3 and Ogg need a look at their own bytes. A stream of unknown
@@ -12,11 +12,20 @@ import io
 import os
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 
-__all__ = ["caf_is_cut", "declared_frames", "declares_frames", "ends_within_page", "has_no_length", "is_cut_off"]
+__all__ = [
+    "caf_is_cut",
+    "declared_frames",
+    "declares_frames",
+    "ends_within_page",
+    "indexed_samples",
+    "has_no_length",
+    "is_cut_off",
+]
 
 MediaSource = str | os.PathLike[str] | bytes
 
@@ -31,6 +40,13 @@ _COUNTS_FRAMES = {"AIFF", "AVR", "FLAC", "MPC2K", "NIST", "RF64", "SDS"}
 
 _LARGEST_PAGE = 27 + 255 + 255 * 255
 _MOST_CHUNKS = 10_000
+
+# What an mp4 or QuickTime file may begin with, and its boxes that hold boxes, as FFmpeg opens them.
+_FIRST_BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx", b"uuid"}
+_PARENT_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mvex", b"edts", b"dinf", b"udta"}
+_MOST_BOXES = 1_000_000
+# Duration, size, flags and offset of each sample of a fragment.
+_FIELDS_OF_A_SAMPLE = 0xF00
 
 
 def declared_frames(file: Any, source: MediaSource) -> int:
@@ -91,6 +107,55 @@ def caf_is_cut(source: MediaSource) -> bool:
                 return place + 12 + length > size
             place = min(place + 12 + length, size)
     return False
+
+
+def indexed_samples(source: MediaSource) -> tuple[int, int]:
+    """Samples that the index of an mp4 or QuickTime file lists without a byte for each, and the size of the file.
+
+    FFmpeg allocates its own index from these numbers before it looks at the first packet.
+    """
+    with _opened(source) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(4)
+        if stream.read(4) not in _FIRST_BOXES:
+            return 0, size
+        return sum(_unlisted_samples(stream, kind, body) for kind, body in _boxes(stream, size)), size
+
+
+def _boxes(stream: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
+    """Kind and place of the body of each box, those that hold others included."""
+    ends, place = [size], 0
+    for _ in range(_MOST_BOXES):
+        while ends and place + 8 > ends[-1]:
+            place = ends.pop()
+        if not ends:
+            return
+        stream.seek(place)
+        header = stream.read(16)
+        length, kind = struct.unpack(">I4s", header[:8])
+        body = place + 8
+        if length == 1 and len(header) == 16:
+            length, body = struct.unpack(">Q", header[8:])[0], place + 16
+        end = min(place + length if length >= 8 else ends[-1], ends[-1])
+        yield kind, body
+        if kind in _PARENT_BOXES:
+            ends.append(end)
+            place = body
+        else:
+            place = end
+
+
+def _unlisted_samples(stream: BinaryIO, kind: bytes, body: int) -> int:
+    if kind not in (b"stsz", b"trun"):
+        return 0
+    stream.seek(body)
+    head = stream.read(12)
+    if len(head) < 12:
+        return 0
+    flags, first, second = struct.unpack(">III", head)
+    if kind == b"stsz":  # one size of all samples, and their number
+        return second if first else 0
+    return first if not flags & _FIELDS_OF_A_SAMPLE else 0
 
 
 def declares_frames(source: MediaSource) -> bool:

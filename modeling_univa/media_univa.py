@@ -36,6 +36,7 @@ from .declared_length_univa import (
     declares_frames,
     ends_within_page,
     has_no_length,
+    indexed_samples,
     is_cut_off,
 )
 from .limits_univa import LIMITS, check_limit
@@ -243,7 +244,10 @@ def media_duration(source: MediaSource) -> float:
     with _opened(source, reason) as container:
         if container.duration:
             return container.duration / 1e6
-        ends = [_end_time(packet) for packet in container.demux() if packet.pts is not None]
+        try:
+            ends = [_end_time(packet) for packet in container.demux() if packet.pts is not None]
+        except _import_av(source, reason).FFmpegError as error:
+            raise MediaError(source, f"is damaged: its length cannot be told ({error.strerror})") from error
         return max(ends, default=0.0) - _origin(container)
 
 
@@ -674,6 +678,9 @@ def _import_av(source: MediaSource, reason: str) -> Any:
 @contextmanager
 def _opened(source: MediaSource, reason: str = "") -> Iterator[Any]:
     av = _import_av(source, reason)
+    indexed, size = indexed_samples(source)
+    if indexed > size:
+        raise MediaError(source, f"its index lists {indexed:,} samples in {size:,} bytes: {LIMITS['time'].advice}")
     try:
         # The prefix keeps a colon in a file name from being taken for a protocol.
         file = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"

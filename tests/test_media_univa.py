@@ -562,6 +562,36 @@ class TestLimits:
                 FaceReader(detector="haar")(path)
         assert [frame.time for frame in iter_frames(path, 25, 0, 0.08)] == [0, 0.04]
 
+    @pytest.mark.parametrize("options", [None, {"movflags": "frag_keyframe+empty_moov+default_base_moof"}])
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+    def test_index_of_more_samples_than_bytes(self, tmp_path: Path, suffix: str, options: dict | None):
+        sound = tone(440, 48000).astype(np.float32)
+        data = bytearray(
+            write_video(tmp_path / f"clip{suffix}", levels(25), sound=sound, options=options).read_bytes()
+        )
+        assert len(list(iter_frames(bytes(data)))) == 25
+        place = data.index(b"trun" if options else b"stsz")
+        data[place + 4 : place + 12] = struct.pack(">II", 0, 50_000_000 if options else 1)
+        data[place + 12 : place + 16] = struct.pack(">I", 50_000_000)
+        for read in (read_audio, media_duration, lambda source: next(iter_frames(source))):
+            with pytest.raises(MediaError, match="its index lists 50,000,000 samples in"):
+                read(bytes(data))
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+    def test_last_picture_that_lasts_a_day(self, tmp_path: Path, suffix: str):
+        path = tmp_path / f"last{suffix}"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 1000)
+            packets = stream.encode(av.VideoFrame(64, 48, "yuv420p")) + stream.encode(None)
+            packets[-1].duration = 86_400_000
+            container.mux(packets)
+        for rate in (None, 5):
+            with pytest.raises(MediaError, match="one is shown for 86400 s from 0 s on"):
+                list(iter_frames(path, rate))
+        assert len(list(iter_frames(path, 5, 0, 2))) == 10
+
     def test_picture_that_begins_late_is_soon_found(self, tmp_path: Path):
         path = write_video(tmp_path / "late.mkv", levels(2), times=[500_000, 500_000.04],
                            sound=tone(440, 48000).astype(np.float32))  # fmt: skip
@@ -639,6 +669,13 @@ def peak_bytes(read, reason: str | None = None) -> int:
         tracemalloc.stop()
 
 
+def test_damage_that_hides_the_length():
+    data = bytearray(encoded_sound("caf", "pcm_s16le", tone(220, 16000)))
+    data[33:37] = b"\xff\xff\xff\x7f"  # bytes of a packet
+    with pytest.raises(MediaError, match="is damaged: its length cannot be told"):
+        media_duration(bytes(data))
+
+
 def damaged(data: bytes, random: np.random.Generator) -> bytes:
     """Cut off, with bytes turned over, or with a field of the header replaced by an extreme number."""
     changed = bytearray(data)
@@ -671,6 +708,7 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path, photo: np.ndarray, se
         *((data, read_audio) for data in sounds + videos),
         *((data, lambda source: list(iter_frames(source, 5))) for data in videos),
         *((data, face_reader) for data in videos),
+        *((data, media_duration) for data in sounds + videos),
         *((data, read_image) for data in images),
     ):
         for _ in range(2):

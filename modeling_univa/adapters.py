@@ -23,6 +23,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_config_file, is_peft_available, logging
 
+from .checked_loading_univa import check_finite, refusal
 from .configuration_univa import UnivaConfig
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
@@ -303,7 +304,10 @@ def load_adapter(name: str | Path, revision: str | None = None, **kwargs: Any) -
     except OSError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"The base {base.name} of the adapter {name} cannot be loaded: {reason}") from error
-    return PeftModel.from_pretrained(model, str(name), revision=revision).eval()
+    with refusal(name, "The adapter {} cannot be loaded"):
+        adapted = PeftModel.from_pretrained(model, str(name), revision=revision).eval()
+    check_finite(name, adapted)
+    return adapted
 
 
 def adapter_base(name: str | Path, revision: str | None = None) -> AdapterBase:

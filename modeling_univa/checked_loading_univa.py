@@ -7,6 +7,7 @@ not finite, where its configuration asks for more than `LIMITS` allows, and noth
 """
 
 import logging
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ _RUNTIME_SETTINGS = frozenset(
     {
         "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset",
         "experts_implementation", "_experts_implementation", "_experts_implementation_internal",
-        "distributed_config", "fusion_config", "kernel_config", "transformers_weights", "use_kernels",
+        "chunk_size_feed_forward", "distributed_config", "fusion_config", "kernel_config", "return_dict",
+        "transformers_weights", "use_kernels",
     }
 )  # fmt: skip
 # Weights that decide nothing in evaluation, which published checkpoints may lack.
@@ -46,6 +48,7 @@ _NOT_SIZES = re.compile(r"(_ids?|_index|_idx|_seed)$|^(num_labels|chunk_size_fee
 # Those without which no network is built; others may be 0 or, as a switch, -1.
 _CORE_SIZES = ("hidden_size", "num_attention_heads", "vocab_size", "max_position_embeddings", "num_hidden_layers")
 _MOST_NAMED = 3
+_LONGEST_REASON = 500
 
 
 class CheckedConfig:
@@ -57,6 +60,10 @@ class CheckedConfig:
         As `PreTrainedConfig.from_dict`, with every field that `kwargs` overrides in place before the rest is derived
         from it, and without what a file has no say in: attention and expert implementations, kernels and the like.
         """
+        _check_label_numbers(config_dict)
+        kind, own = config_dict.get("model_type"), getattr(cls, "model_type", "")
+        if kind not in (None, own):
+            raise ValueError(f"it is of a {kind!r} model, not of a {own!r} one.")
         fields, nested = getattr(cls, "__dataclass_fields__", {}), getattr(cls, "sub_configs", {})
         # Of a dictionary for a nested configuration transformers changes single fields; it also knows what "auto" is.
         names = [
@@ -160,6 +167,7 @@ def read_config(name: str | PathLike, **kwargs: Any) -> Any:
     """
     attention = kwargs.pop("attn_implementation", None)
     with refusal(name, "The configuration of {} cannot be used"):
+        _check_label_numbers(PreTrainedConfig.get_config_dict(name, **_hub_arguments(kwargs))[0])
         config = AutoConfig.from_pretrained(name, trust_remote_code=False, **kwargs)
         forget_runtime_settings(config)
         check_architecture(config)
@@ -186,8 +194,7 @@ def load_network(
         `OSError`: there is no such folder or repository.
     """
     if config is None:
-        hub = {key: kwargs[key] for key in ("revision", "token", "cache_dir", "subfolder") if kwargs.get(key)}
-        config = read_config(name, **hub)
+        config = read_config(name, **_hub_arguments(kwargs))
     with refusal(name, "{} cannot be loaded"), _without_load_report():
         model, report = auto_class.from_pretrained(
             name,
@@ -278,7 +285,10 @@ def refusal(name: Any, sentence: str) -> Iterator[None]:
         )
         if isinstance(error, KeyError | RecursionError) or not reason:
             reason = f"{type(error).__name__} {reason}".strip()
-        raise ValueError(f"{sentence.format(name)}: {' '.join(reason.split())}") from error
+        reason = " ".join(reason.split())
+        if len(reason) > _LONGEST_REASON:
+            reason = f"{reason[:_LONGEST_REASON]}…"
+        raise ValueError(f"{sentence.format(name)}: {reason}") from error
 
 
 class _NoReport(logging.Filter):
@@ -338,6 +348,7 @@ def check_architecture(config: PreTrainedConfig, name: str = "") -> None:
             check_architecture(value, f"{prefix}{key}")
         else:
             _check_field(f"`{prefix}{key}`", key, value)
+            _check_float(f"`{prefix}{key}`", key, value)
     for key in _CORE_SIZES:
         # What a class computes (XLNet's -1 for "any") is not a claim of the file.
         value = getattr(config, key, None) if {key, config.attribute_map.get(key)} & set(vars(config)) else None
@@ -355,6 +366,27 @@ def _check_field(shown: str, key: str, value: Any) -> None:
         is_number = isinstance(number, int) and not isinstance(number, bool)
         if kind and is_number and not -1 <= number <= LIMITS[kind].most:
             check_limit(kind, number, shown)
+
+
+def _check_float(shown: str, key: str, value: Any) -> None:
+    """NaN is a number of no setting; infinity is of some ("no limit")."""
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueError(f"{shown} must be a number, got {value}.")
+    if "dropout" in key and isinstance(value, int | float) and not 0 <= value <= 1:
+        raise ValueError(f"{shown} must lie in [0, 1], got {value}.")
+
+
+def _check_label_numbers(settings: Any) -> None:
+    """Check the number of labels at any depth, of which transformers makes as many names at once."""
+    for key, value in settings.items() if isinstance(settings, Mapping) else ():
+        if key == "num_labels" and value is not None:
+            check_limit("labels", value, "The number of labels")
+        _check_label_numbers(value)
+
+
+def _hub_arguments(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
+    return {name: kwargs[name] for name in names if kwargs.get(name) is not None}
 
 
 def _limit_of(key: str) -> str | None:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers.utils import cached_file
 
@@ -112,4 +113,6 @@ class UnivaOnnxModel:
         except Exception as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ValueError(f"ONNX Runtime refuses {shapes}: {' '.join(str(error).split())}") from error
+        if not np.isfinite(logits).all():
+            raise ValueError("ONNX Runtime gives scores that are not finite: export the model anew.")
         return UnivaOutput(logits=torch.from_numpy(logits))

@@ -301,6 +301,8 @@ class UnivaPipeline(Pipeline):
         items = input_tensors
         inputs = self._encode(items).to(self.device)
         outputs = self.model(**inputs, output_pooling_attentions=return_attention)
+        if not torch.isfinite(outputs.logits).all():
+            raise ValueError("The model gives scores that are not finite: load it in float32, or download it anew.")
         results: list[dict[str, Any]] = [{"logits": logits} for logits in outputs.logits]
         if return_va:
             for modality, scorer in self._scorers.items():

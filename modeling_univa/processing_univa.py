@@ -3,6 +3,7 @@
 """Dialogues and features or raw media to the inputs of a UniVA model."""
 
 import filecmp
+import json
 import os
 import shutil
 import tempfile
@@ -18,7 +19,7 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.dynamic_module_utils import custom_object_save
-from transformers.utils import CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
+from transformers.utils import AUDIO_TOKENIZER_NAME, CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
 
 from .checked_loading_univa import refusal
 from .configuration_univa import MODALITIES, UnivaConfig
@@ -39,6 +40,10 @@ from .utterance_inputs_univa import (
 
 logger = logging.get_logger(__name__)
 
+_SETTINGS = (
+    "auto_map", "chat_template", "extractors", "feature_sizes", "has_tokenizer", "max_lengths", "modalities",
+    "processor_class",
+)  # fmt: skip
 _HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
 # `extractor_type` of features that came ready-made, by something that this package cannot run.
 PRECOMPUTED = "precomputed"
@@ -162,12 +167,23 @@ class UnivaProcessor(ProcessorMixin):
             return [None]
         # Trusting this processor's code is not trusting that of a tokenizer, which a folder may name as well.
         options = {**kwargs, "trust_remote_code": False}
+        # First, since transformers believes the configuration while it looks for the tokenizer's class.
+        known = _known_tokens(pretrained_model_name_or_path, options)
         with refusal(pretrained_model_name_or_path, "The tokenizer of {} cannot be loaded"):
             arguments = super()._get_arguments_from_pretrained(
                 pretrained_model_name_or_path, processor_dict, **options
             )
-        _check_tokenizer(pretrained_model_name_or_path, arguments[0], options)
+        _check_tokenizer(pretrained_model_name_or_path, arguments[0], known, options)
         return arguments
+
+    @classmethod
+    def get_processor_dict(
+        cls, pretrained_model_name_or_path: str | PathLike, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings of a file that this processor has."""
+        _check_no_audio_tokenizer(pretrained_model_name_or_path, kwargs)
+        settings, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        return {name: value for name, value in settings.items() if name in _SETTINGS}, unused
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike, **kwargs: Any) -> "UnivaProcessor":
@@ -181,7 +197,8 @@ class UnivaProcessor(ProcessorMixin):
             `ValueError`: the settings cannot be used, or the tokenizer is missing or not that of the text encoder.
             `OSError`: there is no such folder or repository.
         """
-        processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        with refusal(pretrained_model_name_or_path, "The processor of {} cannot be used"):
+            processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
         names = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
         hub = {name: kwargs[name] for name in names if kwargs.get(name)}
         processor._source = (os.fspath(pretrained_model_name_or_path), hub)
@@ -619,17 +636,33 @@ def _check_settings(extractors: Any, modalities: Any, feature_sizes: Any, max_le
             raise ValueError(f"`extractors` must have a dictionary for {modality}, got {settings!r}.")
 
 
-def _check_tokenizer(name: Any, tokenizer: Any, options: dict[str, Any]) -> None:
+def _check_no_audio_tokenizer(name: Any, options: dict[str, Any]) -> None:
+    """Refuse what makes transformers load a further model, of any class and from any path, while it reads settings."""
+    hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
+    file = cached_file(str(name), PROCESSOR_NAME, _raise_exceptions_for_missing_entries=False, **hub)
+    named = file is not None and "audio_tokenizer" in json.loads(Path(file).read_text(encoding="utf-8"))
+    if named or _is_there(name, AUDIO_TOKENIZER_NAME, hub):
+        raise ValueError("it names an audio tokenizer, which this processor does not have.")
+
+
+def _known_tokens(name: Any, options: dict[str, Any]) -> int | None:
+    """Tokens of the text encoder beside a processor; `None` where there is none."""
+    hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
+    if not _is_there(name, CONFIG_NAME, hub):
+        return None
+    settings = UnivaConfig.get_config_dict(name, **hub)[0]
+    if settings.get("model_type") != UnivaConfig.model_type:
+        return None
+    with refusal(name, "The configuration of {} cannot be used"):
+        return getattr(UnivaConfig.from_dict(settings).text_config, "vocab_size", None)
+
+
+def _check_tokenizer(name: Any, tokenizer: Any, known: int | None, options: dict[str, Any]) -> None:
     """Refuse a tokenizer whose vocabulary is not there, or has tokens that the text encoder does not know."""
     hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
     files = [file for kind, file in tokenizer.vocab_files_names.items() if kind != "merges_file"]
     if files and not any(_is_there(name, file, hub) for file in files):
         raise ValueError(f"{name} has no {' or '.join(files)}, the vocabulary of its tokenizer: save it again.")
-    if not _is_there(name, CONFIG_NAME, hub):
-        return
-    settings = UnivaConfig.get_config_dict(name, **hub)[0]
-    is_univa = settings.get("model_type") == UnivaConfig.model_type
-    known = getattr(UnivaConfig.from_dict(settings).text_config, "vocab_size", None) if is_univa else None
     if isinstance(known, int) and len(tokenizer) > known:
         raise ValueError(
             f"The tokenizer of {name} ({', '.join(files)}) has {len(tokenizer):,} tokens, and its text encoder knows "

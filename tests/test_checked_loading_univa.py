@@ -175,3 +175,18 @@ def test_foreign_configuration_beyond_the_limits_is_refused(tmp_path):
     BertConfig(num_hidden_layers=300).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="`num_hidden_layers` must lie between 0 and 256"):
         read_config(tmp_path)
+
+
+def test_forged_number_of_labels_of_a_foreign_network_is_refused(tmp_path):
+    folder = write_text_encoder(tmp_path)
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_labels": 10**12}))
+    with pytest.raises(ValueError, match="The number of labels must lie between 1 and 10,000"):
+        load_network(AutoModelForSequenceClassification, folder)
+
+
+def test_configuration_of_another_model_is_refused(tmp_path):
+    BertConfig().save_pretrained(tmp_path)
+    for config in (EmoNetConfig, UnivaAffectRegressorConfig):
+        with pytest.raises(ValueError, match=f"it is of a 'bert' model, not of a '{config.model_type}' one"):
+            config.from_pretrained(tmp_path)

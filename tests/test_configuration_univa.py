@@ -229,3 +229,26 @@ def test_affect_is_derived_anew_for_other_labels(tmp_path, caplog):
     assert UnivaConfig.from_pretrained(tmp_path, num_labels=6).label_names == list(MOSEI_EMOTIONS)
     with pytest.raises(ValueError, match="`num_labels` is 3|names 2 labels and `num_labels` is 3"):
         UnivaConfig.from_pretrained(tmp_path, id2label={0: "bored", 1: "calm"}, num_labels=3)
+
+
+@pytest.mark.parametrize("name", ["hidden_dropout_prob", "layer_norm_eps"])
+def test_numbers_of_a_text_configuration_are_checked(name, tmp_path):
+    tiny_config("bert").save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    settings = json.loads(file.read_text())
+    settings["text_config"][name] = float("nan")
+    file.write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=f"`text_config.{name}` must be a number, got nan"):
+        UnivaConfig.from_pretrained(tmp_path)
+
+
+def test_how_to_compute_is_not_taken_from_a_file(tmp_path):
+    tiny_config("bert").save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    settings = json.loads(file.read_text()) | {"return_dict": False, "chunk_size_feed_forward": [1]}
+    settings["text_config"]["chunk_size_feed_forward"] = "x"
+    file.write_text(json.dumps(settings))
+    loaded = UnivaConfig.from_pretrained(tmp_path)
+    assert loaded.return_dict is True
+    assert loaded.chunk_size_feed_forward == loaded.text_config.chunk_size_feed_forward == 0
+    assert UnivaConfig.from_pretrained(tmp_path, return_dict=False).return_dict is False

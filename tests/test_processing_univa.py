@@ -595,3 +595,18 @@ def test_settings_of_a_file_are_checked(saved, wrong):
     file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
     with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` "):
         UnivaProcessor.from_pretrained(saved)
+
+
+def test_audio_tokenizer_of_a_file_is_not_loaded(saved):
+    file = saved / "processor_config.json"
+    named = {"audio_tokenizer_class": "BertModel", "audio_tokenizer_name_or_path": "/somewhere"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"audio_tokenizer": named}))
+    with pytest.raises(ValueError, match="it names an audio tokenizer, which this processor does not have"):
+        UnivaProcessor.from_pretrained(saved)
+
+
+def test_configuration_beside_a_processor_is_checked_first(saved):
+    file = saved / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_labels": 10**12}))
+    with pytest.raises(ValueError, match="The number of labels must lie between 1 and 10,000"):
+        UnivaProcessor.from_pretrained(saved)

@@ -234,7 +234,6 @@ def _text_task(options: AffectTrainingOptions) -> _Task:
     splits = read_rated_texts(options.data)
     name, hub = resolve_package(str(options.model)), {"revision": options.revision or "main"}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
         config = read_config(
             name,
             id2label=dict(enumerate(DIMENSIONS)),
@@ -243,6 +242,7 @@ def _text_task(options: AffectTrainingOptions) -> _Task:
             **hub,
         )
         model = load_network(AutoModelForSequenceClassification, name, config=config, new=_HEADS, **hub)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
     except OSError as error:
         raise ValueError(f"{options.model} cannot be loaded: {' '.join(str(error).split())}") from error
     length = min(options.max_length or 512, tokenizer.model_max_length)

@@ -69,10 +69,10 @@ class Seq2SeqTranslator:
         self.name = f"{model}@{revision or 'main'} {source_language or '-'}>{target_language}"
         self.batch_size = batch_size
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        loaded: Any = load_network(AutoModelForSeq2SeqLM, model, revision=revision or "main")
         self.tokenizer: Any = AutoTokenizer.from_pretrained(
             model, revision=revision or "main", trust_remote_code=False
         )
-        loaded: Any = load_network(AutoModelForSeq2SeqLM, model, revision=revision or "main")
         self.model = loaded.requires_grad_(False).to(self.device)
         self.generation: dict[str, Any] = {}
         self.prefix = ""

@@ -84,6 +84,7 @@ _BLOCK = 2**16
 _SMALLEST_GAP = 0.05
 # A longer one, or a picture that is shown for longer, is a broken time stamp.
 _LONGEST_GAP = 600.0
+_JPEG_START, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 # By Pillow's names; the size of others is not known before OpenCV has decoded them.
 _IMAGES = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # Decoders of sound need some packets before the first sample is right (MP3 bit reservoir, Opus: 80 ms).
@@ -255,14 +256,15 @@ def read_image(source: MediaSource) -> np.ndarray:
     """Read an image file as RGB pixels, upright where the file says how it was held.
 
     Args:
-        source: Path of an image that OpenCV reads (jpeg, png, webp, bmp, …), or its bytes.
+        source: Path of a jpeg, png, webp, bmp, gif, tiff or ppm image, or its bytes.
 
     Returns:
         uint8 pixels, shape (height, width, 3), channels in the order red, green, blue; grey images are repeated.
 
     Raises:
-        MediaError: The file is missing, empty, truncated or not an image.
-        ImportError: OpenCV is not installed.
+        MediaError: The file is missing, empty, truncated or not such an image, or its header claims more than the
+            limits of `limits_univa`.
+        ImportError: OpenCV or Pillow is not installed.
     """
     try:
         import cv2
@@ -294,6 +296,8 @@ def _check_image_header(source: MediaSource, data: bytes) -> None:
         known = ", ".join(_IMAGES)
         raise MediaError(source, f"not an image, or one that is cut off (readable are {known})") from error
     _check_picture_size(source, width, height)
+    scans = max(1, data.count(_JPEG_SCAN)) if data.startswith(_JPEG_START) else 1
+    _check_claim(source, "decoded_pixels", width * height * scans, f"what its picture decodes to in {scans} scans")
 
 
 def _image_size(pillow: Any, data: bytes) -> tuple[int, int]:

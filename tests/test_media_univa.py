@@ -535,6 +535,14 @@ class TestLimits:
         with pytest.raises(MediaError, match="what its sound decodes to must lie between 0 and 4,000"):
             read_audio(path, start=1.5)
 
+    def test_jpeg_of_endless_scans(self):
+        flags = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+        data = cv2.imencode(".jpg", np.zeros((2000, 2000, 3), np.uint8), flags)[1].tobytes()
+        assert read_image(data).shape == (2000, 2000, 3)
+        scan, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+        with pytest.raises(MediaError, match="what its picture decodes to in 6.. scans must lie between"):
+            read_image(data[:scan] + 600 * data[scan:end] + data[end:])
+
     @pytest.mark.parametrize("data", [forged_png(40000, 100), forged_bmp(100, 40000)])
     def test_long_rows_are_refused(self, data: bytes):
         assert peak_bytes(lambda: read_image(data), r"its picture \(.*\) must lie between 1 and 32,766") < 2**24

@@ -50,6 +50,7 @@ LIMITS: dict[str, Limit] = {
     "faces": Limit(0, 2**19, "faces in all pictures", _CUT),
     "crops": Limit(1, 2**28, "pixels in all crops", _SETTING),
     "pixels": Limit(1, 2**26, "pixels", "scale the picture down"),
+    "clip_pixels": Limit(0, 2**28, "pixels in all images", "scale the images down, or use fewer of them"),
     # A progressive JPEG goes over all of its pixels in each of its scans, which may be a few bytes long.
     "decoded_pixels": Limit(1, 2**31, "pixels in all scans", "save it as an ordinary JPEG"),
     # OpenCV counts the pixels of a row with 16 bits.

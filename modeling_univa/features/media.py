@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data.extraction import TOO_LARGE, lacks_memory
 from ..data.schema import MEDIA_COLUMNS, CorpusError
-from ..media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_image
+from ..media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_images
 from ..trusted_paths_univa import OutsideError, inside
 
 
@@ -153,7 +153,7 @@ class MediaReader:
             waveform = read_audio(self._path(item.source), self.sampling_rate, item.start, item.end)
             return waveform, self.sampling_rate
         if item.kind == "faces":
-            return [read_image(self._path(path)) for path in item.source]
+            return read_images(self._path(path) for path in item.source)
         if item.kind == "video-faces":
             return self._faces_of_video(item)
         return item.source

@@ -9,6 +9,7 @@ import torch
 from media_corpora import folder_bytes, media_rows, write_media, write_media_corpus, write_sound
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
+from modeling_univa import media_univa
 from modeling_univa.cli import main
 from modeling_univa.data.corpus import load_corpus
 from modeling_univa.data.schema import CorpusError
@@ -130,14 +131,14 @@ def test_a_bad_clip_takes_its_row_and_nothing_else(folder, root, tmp_path):
 
 def test_each_file_is_read_once_a_shard(folder, root, tmp_path, monkeypatch):
     read = Counter()
-    for name in ("read_audio", "read_image"):
-        function = getattr(media, name)
+    for module, name in ((media, "read_audio"), (media_univa, "read_image")):
+        function = getattr(module, name)
 
         def counting(path, *args, function=function):
             read[path.relative_to(root).as_posix()] += 1
             return function(path, *args)
 
-        monkeypatch.setattr(media, name, counting)
+        monkeypatch.setattr(module, name, counting)
     extract(folder, tmp_path / "output", root, shard_rows=100, batch_size=1)
     rows = rows_of(folder)
     named = Counter()

@@ -248,7 +248,15 @@ def test_a_detector_of_this_user_carries_its_checksum(stranger, clip, tmp_path, 
     assert UnivaProcessor.from_pretrained(stranger).extract_faces(clip).note.startswith("no face in")
 
 
-def test_settings_of_users_need_no_kind(stranger):
+def test_settings_of_users_need_no_kind(stranger, clip):
+    from modeling_univa.modeling_univa import UnivaForEmotionClassification
+
+    processor = UnivaProcessor.from_pretrained(write_model(stranger, {**GOOD, "faces": None}))
+    model = UnivaForEmotionClassification.from_pretrained(stranger)
+    classifier = UnivaPipeline(model=model, processor=processor, face_reader={"detector": "whole-frame"})
+    assert classifier({"video": clip}, threshold=None)
+    processor.extractors["faces"] = {"detector": "whole-frame", "frame_rate": 2.0}
+    assert len(processor.extract_faces(clip).images) >= 1
     assert FaceReader.from_dict({"detector": "haar"}) == FaceReader(detector="haar")
     with pytest.raises(ValueError, match="reader_type"):
         FaceReader.from_dict({"detector": "haar", "reader_type": "ears"})

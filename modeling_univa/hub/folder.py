@@ -158,7 +158,9 @@ def _check_weights(folder: Path) -> dict[str, tuple[int, ...]]:
     if not index.get("weight_map"):
         raise IncompleteFolderError(f"{folder} has no {SAFE_WEIGHTS_NAME}: {advice}.")
     found: dict[str, tuple[int, ...]] = {}
-    for shard in sorted(set(index["weight_map"].values())):
+    for shard in sorted(set(index["weight_map"].values()), key=str):
+        if not isinstance(shard, str) or Path(shard).name != shard:
+            raise IncompleteFolderError(f"{SAFE_WEIGHTS_INDEX_NAME} of {folder} names {shard!r}, not a file in it.")
         if not (folder / shard).is_file():
             raise IncompleteFolderError(f"{folder} has no {shard}, which {SAFE_WEIGHTS_INDEX_NAME} names: {advice}.")
         found |= _shapes(folder / shard)

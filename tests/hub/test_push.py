@@ -284,6 +284,14 @@ def test_missing_shard_is_named(tmp_path):
         check_folder(folder)
 
 
+@pytest.mark.parametrize("shard", ["../secret.safetensors", "/etc/passwd", 7])
+def test_an_index_names_files_of_its_folder(folder, shard):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
+    with pytest.raises(IncompleteFolderError, match="not a file in it"):
+        check_folder(folder)
+
+
 def test_a_link_out_of_the_folder_is_not_shared(folder, tmp_path, hub, api):
     secret = tmp_path / "secret"
     secret.write_text("of nobody's business")

@@ -74,7 +74,8 @@ def read_dialogue(text: str) -> list[str]:
 
 def media_mistake(what: str, error: MediaError) -> VisitorError:
     """The reason without a path of the server."""
-    return VisitorError(f"Your {what} cannot be used: {_PATH.sub('…', error.reason)}.")
+    reason = _PATH.sub("…", error.reason).rstrip(".")
+    return VisitorError(f"Your {what} cannot be used: {reason}.")
 
 
 def check_length(what: str, file: str) -> None:

@@ -77,7 +77,8 @@ class Loop:
         batch = self.train_collator(self.trainer.train_dataset.__getitems__(rows))
         va = {name: batch.pop(name) for name in list(batch) if name.endswith("_va")}
         outputs = self.trainer.model(**batch)
-        terms = self.trainer.objective(outputs, labels=batch["labels"], **va)
+        outputs = self.trainer.model.with_loss(outputs, batch["labels"], va)
+        terms = {"loss": outputs.loss, **outputs.loss_terms}
         return outputs.logits, {name: value.item() for name, value in terms.items()}
 
 
@@ -146,7 +147,7 @@ def _loop(name: str, trainer: UnivaTrainer) -> Loop:
     trainer.create_optimizer()
     if name == "ours":
         return Loop(trainer, UtteranceCollator(train, with_va=True), UtteranceCollator(validation))
-    trainer.objective = NaiveObjective.from_config(trainer.model.config)
+    trainer.model.objective_class = NaiveObjective
     longest = longest_clips(train, validation)
     return Loop(trainer, NaiveCollator(train, longest, with_va=True), NaiveCollator(validation, longest))
 

@@ -123,6 +123,7 @@ class UnivaConfig(EmotionConfig):
         "audio_attention",
         "vision_attention",
         "label_similarity",
+        "loss_terms",
     ]
     # transformers' own BERT layers are built from this configuration and ask for these two.
     is_decoder: ClassVar[bool] = False

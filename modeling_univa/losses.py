@@ -12,7 +12,7 @@ computed in float32, also inside autocast, without synchronising with the host.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -313,6 +313,30 @@ class UnivaObjective:
             terms |= self._contrastive_terms(outputs, labels, va)
         return {"loss": self._total(terms["kl"], prior, terms.get("contrastive")), **terms}
 
+    def weighted(self, terms: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """
+        The terms as they enter the loss.
+
+        Args:
+            terms: What the objective gave; `loss` and `contrastive` are not terms of their own.
+
+        Returns:
+            `dict[str, torch.Tensor]`: `kl`, `prior` and `contrastive_{text,audio,vision}`, as far as they are there.
+            The sum of those of the whole objective is the loss.
+        """
+        is_paper, rest = self.objective == "paper", self._rest
+        weights = {"kl": rest, "prior": self.correlation_prior_weight * (1 if is_paper else rest)}
+        for modality, weight in zip(MODALITIES, self.contrastive_modality_weights, strict=True):
+            own = 1 if is_paper else weight / len(MODALITIES)
+            weights[f"contrastive_{modality}"] = self.contrastive_weight * own
+        return {name: weight * terms[name] for name, weight in weights.items() if name in terms}
+
+    @property
+    def _rest(self) -> float:
+        """Factor on the KL divergence, and in the released code on the prior."""
+        drops_factor = self.objective == "released" and self.contrastive_loss == "none"
+        return 1.0 if drops_factor else 1 - self.contrastive_weight
+
     def _contrastive_terms(
         self, outputs: "UnivaOutput", labels: torch.Tensor, va: dict[str, torch.Tensor | None]
     ) -> dict[str, torch.Tensor]:
@@ -354,11 +378,8 @@ class UnivaObjective:
 
     def _total(self, kl: torch.Tensor, prior: torch.Tensor | float, contrastive: torch.Tensor | None) -> torch.Tensor:
         """Equation 11, or what the released code makes of it."""
-        rest = 1 - self.contrastive_weight
-        if self.objective == "paper":
-            total = rest * kl + prior
-        else:
-            total = kl + prior if contrastive is None else rest * (kl + prior)
+        rest = self._rest
+        total = rest * kl + prior if self.objective == "paper" else rest * (kl + prior)
         return total if contrastive is None else self.contrastive_weight * contrastive + total
 
     def get_config_dict(self) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all systems of this package share: labels, modalities, and the way from scores to emotions."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.utils import ModelOutput
 
 from .checked_loading_univa import CheckedConfig, check_architecture, check_finite_fields, checked_labels
 from .limits_univa import check_limit
@@ -125,4 +127,28 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
             raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
 
 
-__all__ = ["MODALITIES", "EmotionConfig"]
+@dataclass
+class EmotionOutput(ModelOutput):
+    """
+    What any system gives for B utterances over C emotions.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `()`, *optional*):
+            With `labels` only: what the method minimises in training; in evaluation the terms of the labels alone.
+        logits (`torch.FloatTensor` of shape `(B, C)`):
+            Scores of the emotions; `config.probabilities(logits)` are compared with `config.decision_threshold`.
+        text_embeds, audio_embeds, vision_embeds (`torch.FloatTensor` of shape `(B, H)`, *optional*):
+            Embedding of each modality; `None` for a modality that the model does not have.
+        loss_terms (`dict[str, torch.FloatTensor]`, *optional*):
+            The weighted terms whose sum is `loss`, scalars by their names.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    text_embeds: torch.Tensor | None = None
+    audio_embeds: torch.Tensor | None = None
+    vision_embeds: torch.Tensor | None = None
+    loss_terms: dict[str, torch.Tensor] | None = None
+
+
+__all__ = ["MODALITIES", "EmotionConfig", "EmotionOutput"]

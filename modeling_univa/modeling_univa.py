@@ -4,10 +4,10 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -20,7 +20,8 @@ from transformers.utils import ModelOutput, logging
 
 from .checked_loading_univa import CheckedModel, load_network, read_config, refusal
 from .configuration_univa import UnivaConfig
-from .losses import kl_divergence_loss
+from .losses import UnivaObjective, kl_divergence_loss
+from .modeling_emotion import EmotionOutput
 
 
 logger = logging.get_logger(__name__)
@@ -59,27 +60,17 @@ class UnivaModelOutput(ModelOutput):
 
 
 @dataclass
-class UnivaOutput(ModelOutput):
+class UnivaOutput(EmotionOutput):
     """
-    Scores of B utterances over C emotions, with everything that the objective needs.
+    [`EmotionOutput`] with everything that the objective needs.
 
     The embeddings and pooling weights are those of [`UnivaModelOutput`].
 
     Args:
-        loss (`torch.FloatTensor` of shape `()`, *optional*):
-            KL divergence of the configured objective, with `labels` only. The contrastive terms and the prior are
-            added by [`UnivaObjective`].
-        logits (`torch.FloatTensor` of shape `(B, C)`):
-            Scores before softmax. Emotion j is predicted where `softmax(logits)[j] > config.decision_threshold`.
         label_similarity (`torch.FloatTensor` of shape `(C, C)`, *optional*):
             M of equation 8, a copy of the parameter.
     """
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    text_embeds: torch.Tensor | None = None
-    audio_embeds: torch.Tensor | None = None
-    vision_embeds: torch.Tensor | None = None
     multimodal_embeds: torch.Tensor | None = None
     label_similarity: torch.Tensor | None = None
     text_attention: torch.Tensor | None = None
@@ -413,6 +404,7 @@ class UnivaModel(UnivaPreTrainedModel):
 class UnivaForEmotionClassification(UnivaPreTrainedModel):
     """UniVA with its classifier over the concatenated embeddings and the emotion correlation prior."""
 
+    objective_class: ClassVar[type[UnivaObjective]] = UnivaObjective
     head_parameters = _HEAD
 
     def __init__(self, config: UnivaConfig):
@@ -549,6 +541,9 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         audio_attention_mask: torch.Tensor | None = None,
         vision_features: torch.Tensor | None = None,
         vision_attention_mask: torch.Tensor | None = None,
+        text_va: torch.Tensor | None = None,
+        audio_va: torch.Tensor | None = None,
+        vision_va: torch.Tensor | None = None,
         output_pooling_attentions: bool = False,
         return_dict: bool | None = None,
     ) -> UnivaOutput | tuple[torch.Tensor, ...]:
@@ -556,7 +551,11 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         Score B utterances. The inputs are those of [`UnivaModel.forward`], and:
 
         Args:
-            labels (`torch.FloatTensor` of shape `(B, C)`): multi-hot target; all zeros is a legal row.
+            labels (`torch.FloatTensor` of shape `(B, C)`): multi-hot target; all zeros is a legal row. With it there
+                is a loss: in training the whole objective, in evaluation its KL term.
+            text_va, audio_va, vision_va (`torch.FloatTensor` of shape `(B, 2)`): (valence, arousal) of each
+                modality as the distance threshold expects them, NaN where unknown; needed in training with
+                `config.contrastive_loss` "va", and not read in evaluation.
 
         Raises:
             `ValueError`: an input of a modality that the model has is missing, or of the wrong shape.
@@ -577,12 +576,36 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         )
         logits = self.dropout(self.classifier(outputs.multimodal_embeds))
         result = UnivaOutput(
-            loss=None if labels is None else kl_divergence_loss(logits, labels, self.config.objective),
             logits=logits,
             label_similarity=None if self.correlation_prior is None else self.correlation_prior(),
             **outputs,
         )
+        if labels is not None:
+            va = {"text_va": text_va, "audio_va": audio_va, "vision_va": vision_va}
+            result = self.with_loss(result, labels, va if self.training else None)
         return result if _wants_dict(self.config, return_dict) else result.to_tuple()
+
+    def with_loss(
+        self, output: UnivaOutput, labels: torch.Tensor, va: dict[str, torch.Tensor | None] | None = None
+    ) -> UnivaOutput:
+        """
+        The output with its loss and the terms of it.
+
+        Args:
+            output: of `forward`.
+            labels (`torch.FloatTensor` of shape `(B, C)`): multi-hot targets.
+            va: `text_va`, `audio_va` and `vision_va` of `forward`; `None` leaves the terms of the labels alone.
+
+        Raises:
+            `ValueError`: valence and arousal are needed and missing, or a shape does not fit.
+        """
+        objective = self.objective_class.from_config(self.config)
+        if va is None:
+            logits: Any = output.logits
+            terms = objective.weighted({"kl": kl_divergence_loss(logits, labels, objective.objective)})
+            return replace(output, loss=terms["kl"], loss_terms=terms)
+        found = objective(output, labels, **va)
+        return replace(output, loss=found["loss"], loss_terms=objective.weighted(found))
 
 
 def label_similarity(label_affect: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,7 @@ from .data.samplers import BATCHINGS, UtteranceBatchSampler
 from .data.streaming import StreamedBatches, StreamedUtterances
 from .data.utterances import UtteranceCollator, UtteranceDataset
 from .data.va_scaling import VA_SCALINGS
-from .losses import UnivaObjective, kl_divergence_loss
+from .modeling_emotion import EmotionOutput
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
 from .thresholds import best_threshold, threshold_problem
@@ -240,7 +240,6 @@ class UnivaTrainer(Trainer):
                 "start one process a GPU, `torchrun --nproc_per_node N train_hf.py …` or `accelerate launch "
                 "train_hf.py …`."
             )
-        self.objective = UnivaObjective.from_config(model.config)
         self.processor = processing_class
         self._terms: dict[str, torch.Tensor] = {}
         self._term_counts: dict[str, int] = defaultdict(int)
@@ -360,24 +359,28 @@ class UnivaTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        """The whole objective in training; in evaluation, which has no VA, its KL term."""
-        affect = {name: inputs.pop(name) for name in _VA_NAMES if name in inputs}
+        """The model's own loss: in training what the method minimises, in evaluation the terms of the labels."""
         outputs = model(**inputs)
-        if not model.training:
-            return (outputs.loss, outputs) if return_outputs else outputs.loss
-        predicted = outputs
-        if self._label_offsets is not None:
-            predicted = replace(outputs, logits=outputs.logits + self._label_offsets)
-        terms = self.objective(predicted, labels=inputs["labels"], **affect)
-        self._track(terms)
-        return (terms["loss"], outputs) if return_outputs else terms["loss"]
+        if model.training:
+            if self._label_offsets is not None:
+                outputs = self._with_offsets(outputs, inputs)
+            self._track(outputs.loss_terms)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _with_offsets(self, outputs: Any, inputs: dict[str, torch.Tensor]) -> Any:
+        """The outputs with the loss of the logits that `logit_adjustment` moves."""
+        va = {name: inputs.get(name) for name in _VA_NAMES}
+        moved = replace(outputs, logits=outputs.logits + self._label_offsets)
+        with_loss = self.accelerator.unwrap_model(self.model).with_loss(moved, inputs["labels"], va)
+        return replace(with_loss, logits=outputs.logits)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As Trainer's, but the loss is over every row once: Trainer's counts those again that fill up a batch."""
         output = super().evaluation_loop(*args, **kwargs)
         if output.predictions is not None and output.label_ids is not None:
             logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
-            loss = kl_divergence_loss(logits, labels, self.objective.objective)
+            model = self.accelerator.unwrap_model(self.model)
+            loss = model.with_loss(EmotionOutput(logits=logits), labels).loss
             output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
             if not self.is_in_train:
                 self._tell_problem(logits, output.label_ids)
@@ -430,9 +433,8 @@ class UnivaTrainer(Trainer):
 
     def _track(self, terms: dict[str, torch.Tensor]) -> None:
         for name, value in terms.items():
-            if name != "loss":
-                self._terms[name] = self._terms.get(name, 0.0) + value.detach()
-                self._term_counts[name] += 1
+            self._terms[name] = self._terms.get(name, 0.0) + value.detach()
+            self._term_counts[name] += 1
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of every objective term since the last log, over all processes, to the training logs."""

@@ -50,7 +50,6 @@ from modeling_univa.adapters import (
     set_adapter_base,
 )
 from modeling_univa.arguments import ModelArguments, parse_arguments
-from modeling_univa.losses import UnivaObjective
 from modeling_univa.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.processing_univa import UnivaProcessor
 from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments
@@ -102,13 +101,11 @@ class Trained:
         tiny_processor(config).save_pretrained(folder)
 
     def step(self, count: int) -> None:
-        objective = UnivaObjective.from_config(self.model.config)
         affect = {f"{name}_va": torch.rand(len(self.utterances.places), 2) for name in ("text", "audio", "vision")}
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=0.01, weight_decay=0.0)
         self.model.train()
         for _ in range(count):
-            outputs = self.model(**self.inputs, labels=self.utterances.labels)
-            objective(outputs, labels=self.utterances.labels, **affect)["loss"].backward()
+            self.model(**self.inputs, labels=self.utterances.labels, **affect).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
         self.model.eval()

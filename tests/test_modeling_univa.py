@@ -77,6 +77,13 @@ def absent_vector(model: UnivaForEmotionClassification, modality: str) -> nn.Par
     return vector.weight if isinstance(vector, nn.Module) else vector
 
 
+def some_va(utterances) -> dict[str, torch.Tensor]:
+    """Valence and arousal of every modality, the first utterance's unknown."""
+    va = torch.linspace(-1, 1, 2 * len(utterances.labels)).view(-1, 2).clone()
+    va[0] = torch.nan
+    return {f"{name}_va": va for name in MODALITIES}
+
+
 def without_modality(inputs: dict[str, torch.Tensor], modality: str, row: int | slice) -> dict[str, torch.Tensor]:
     """The inputs with a modality absent in some rows."""
     inputs = {name: value.clone() for name, value in inputs.items()}
@@ -111,7 +118,8 @@ class TestEveryVariant:
         batch, hidden, classes = len(labels), config.hidden_size, config.num_labels
         outputs = model(**inputs, labels=labels)
         assert outputs.logits.shape == (batch, classes)
-        torch.testing.assert_close(outputs.loss, kl_divergence_loss(outputs.logits, labels, config.objective))
+        kl = kl_divergence_loss(outputs.logits, labels, config.objective)
+        torch.testing.assert_close(outputs.loss, (1 - config.contrastive_weight) * kl)
         embeds = [getattr(outputs, f"{name}_embeds") for name in config.modalities]
         assert all(embed.shape == (batch, hidden) for embed in embeds)
         assert torch.equal(outputs.multimodal_embeds, torch.cat(embeds, dim=1))
@@ -119,6 +127,22 @@ class TestEveryVariant:
         assert torch.equal(outputs.label_similarity, model.correlation_prior.label_similarity)
         assert outputs.label_similarity.data_ptr() != model.correlation_prior.label_similarity.data_ptr()
         assert model(**inputs).loss is None
+
+    def test_loss_in_training_is_the_whole_objective(self, config, model, utterances):
+        inputs, labels, va = utterances.inputs(), utterances.labels, some_va(utterances)
+        outputs = model.train()(**inputs, labels=labels, **va)
+        expected = UnivaObjective.from_config(config)(outputs, labels=labels, **va)
+        torch.testing.assert_close(outputs.loss, expected["loss"])
+        torch.testing.assert_close(sum(outputs.loss_terms.values()), outputs.loss)
+        names = {"kl", "prior", *(f"contrastive_{name}" for name in config.modalities)}
+        assert set(outputs.loss_terms) == names
+        if config.contrastive_loss == "va":
+            with pytest.raises(ValueError, match=f"`{config.modalities[0]}_va` is missing"):
+                model(**inputs, labels=labels)
+        # In evaluation there is no valence and arousal.
+        scored = model.eval()(**inputs, labels=labels, **va)
+        assert list(scored.loss_terms) == ["kl"]
+        torch.testing.assert_close(scored.loss, scored.loss_terms["kl"])
 
     def test_trainer_sees_nothing_but_logits(self, config, model, utterances):
         outputs = model(**utterances.inputs(), labels=utterances.labels, output_pooling_attentions=True)
@@ -176,7 +200,7 @@ class TestEveryVariant:
             if modality in config.feature_sizes:
                 # A softmax over padding alone must not turn this into NaN.
                 inputs[f"{modality}_features"][1] = 1e4
-        model.train()(**inputs, labels=utterances.labels).loss.backward()
+        model.train()(**inputs, labels=utterances.labels, **some_va(utterances)).loss.backward()
         gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
         assert all(gradient.isfinite().all() for gradient in gradients.values())
         assert all(absent_vector(model, name).grad.any() for name in config.modalities)
@@ -215,7 +239,7 @@ class TestEveryVariant:
                 model.activation_checkpointing_enable()
             model.train().zero_grad()
             torch.manual_seed(5)
-            loss = model(**inputs, labels=utterances.labels).loss
+            loss = model(**inputs, labels=utterances.labels, **some_va(utterances)).loss
             loss.backward()
             gradients = [value.grad.clone() for value in model.parameters() if value.grad is not None]
             found[checkpointing] = [loss.detach(), *gradients]

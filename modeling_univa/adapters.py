@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -304,7 +305,9 @@ def load_adapter(name: str | Path, revision: str | None = None, **kwargs: Any) -
     except OSError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"The base {base.name} of the adapter {name} cannot be loaded: {reason}") from error
-    with refusal(name, "The adapter {} cannot be loaded"):
+    with refusal(name, "The adapter {} cannot be loaded"), warnings.catch_warnings():
+        # What an adapter lacks would stay as peft makes it up.
+        warnings.filterwarnings("error", message=".*missing adapter keys")
         adapted = PeftModel.from_pretrained(model, str(name), revision=revision).eval()
     check_finite(name, adapted)
     return adapted

@@ -372,6 +372,8 @@ def _check_float(shown: str, key: str, value: Any) -> None:
     """NaN is a number of no setting; infinity is of some ("no limit")."""
     if isinstance(value, float) and math.isnan(value):
         raise ValueError(f"{shown} must be a number, got {value}.")
+    if key.endswith("eps") and isinstance(value, int | float) and not 0 <= value < 1:
+        raise ValueError(f"{shown} must lie in [0, 1), got {value}.")
     if "dropout" in key and isinstance(value, int | float) and not 0 <= value <= 1:
         raise ValueError(f"{shown} must lie in [0, 1], got {value}.")
 
@@ -408,6 +410,7 @@ def check_finite_fields(config: Any) -> None:
         for number in value if isinstance(value, list | tuple) else (value,):
             if isinstance(number, float) and not -float("inf") < number < float("inf"):
                 raise ValueError(f"`{name}` must be finite, got {value}.")
+        _check_float(f"`{name}`", name, value)
 
 
 def checked_labels(

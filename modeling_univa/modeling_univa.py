@@ -446,7 +446,7 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel):
         ):
             similarity = self.correlation_prior.label_similarity
             similarity.copy_(label_similarity(torch.tensor(config.label_affect)))
-        names = list(stored.get("id2label", {}).values())
+        names = list((stored.get("id2label") or {}).values())
         if not names or names == config.label_names:
             return
         if renew_classifier:

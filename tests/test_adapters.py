@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from peft import PeftConfig, PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from testing_utils import (
     REPOSITORY,
     Utterances,
@@ -211,6 +211,21 @@ def test_folder_that_was_moved_still_finds_its_base(trained, tmp_path):
     set_adapter_base(tmp_path / "moved", AdapterBase("/no/where"))
     found = load_adapter(tmp_path / "moved")
     torch.testing.assert_close(logits(found, trained.inputs), logits(trained.model, trained.inputs))
+
+
+@pytest.mark.parametrize("fault", ["nan", "missing"])
+def test_damaged_adapter_is_refused(trained, fault, tmp_path):
+    shutil.copytree(trained.folder, tmp_path / "adapter", ignore=shutil.ignore_patterns("checkpoint*"))
+    file = tmp_path / "adapter" / "adapter_model.safetensors"
+    tensors = load_file(file)
+    key = next(name for name in tensors if "lora_A" in name)
+    if fault == "nan":
+        tensors[key][0, 0] = float("nan")
+    else:
+        del tensors[key]
+    save_file(tensors, file, {"format": "pt"})
+    with pytest.raises(ValueError, match="values that are not finite" if fault == "nan" else "missing adapter keys"):
+        load_adapter(tmp_path / "adapter")
 
 
 def test_base_may_be_named_where_it_was_pushed_to(trained, tmp_path, capsys):

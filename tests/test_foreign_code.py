@@ -3,11 +3,14 @@
 """Whatever is loaded by name is loaded without code of its own: transformers would ask on the terminal otherwise."""
 
 import ast
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from testing_utils import REPOSITORY
+from testing_utils import REPOSITORY, subprocess_environment, tiny_config, tiny_model, tiny_processor
 
 
 FOLDERS = ("modeling_univa", "space", "datasets_scripts", "metrics")
@@ -50,3 +53,22 @@ def test_every_auto_class_is_called_without_code_of_the_folder():
 def test_the_check_finds_what_it_looks_for(code):
     (call,) = loading_calls(ast.parse(code))
     assert trust(call) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+def test_yes_on_standard_input_runs_no_code_of_a_folder(file, tmp_path):
+    model, trace = tmp_path / "model", tmp_path / "was run"
+    tiny_model(tiny_config()).save_pretrained(model)
+    tiny_processor(tiny_config()).save_pretrained(model)
+    named = {"auto_map": {"AutoTokenizer": ["evil.Evil", None], "AutoConfig": "evil.Evil", "AutoModel": "evil.Evil"}}
+    kind = {"tokenizer_class": "Evil"} if file.startswith("tokenizer") else {"model_type": "stranger"}
+    (model / file).write_text(json.dumps(json.loads((model / file).read_text()) | named | kind))
+    (model / "evil.py").write_text(f"open({str(trace)!r}, 'w')\nclass Evil: pass\n")
+    command = [sys.executable, "-m", "modeling_univa.cli", "predict", str(model), "--text", "yes"]
+    environment = subprocess_environment(tmp_path / "cache")
+    ended = subprocess.run(command, input="y\n" * 9, capture_output=True, text=True, env=environment, timeout=120)
+    assert not trace.exists()
+    assert "[y/N]" not in ended.stdout + ended.stderr and "Traceback" not in ended.stderr
+    # A class of the folder's own is not needed where the vocabulary is that of a known one.
+    assert ended.returncode in (0, 2)

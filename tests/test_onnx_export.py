@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -33,6 +34,7 @@ from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtracto
 from modeling_univa.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.onnx_export import InputShape, export_onnx, random_inputs
 from modeling_univa.onnx_model import ONNX_FILE, UnivaOnnxModel
+from modeling_univa.processing_univa import UnivaProcessor
 
 
 SPEECH, FACES = LogMelExtractor(), HogExtractor(image_size=32, cell_size=16)
@@ -123,6 +125,15 @@ def test_text_encoders_of_other_kinds(name, tmp_path):
     _model(config).save_pretrained(tmp_path / "model")
     tiny_processor(tiny_config(modalities=["text", "vision"])).save_pretrained(tmp_path / "model")
     assert export_onnx(tmp_path / "model", tmp_path / "onnx").largest_difference < 5e-5
+
+
+def test_scores_that_are_not_finite_are_an_error(exported):
+    model = UnivaOnnxModel.from_pretrained(exported)
+    inputs = UnivaProcessor.from_pretrained(exported)([["yes", "no"]])
+    assert np.isfinite(_logits(model, inputs)).all()
+    model.session = SimpleNamespace(run=lambda names, arrays: [np.full((2, 6), np.nan, np.float32)])
+    with pytest.raises(ValueError, match="scores that are not finite: export the model anew"):
+        model(**inputs)
 
 
 def test_predict_needs_the_exported_folder_alone(saved, tmp_path, capsys):

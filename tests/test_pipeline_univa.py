@@ -474,3 +474,11 @@ def test_tasks_that_the_hub_s_page_suggests_give_the_pipeline(task, tmp_path):
     found = pipeline(*arguments, model=str(tmp_path), trust_remote_code=True)
     assert type(found).__name__ == "UnivaPipeline"
     assert same(found("yes no", threshold=None), make_pipeline(threshold=None)("yes no"))
+
+
+def test_scores_that_are_not_finite_are_an_error():
+    broken = make_pipeline()
+    with torch.no_grad():
+        broken.model.classifier.bias.fill_(float("nan"))
+    with pytest.raises(ValueError, match="gives scores that are not finite"):
+        broken("yes no")

@@ -3,6 +3,7 @@
 """One sentence and one exit status for whatever ends a command, the same for all of them."""
 
 import errno
+import io
 import os
 import re
 import sys
@@ -63,6 +64,10 @@ def run_guarded(program: str, run: Callable[[], int]) -> int:
         Its exit status; 2 for what the user can mend, 130 where it was interrupted. Where the reader of its output has
         gone away (`univa predict … | head`) it ends quietly.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal cannot show (in ASCII, or of a file name that is not UTF-8) is shown escaped.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = run()
         sys.stdout.flush()

@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from .configuration_univa import MODALITIES
 from .data.schema import CorpusError
+from .failures import explanation
 from .feature_extraction_univa import same_extractor
 from .media_univa import MediaError
 from .modeling_univa import UnivaForEmotionClassification
@@ -25,6 +26,10 @@ __all__ = ["Prediction", "Utterance", "predict", "prediction_table", "read_utter
 
 logger = logging.get_logger(__name__)
 
+# Batches go through the dialogues in order, so that few are needed again.
+_PREPARED_DIALOGUES = 64
+# What is wrong with one clip, such as one that is too large; the others are predicted all the same.
+_OF_ONE_CLIP = (ValueError, MemoryError, RuntimeError)
 _NO_TEXT = "no text (give --text, a text file of the clip's name beside it, or --transcribe MODEL)"
 
 
@@ -120,9 +125,13 @@ class _Predictor:
         self.model, self.processor = model.eval(), processor
         self.transcriber, self.scorers = transcriber, scorers
         self.dialogues: dict[str, list[Utterance]] = {}
+        self._places: dict[str, int] = {}
         for utterance in utterances:
-            self.dialogues.setdefault(utterance.dialogue_id, []).append(utterance)
-        self._transcripts: dict[str, str] = {}
+            dialogue = self.dialogues.setdefault(utterance.dialogue_id, [])
+            self._places[utterance.utterance_id] = len(dialogue)
+            dialogue.append(utterance)
+        self._prepared: dict[str, Any] = {}
+        self._transcripts: dict[str, str | Exception] = {}
         self._given_reader = face_reader
         self._face_reader: Any = None
 
@@ -145,13 +154,15 @@ class _Predictor:
         for utterance in utterances:
             try:
                 ready.append(self._read(utterance))
-            except ValueError as error:
+            except _OF_ONE_CLIP as error:
                 found[utterance.utterance_id] = Prediction(utterance, error=_reason(utterance, error))
         for prediction in _together(self._predict, ready):
             found[prediction.utterance.utterance_id] = prediction
         yield from (found[utterance.utterance_id] for utterance in utterances)
 
     def _read(self, utterance: Utterance) -> _Ready:
+        if utterance.problem is not None:
+            raise ValueError(utterance.problem)
         notes: list[str] = []
         media = UtteranceMedia(utterance, self.face_reader, notes)
         item = _Ready(replace(utterance, text=self._text(utterance, media) or None), media, notes)
@@ -192,14 +203,23 @@ class _Predictor:
             return ""
         name = utterance.utterance_id
         if name not in self._transcripts:
+            self._transcripts[name] = self._transcribed(media)
+        found = self._transcripts[name]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _transcribed(self, media: UtteranceMedia) -> str | Exception:
+        try:
             waveform = media.sound(self.transcriber.sampling_rate)
-            self._transcripts[name] = "" if waveform is None else self.transcriber(waveform)
-        return self._transcripts[name]
+            return "" if waveform is None else self.transcriber(waveform)
+        except _OF_ONE_CLIP as error:
+            return error  # not to be tried again for each batch that its dialogue is in
 
     def _context_text(self, utterance: Utterance) -> str:
         try:
             return self._text(utterance, UtteranceMedia(utterance, self.face_reader, []))
-        except ValueError:
+        except _OF_ONE_CLIP:
             return ""  # where this one is to be predicted itself, it says why
 
     def _predict(self, items: Sequence[_Ready]) -> list[Prediction]:
@@ -224,11 +244,20 @@ class _Predictor:
         if "text" not in processor.modalities:
             return processor(**media)
         names = list(dict.fromkeys(item.utterance.dialogue_id for item in items))
-        texts = [[self._context_text(one) for one in self.dialogues[name]] for name in names]
-        ids = [[one.utterance_id for one in self.dialogues[name]] for name in names]
-        rows = [names.index(item.utterance.dialogue_id) for item in items]
-        places = [(row, ids[row].index(item.utterance.utterance_id)) for row, item in zip(rows, items, strict=True)]
-        return processor(texts, places, **media)
+        places = [
+            (names.index(item.utterance.dialogue_id), self._places[item.utterance.utterance_id]) for item in items
+        ]
+        return processor([self._dialogue(name) for name in names], places, **media)
+
+    def _dialogue(self, name: str) -> Any:
+        """What the processor takes for a dialogue, prepared once for all the batches that it is in."""
+        if name not in self._prepared:
+            texts = [self._context_text(one) for one in self.dialogues[name]]
+            with_tokens = self.processor.tokenizer is not None
+            self._prepared[name] = self.processor.encode_dialogue(texts) if with_tokens else texts
+            if len(self._prepared) > _PREPARED_DIALOGUES:
+                self._prepared.pop(next(iter(self._prepared)))
+        return self._prepared[name]
 
     def _affect(self, modality: str, items: Sequence[_Ready]) -> list[tuple[float, float] | None]:
         scorer = self.scorers[modality]
@@ -254,18 +283,18 @@ def _together(compute: Callable[[Sequence[_Ready]], list[Prediction]], items: Se
     """All items at once; should they be refused, one by one, so that only the bad ones are lost."""
     try:
         return compute(items)
-    except ValueError as error:
+    except _OF_ONE_CLIP as error:
         if len(items) == 1:
             item = items[0]
             return [Prediction(item.utterance, notes=item.notes, error=_reason(item.utterance, error))]
     return [prediction for item in items for prediction in _together(compute, [item])]
 
 
-def _reason(utterance: Utterance, error: ValueError) -> str:
+def _reason(utterance: Utterance, error: Exception) -> str:
     """Why an utterance could not be predicted, beginning with the file where the id does not name it already."""
     if isinstance(error, MediaError) and error.source == utterance.utterance_id:
         return error.reason
-    return str(error)
+    return str(error) if isinstance(error, ValueError) and str(error) else explanation(error)
 
 
 def prediction_table(predictions: Sequence[Prediction], threshold: float) -> str:
@@ -275,14 +304,15 @@ def prediction_table(predictions: Sequence[Prediction], threshold: float) -> str
     good = next((item for item in predictions if item.error is None), Prediction(predictions[0].utterance))
     modalities = list(good.valence_arousal)
     width = max(len("utterance"), *(len(item.utterance.utterance_id) for item in predictions))
-    columns = [*(f"{name:>10}" for name in good.scores), *(f"{name + ' V/A':>14}" for name in modalities)]
+    widths = {name: max(10, len(name) + 2) for name in good.scores}
+    columns = [*(f"{name:>{widths[name]}}" for name in good.scores), *(f"{name + ' V/A':>14}" for name in modalities)]
     lines = [f"{'utterance':<{width}}{''.join(columns)}  emotions (> {threshold:g})"]
     for item in predictions:
         name = f"{item.utterance.utterance_id:<{width}}"
         if item.error is not None:
             lines.append(f"{name}  not predicted: {item.error}")
             continue
-        cells = [f"{score:>10.3f}" for score in item.scores.values()]
+        cells = [f"{score:>{widths[label]}.3f}" for label, score in item.scores.items()]
         cells += [_affect_cell(item.valence_arousal[modality]) for modality in modalities]
         lines.append(f"{name}{''.join(cells)}  {', '.join(item.emotions) or '-'}")
     return "\n".join(lines)

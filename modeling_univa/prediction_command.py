@@ -132,4 +132,16 @@ def _report(prediction: Prediction, options: argparse.Namespace) -> None:
             raise ValueError(f"{name}: {prediction.error}")
         print(f"not predicted: {name}: {prediction.error}", file=sys.stderr)
     if options.json:
-        print(json.dumps(asdict(prediction), default=str, ensure_ascii=False), flush=True)
+        print(_json_line(prediction), flush=True)
+
+
+def _json_line(prediction: Prediction) -> str:
+    content = asdict(prediction)
+    # It is in `error`.
+    del content["utterance"]["problem"]
+    line = json.dumps(content, default=str, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(content, default=str)
+    return line

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user names on the command line of `univa predict`, as utterances."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from .data.schema import CorpusError
-from .data.tables import csv_rows, read_text
+from .data.metadata import UTTERANCE_COLUMNS, metadata_columns, metadata_rows
+from .data.schema import TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
+from .data.tables import files_of, read_text
 from .prediction_media import Utterance
 from .trusted_paths_univa import OutsideError, inside
 
@@ -27,7 +29,7 @@ def collect_utterances(inputs: Iterable[str | Path], media_root: Path | None = N
 
     A clip is a dialogue of its own; what is said in it is read from the text file of its name beside it, where there
     is one (clip.mp4, clip.txt). Folders are searched with their sub-folders, for files with the suffix of a sound or
-    video file; clips that are named themselves may have any name.
+    video file; clips that are named themselves may have any name. What is wrong with a single clip is its `problem`.
 
     Args:
         inputs: paths of them.
@@ -37,13 +39,14 @@ def collect_utterances(inputs: Iterable[str | Path], media_root: Path | None = N
         CorpusError: a csv file that cannot be read, an image, a folder without clips, or a clip that is named twice.
     """
     utterances: list[Utterance] = []
+    order, texts = RowOrder("files"), lru_cache(maxsize=16)(_texts_in)
     for given in map(Path, inputs):
         if given.suffix.lower() == ".csv":
-            utterances += read_utterances(given, media_root)
+            utterances += read_utterances(given, media_root, order)
         elif given.is_dir():
-            utterances += [_clip(path) for path in _clips_in(given)]
+            utterances += [_clip(path, texts) for path in _clips_in(given)]
         else:
-            utterances.append(_clip(given))
+            utterances.append(_clip(given, texts))
     seen: set[str] = set()
     for utterance in utterances:
         if utterance.utterance_id in seen:
@@ -52,39 +55,47 @@ def collect_utterances(inputs: Iterable[str | Path], media_root: Path | None = N
     return utterances
 
 
-def read_utterances(metadata: Path, media_root: Path | None = None) -> list[Utterance]:
+def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOrder | None = None) -> list[Utterance]:
     """
-    Utterances of a metadata csv (columns utterance_id, dialogue_id, text and, where the clips have them, audio, faces,
-    video, start and end).
+    Utterances of a metadata csv, as `UtteranceFolder` reads it; emotions, positions and VA need not be there.
 
     Media paths are relative to the csv's folder, or to the folder above where the csv lies in one called `metadata`.
+    A time that cannot be read, or a text beyond all bounds, is the `problem` of its utterance.
 
     Args:
         metadata: the csv file.
         media_root: folder that media paths are relative to instead; none may lead out of it.
+        order: what checks the ids and the order of the rows, over several files.
 
     Raises:
-        CorpusError: the file cannot be read, a column is missing, a time is no number of seconds, or a path leads out
-            of the folder of the media.
+        CorpusError: the file cannot be read, a column is missing or unknown, rows are not in order, an id was there
+            before, or a path leads out of the folder of the media.
     """
     own = metadata.parent.parent if metadata.parent.name == "metadata" else metadata.parent
     root = own if media_root is None else media_root
+    order = RowOrder("files") if order is None else order
+    metadata_columns(metadata, UTTERANCE_COLUMNS)
     utterances = []
-    for where, cells in csv_rows(metadata, ("utterance_id", "dialogue_id", "text")):
-        utterance = Utterance(
-            cells["utterance_id"],
-            cells["dialogue_id"],
-            cells["text"] if cells["text"].strip() else None,
-            audio=_media(root, cells["audio"], where) if cells.get("audio") else None,
-            faces=tuple(
-                _media(root, path.strip(), where) for path in cells.get("faces", "").split(";") if path.strip()
-            ),
-            video=_media(root, cells["video"], where) if cells.get("video") else None,
-            start=_seconds(cells, "start", where),
-            end=_seconds(cells, "end", where),
-        )
-        utterances.append(utterance)
+    for where, _, row in metadata_rows(metadata, UTTERANCE_COLUMNS):
+        order.check(row, str(metadata), where)
+        utterances.append(_utterance(row, root, where))
     return utterances
+
+
+def _utterance(row: Mapping[str, Any], root: Path, where: str) -> Utterance:
+    audio, video = (_media(root, row[name], where) if row.get(name) else None for name in ("audio", "video"))
+    faces = tuple(_media(root, path, where) for path in row.get("faces") or ())
+    text, times, problem = row["text"], {name: row.get(name) for name in TIME_COLUMNS}, None
+    try:
+        check_text(text, where)
+    except RowError as error:
+        text, problem = "", str(error)
+    try:
+        check_times(row, where)
+    except RowError as error:
+        times, problem = {}, str(error)
+    spoken = text if text.strip() else None
+    return Utterance(row["utterance_id"], row["dialogue_id"], spoken, audio, faces, video, **times, problem=problem)
 
 
 def _media(root: Path, path: str, where: str) -> Path:
@@ -95,21 +106,40 @@ def _media(root: Path, path: str, where: str) -> Path:
 
 
 def _clips_in(folder: Path) -> list[Path]:
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SOUND_SUFFIXES + VIDEO_SUFFIXES]
+    found = [path for path in sorted(folder.rglob("*")) if _is_clip(path, path.relative_to(folder))]
     if not found:
         raise CorpusError(f"{folder} has no clip (such as .mp4, .mov, .mkv, .webm, .wav); name a folder of clips")
     return found
 
 
-def _clip(path: Path) -> Utterance:
+def _is_clip(path: Path, place: Path) -> bool:
+    # Hidden files are what macOS leaves beside the real ones, as is __MACOSX.
+    is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in place.parts)
+    return path.suffix.lower() in SOUND_SUFFIXES + VIDEO_SUFFIXES and not is_hidden
+
+
+def _clip(path: Path, texts: Callable[[Path], dict[str, Path]]) -> Utterance:
     if path.suffix.lower() in _IMAGE_SUFFIXES:
         raise CorpusError(f"{path} is an image; give the images of a face with --faces")
-    beside = path.with_suffix(".txt")
-    text = read_text(beside).strip() if beside != path and beside.is_file() and _is_beside(beside) else ""
+    beside = texts(path.parent).get(path.stem)
+    text, problem = "", None
+    if beside is not None and beside != path and _is_beside(beside):
+        try:
+            text = read_text(beside).strip()
+            check_text(text, str(beside))
+        except CorpusError as error:
+            text, problem = "", str(error)
     is_sound = path.suffix.lower() in SOUND_SUFFIXES
     return Utterance(
-        str(path), str(path), text or None, audio=path if is_sound else None, video=None if is_sound else path
-    )
+        str(path), str(path), text or None, path if is_sound else None, video=None if is_sound else path,
+        problem=problem,
+    )  # fmt: skip
+
+
+def _texts_in(folder: Path) -> dict[str, Path]:
+    """Text files of a folder by their names without suffix; of `a.txt` and `a.TXT` the former."""
+    found = files_of(folder, ".txt") if folder.is_dir() else []
+    return {path.stem: path for path in found}
 
 
 def _is_beside(file: Path) -> bool:
@@ -119,14 +149,3 @@ def _is_beside(file: Path) -> bool:
     except OutsideError:
         raise CorpusError(f"{file} is a link to another folder: copy the text there, or remove the link") from None
     return True
-
-
-def _seconds(cells: Mapping[str, str], column: str, where: str) -> float | None:
-    cell = cells.get(column, "").strip()
-    try:
-        value = float(cell) if cell else None
-    except ValueError:
-        value = math.nan
-    if value is not None and not 0 <= value < math.inf:
-        raise CorpusError(f"{where}: {column} {cell!r}, expected seconds from the beginning of the file, or nothing")
-    return value

@@ -27,6 +27,7 @@ class Utterance:
         faces: image files of its faces, in order; none where they are those of `video`.
         video: video file.
         start, end: where the utterance begins and ends in `audio` and `video`, in seconds; by default with the file.
+        problem: why it cannot be predicted, where that is known before its media are read.
     """
 
     utterance_id: str
@@ -37,6 +38,7 @@ class Utterance:
     video: Path | None = None
     start: float | None = None
     end: float | None = None
+    problem: str | None = None
 
 
 class UtteranceMedia:

@@ -63,6 +63,27 @@ class DialogueRow:
     spans: np.ndarray
 
 
+@dataclass(frozen=True)
+class EncodedDialogue:
+    """
+    A dialogue as rows of token ids.
+
+    Args:
+        rows: whose `spans` together are the dialogue's utterances in order.
+    """
+
+    rows: list[DialogueRow]
+
+    def __len__(self) -> int:
+        return sum(len(row.spans) for row in self.rows)
+
+    def locate(self, utterance: int) -> tuple[int, np.ndarray]:
+        """Index of the row of an utterance, and its span there."""
+        ends = np.cumsum([len(row.spans) for row in self.rows])
+        row = int(np.searchsorted(ends, utterance, side="right"))
+        return row, self.rows[row].spans[utterance - ends[row]]
+
+
 class UnivaProcessor(ProcessorMixin):
     """
     Turns dialogues of strings, and features or raw media of single utterances, into the inputs of a UniVA model.
@@ -327,6 +348,10 @@ class UnivaProcessor(ProcessorMixin):
         windows = np.array_split(np.arange(len(token_ids)), -(-len(token_ids) // most))
         return [self._build_row([token_ids[index] for index in window]) for window in windows]
 
+    def encode_dialogue(self, utterances: Sequence[str]) -> EncodedDialogue:
+        """A dialogue ready for any number of calls: tokenised, joined and truncated once."""
+        return EncodedDialogue(self.build_dialogue(self.tokenize(utterances)))
+
     def _build_row(self, token_ids: Sequence[Sequence[int]]) -> DialogueRow:
         prefix, separator, suffix = self._special_tokens
         special = len(prefix) + len(suffix) + len(separator) * (len(token_ids) - 1)
@@ -495,7 +520,7 @@ class UnivaProcessor(ProcessorMixin):
 
     def __call__(
         self,
-        dialogues: Sequence[Sequence[str]] | None = None,
+        dialogues: Sequence[Sequence[str] | EncodedDialogue] | None = None,
         utterances: Sequence[tuple[int, int]] | None = None,
         *,
         audio: Sequence[Any] | None = None,
@@ -510,8 +535,8 @@ class UnivaProcessor(ProcessorMixin):
         Model inputs of B utterances out of some dialogues.
 
         Args:
-            dialogues: every dialogue as the list of its utterances. On the word-vector route `text_features` may be
-                given instead.
+            dialogues: every dialogue as the list of its utterances, or as `encode_dialogue` made it of them. On the
+                word-vector route `text_features` may be given instead.
             utterances: `(dialogue, utterance)` indices of the utterances wanted; by default all, in order. The lists
                 below are in their order, one entry each, `None` where the modality is absent.
             audio: clips of speech; see `extract_audio`.
@@ -543,8 +568,8 @@ class UnivaProcessor(ProcessorMixin):
         if "text" in self.modalities and self.tokenizer is not None:
             batch = self._text_inputs(dialogues, utterances)
         elif dialogues is not None:
-            dialogues, places = _checked_places(dialogues, utterances)
-            texts = [dialogues[row][place] for row, place in places]
+            known, places = _checked_places(dialogues, utterances)
+            texts = [known[row][place] for row, place in places]
             given["text"] = self._from_raw("text", texts, given["text"], self._extract_words)
         size = self._batch_size(batch, given)
         for modality in self.feature_sizes:
@@ -568,19 +593,20 @@ class UnivaProcessor(ProcessorMixin):
         return extract(raw)
 
     def _text_inputs(
-        self, dialogues: Sequence[Sequence[str]] | None, utterances: Sequence[tuple[int, int]] | None
+        self,
+        dialogues: Sequence[Sequence[str] | EncodedDialogue] | None,
+        utterances: Sequence[tuple[int, int]] | None,
     ) -> dict[str, torch.Tensor]:
         dialogues, utterances = _checked_places(dialogues, utterances)
-        wanted = sorted({row for row, _ in utterances})
         rows: list[np.ndarray] = []
         where: dict[tuple[int, int], tuple[int, ...]] = {}
-        for dialogue in wanted:
-            place = 0
-            for built in self.build_dialogue(self.tokenize(dialogues[dialogue])):
-                for span in built.spans:
-                    where[dialogue, place] = (len(rows), *span)
-                    place += 1
-                rows.append(built.input_ids)
+        for dialogue in sorted({row for row, _ in utterances}):
+            given = dialogues[dialogue]
+            encoded = given if isinstance(given, EncodedDialogue) else self.encode_dialogue(given)
+            for place in sorted({place for row, place in utterances if row == dialogue}):
+                row, span = encoded.locate(place)
+                where[dialogue, place] = (len(rows) + row, *span)
+            rows += [built.input_ids for built in encoded.rows]
         found = np.array([where[row, place] for row, place in utterances])
         used, index = np.unique(found[:, 0], return_inverse=True)
         return {
@@ -675,8 +701,8 @@ def _is_there(name: Any, file: str, hub: dict[str, Any]) -> bool:
 
 
 def _checked_places(
-    dialogues: Sequence[Sequence[str]] | None, utterances: Sequence[tuple[int, int]] | None
-) -> tuple[Sequence[Sequence[str]], Sequence[tuple[int, int]]]:
+    dialogues: Sequence[Sequence[str] | EncodedDialogue] | None, utterances: Sequence[tuple[int, int]] | None
+) -> tuple[Sequence[Any], Sequence[tuple[int, int]]]:
     """Both arguments of `__call__`, checked; all utterances where none are named."""
     if not dialogues or any(isinstance(dialogue, str) for dialogue in dialogues):
         raise ValueError(
@@ -728,9 +754,11 @@ def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
     full = np.asarray(lengths, dtype=np.int64)
     if full.sum() <= budget:
         return full
-    levels = np.arange(full.max() + 1)
-    totals = np.minimum(full[:, None], levels).sum(axis=0)
-    level = int(np.searchsorted(totals, budget, side="right")) - 1
+    # The highest level to which all of them can be cut, found by bisection.
+    level, above = 0, int(full.max())
+    while above - level > 1:
+        middle = (level + above) // 2
+        level, above = (middle, above) if np.minimum(full, middle).sum() <= budget else (level, middle)
     kept = np.minimum(full, level)
     # What is left goes to the latest of the long ones, since the earliest lose a token first.
     candidates = np.flatnonzero(full > level)
@@ -740,4 +768,4 @@ def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
 
 UnivaProcessor.register_for_auto_class()
 
-__all__ = ["DialogueRow", "PRECOMPUTED", "UnivaProcessor", "truncated_lengths"]
+__all__ = ["DialogueRow", "EncodedDialogue", "PRECOMPUTED", "UnivaProcessor", "truncated_lengths"]

@@ -4,6 +4,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -287,3 +290,124 @@ def test_unknown_utterance(loaded):
         list(predict(*loaded, [Utterance("u", "u", "yes")], ["x"]))
     assert prediction_table([], 0.18) == "nothing to predict"
     assert "not predicted: broken" in prediction_table([Prediction(Utterance("u", "u"), error="broken")], 0.18)
+
+
+def test_a_csv_with_mistakes_in_single_rows(saved, tmp_path, capsys):
+    lines = ["utterance_id;dialogue_id;text;start", "a;d;yes;00:00:01", "b;d;no;soon", "c;d;yes no;"]
+    (tmp_path / "test.csv").write_text("\n".join(lines) + "\n", encoding="utf-16")
+    assert cli.main(["predict", str(saved), str(tmp_path / "test.csv"), "--json"]) == 1
+    captured = capsys.readouterr()
+    found = _lines(captured.out)
+    assert [bool(line["scores"]) for line in found] == [True, False, True]
+    assert "line 3: start 'soon', expected seconds" in found[1]["error"]
+    assert "problem" not in found[0]["utterance"]
+
+
+def test_one_text_that_is_not_utf8_does_not_end_the_job(saved, clips, capsys):
+    (clips / "b.TXT").write_bytes("Déjà vu".encode("latin-1"))
+    assert cli.main(["predict", str(saved), str(clips), "--json"]) == 1
+    good, latin, _ = _lines(capsys.readouterr().out)
+    assert good["scores"] and not latin["scores"]
+    assert "b.TXT: not UTF-8" in latin["error"]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("out of luck")])
+def test_memory_of_one_clip_is_the_error_of_that_clip(loaded, clips, monkeypatch, error):
+    from modeling_univa.prediction_media import UtteranceMedia
+
+    read = UtteranceMedia.sound
+
+    def sound(self, sampling_rate):
+        if self.utterance.utterance_id == "b":
+            raise error
+        return read(self, sampling_rate)
+
+    monkeypatch.setattr(UtteranceMedia, "sound", sound)
+    found = list(predict(*loaded, [Utterance(name, name, "yes", video=clips / f"{name}.mp4") for name in "ab"]))
+    assert found[0].error is None
+    assert found[1].error == str(error) or found[1].error.startswith("There is not enough memory: ")
+
+
+def test_memory_of_a_batch_is_the_error_of_one_of_its_clips(loaded, monkeypatch):
+    model, processor = loaded
+    encode = processor.tokenize
+
+    def tokenize(texts):
+        if "no" in texts:
+            raise MemoryError
+        return encode(texts)
+
+    monkeypatch.setattr(processor, "tokenize", tokenize)
+    found = list(predict(model, processor, [Utterance(text, text, text) for text in ("yes", "no", "yes no")]))
+    assert [item.error is None for item in found] == [True, False, True]
+
+
+class _CountingTranscriber:
+    sampling_rate = 16000
+
+    def __init__(self):
+        self.heard = 0
+
+    def __call__(self, waveform):
+        self.heard += 1
+        if self.heard == 1:
+            raise ValueError("nothing to hear")
+        return "yes"
+
+
+def test_a_dialogue_is_prepared_once_for_all_its_batches(loaded, clips, monkeypatch):
+    model, processor = loaded
+    tokenized = []
+    encode = processor.tokenize
+    monkeypatch.setattr(processor, "tokenize", lambda texts: tokenized.append(len(texts)) or encode(texts))
+    transcriber = _CountingTranscriber()
+    utterances = [Utterance(str(place), "d", "yes no") for place in range(8)]
+    utterances += [Utterance("bad", "d", None, video=clips / "a.mp4"), Utterance("good", "d", video=clips / "b.mp4")]
+    found = list(predict(model, processor, utterances, batch_size=2, transcriber=transcriber))
+    assert (tokenized, transcriber.heard) == ([10], 2)
+    assert [item.error is None for item in found] == [True] * 8 + [False, True]
+    expected = _scores(model, processor([["yes no"] * 8 + ["", "yes"]], [(0, 3)], audio=[None], faces=[None]))[0]
+    assert list(found[3].scores.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_long_names_of_labels_stay_apart():
+    scores = {"embarrassment": 0.5, "overwhelmedness": 0.25, "sad": 0.25}
+    table = prediction_table([Prediction(Utterance("u", "u"), scores)], 0.18).splitlines()
+    assert table[0].split()[1:4] == list(scores)
+    for name, value in zip(scores, ("0.500", "0.250", "0.250"), strict=True):
+        end = table[0].index(name) + len(name)
+        assert table[1][:end].endswith(value)
+
+
+def _command(saved, *arguments, **options):
+    command = [sys.executable, "-m", "modeling_univa.cli", "predict", str(saved), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=120, check=False, **options)
+
+
+@pytest.mark.parametrize("kind", ["--json", "table"])
+def test_terminals_that_know_ascii_alone(saved, tmp_path, kind):
+    name = os.fsencode(tmp_path) + b"/\xe9.wav"
+    (tmp_path / "test.csv").write_text("utterance_id,dialogue_id,text\nü,d,yès 😀\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    options = ["--json"] if kind == "--json" else []
+    done = _command(saved, tmp_path / "test.csv", os.fsdecode(name), *options, env=environment)
+    assert done.returncode == 1, done.stderr
+    assert b"Traceback" not in done.stderr and b"codec" not in done.stderr
+    lines = done.stdout.decode("ascii").splitlines()
+    if kind == "--json":
+        found = [json.loads(line) for line in lines]
+        assert (found[0]["utterance"]["utterance_id"], found[0]["utterance"]["text"]) == ("ü", "yès 😀")
+        assert found[1]["utterance"]["utterance_id"] == os.fsdecode(name) and found[1]["error"]
+    else:
+        assert lines[1].startswith("\\xfc ") and "\\udce9.wav  not predicted" in lines[2]
+
+
+def test_a_reader_that_goes_away(saved, tmp_path):
+    rows = [f"{place},d{place},yes" for place in range(40)]
+    (tmp_path / "test.csv").write_text("\n".join(["utterance_id,dialogue_id,text", *rows]) + "\n")
+    command = f"{sys.executable} -m modeling_univa.cli predict {saved} {tmp_path}/test.csv --json --batch-size 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | head -n 1"], capture_output=True, timeout=120, check=False
+    )
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+    assert b"Broken" not in done.stderr and b"Traceback" not in done.stderr

@@ -48,15 +48,13 @@ def test_metadata(tmp_path):
 
 
 def test_refusals(tmp_path):
-    _files(tmp_path, "a.mp4", "face.jpg", "empty/readme.md", "times.csv", "columns.csv")
-    (tmp_path / "times.csv").write_text("utterance_id,dialogue_id,text,start\na,d,Hi,soon\n")
+    _files(tmp_path, "a.mp4", "face.jpg", "empty/readme.md", "columns.csv")
     for inputs, message in (
         (["a.mp4", "./a.mp4"], "is named twice"),
         (["face.jpg"], "is an image; give the images of a face with --faces"),
         (["empty"], "empty has no clip"),
         (["none.csv"], "none.csv: cannot be read"),
         (["columns.csv"], "no column 'utterance_id'"),
-        (["times.csv"], "line 2: start 'soon', expected seconds"),
     ):
         with pytest.raises(CorpusError, match=message):
             collect_utterances([tmp_path / name for name in inputs])
@@ -86,3 +84,71 @@ def test_a_text_beside_a_clip_is_not_a_link_to_another_folder(tmp_path):
     text.symlink_to(tmp_path / "secret")
     with pytest.raises(CorpusError, match=r"a.txt is a link to another folder"):
         collect_utterances([tmp_path / "clips"])
+
+
+def _table(path: Path, *lines: str, encoding: str = "utf-8") -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding=encoding)
+    return path
+
+
+HEADER = "utterance_id,dialogue_id,text"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ((f"{HEADER},audio_path", "a,d,Hi,x.wav"), "unknown column 'audio_path'; remove or rename it"),
+        ((f"{HEADER},face", "a,d,Hi,x.png"), "unknown column 'face'; remove or rename it"),
+        ((f"{HEADER},position", "a,d,Hi,1", "b,d,Ho,0"), "position 1 in dialogue 'd', expected 0"),
+        ((f"{HEADER},position", "a,d,Hi,first"), "line 2: position 'first' is not a whole number"),
+        ((HEADER, "a,d,Hi", "b,e,Ho", "c,d,Ha"), "the rows of dialogue 'd' do not stand together"),
+        (
+            (HEADER, "a,d,Hi", "a,e,Ho"),
+            "utterance_id 'a' was there before, in file .*; make every",
+        ),
+        ((HEADER, "a,,Hi"), "dialogue_id is empty"),
+    ],
+)
+def test_a_csv_is_refused_as_the_builder_refuses_it(tmp_path, lines, message):
+    with pytest.raises(CorpusError, match=message):
+        collect_utterances([_table(tmp_path / "a.csv", *lines)])
+
+
+def test_two_files_with_one_dialogue_are_refused(tmp_path):
+    first, second = (_table(tmp_path / f"{name}.csv", HEADER, f"{name},0,Hi") for name in "ab")
+    with pytest.raises(CorpusError, match=r"dialogue '0' is in the files .*a.csv and .*b.csv; keep a dialogue in one"):
+        collect_utterances([first, second])
+    _table(tmp_path / "b.csv", HEADER, "b,1,Hi")
+    assert [one.dialogue_id for one in collect_utterances([first, second])] == ["0", "1"]
+
+
+def test_columns_of_a_corpus_may_be_there(tmp_path):
+    path = _table(
+        tmp_path / "a.csv", f"{HEADER};position;emotions;text_valence;audio;faces;start;end".replace(",", ";"),
+        'a;d;Hi;0;"[not, read]";0,5; s.wav ;"x.png; y.png";00:00:01;0:01.5', encoding="utf-16",
+    )  # fmt: skip
+    faces = (tmp_path / "x.png", tmp_path / "y.png")
+    assert read_utterances(path) == [Utterance("a", "d", "Hi", tmp_path / "s.wav", faces, None, 1.0, 1.5)]
+
+
+def test_what_is_wrong_with_one_row_is_its_problem(tmp_path):
+    rows = ("a,d,Hi,soon,", "b,d,Ho,0,1", "c,d,Ha,2,1", f"e,d,{'x' * 999_999}é,,")
+    found = read_utterances(_table(tmp_path / "a.csv", f"{HEADER},start,end", *rows))
+    assert [one.problem is None for one in found] == [False, True, False, True]
+    assert "line 2: start 'soon', expected seconds" in found[0].problem
+    assert "the clip ends at 1 s, not after its start" in found[2].problem
+    assert (found[0].text, found[0].start, found[1].end) == ("Hi", None, 1.0)
+
+
+def test_texts_beside_clips_in_any_case_and_what_macs_leave(tmp_path):
+    _files(tmp_path, "c1.mp4", "c2.mp4", "c3.mp4", "._c1.mp4", "__MACOSX/._c1.mp4", "__MACOSX/c1.mp4")
+    (tmp_path / "c1.TXT").write_text("Yes.")
+    (tmp_path / "._c1.txt").write_bytes(b"\0\5\26\7")
+    (tmp_path / "c2.txt").write_bytes("Déjà vu".encode("latin-1"))
+    (tmp_path / "c3.txt").write_text("No. " * 300_000)
+    found = collect_utterances([tmp_path])
+    assert [Path(one.utterance_id).name for one in found] == ["c1.mp4", "c2.mp4", "c3.mp4"]
+    assert [one.text for one in found] == ["Yes.", None, None]
+    assert found[0].problem is None
+    assert "c2.txt: not UTF-8" in found[1].problem and "save the file as UTF-8" in found[1].problem
+    assert "the length of the text must lie between 0 and 1,000,000" in found[2].problem

@@ -4,6 +4,7 @@
 
 import argparse
 import json
+import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +46,8 @@ class CorpusConfig(datasets.BuilderConfig):
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name of the cache folder; it changes with the options and with the files in the source folder."""
         state = [
-            (path.relative_to(self.source).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+            # A name that is not UTF-8 cannot be hashed as text.
+            (os.fsencode(path.relative_to(self.source)).hex(), path.stat().st_size, path.stat().st_mtime_ns)
             for path in sorted(Path(self.source).rglob("*"))
             if path.is_file()
         ]

@@ -15,6 +15,7 @@ import numpy as np
 from datasets import ClassLabel, Features, List, Value
 
 from ..configuration_univa import MODALITIES
+from ..limits_univa import check_limit
 from ..trusted_paths_univa import OutsideError, inside
 
 
@@ -23,8 +24,13 @@ __all__ = [
     "TIME_COLUMNS",
     "CorpusError",
     "RowError",
+    "RowOrder",
     "RowValidator",
+    "check_inferred_labels",
     "check_label_names",
+    "check_text",
+    "check_times",
+    "odd_labels",
     "row_features",
 ]
 
@@ -33,6 +39,9 @@ MEDIA_COLUMNS: tuple[str, ...] = ("audio", "faces", "video")
 TIME_COLUMNS: tuple[str, ...] = ("start", "end")
 
 _REQUIRED_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
+# What stands between labels where a cell is not written as it should be, and what stands in cells that hold nothing.
+_SEPARATORS = ",|[]'\""
+_EMPTY_CELLS = ("nan", "none", "null", "n/a", "<na>")
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
@@ -102,6 +111,104 @@ def check_label_names(label_names: Sequence[str]) -> None:
         raise CorpusError(f"emotion label {repeated[0]!r} is listed twice; name every label once")
 
 
+def odd_labels(label_names: Iterable[str]) -> dict[str, str]:
+    """Labels that look like something else than one label, each with what is wrong with it."""
+    odd: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    for name in label_names:
+        separator = next((character for character in name if character in _SEPARATORS), None)
+        other = seen.setdefault(name.casefold(), name)
+        if name.lower() in _EMPTY_CELLS:
+            odd[name] = "looks like an empty cell: leave the cell empty where there is no emotion"
+        elif separator is not None:
+            odd[name] = (
+                f"holds {separator!r}: separate several emotions by semicolons (happy;sad), and leave the cell empty "
+                "where there is none"
+            )
+        elif other != name:
+            odd[name] = f"differs from {other!r} in case alone: spell it in one way"
+    return odd
+
+
+def check_inferred_labels(places: Mapping[str, str]) -> None:
+    """
+    Refuse what was taken for a label because it occurs, and is probably none.
+
+    Args:
+        places: For each name, in order, where it stands.
+
+    Raises:
+        CorpusError: A name looks like several, like an empty cell, or like another spelling of the one before.
+    """
+    for name, problem in odd_labels(places).items():
+        raise CorpusError(
+            f"{places[name]}: emotion {name!r} {problem}. If it is a label of its own, list all labels with --labels"
+        )
+
+
+class RowOrder:
+    """Checks what holds rows together: unique identifiers, and dialogues that stand together and in order.
+
+    Args:
+        parts: What the rows come in, "splits" or "files"; for messages.
+    """
+
+    def __init__(self, parts: str = "splits"):
+        self._parts = parts
+        self._utterances: dict[str, str] = {}
+        self._dialogues: dict[str, str] = {}
+        self._current: tuple[str, int] | None = None
+
+    def check(self, row: Mapping[str, Any], part: str, where: str) -> None:
+        """Check a row, part by part and in order; one without `position` is where it stands.
+
+        Raises:
+            CorpusError: with `where`, what was expected and found, and what to do.
+        """
+        self._check_identifiers(row, part, where)
+        self._check_position(row, part, where)
+
+    def _check_identifiers(self, row: Mapping[str, Any], part: str, where: str) -> None:
+        utterance, dialogue = row["utterance_id"], row["dialogue_id"]
+        for column in ("utterance_id", "dialogue_id"):
+            if not isinstance(row[column], str) or not row[column].strip():
+                raise CorpusError(f"{where}: {column} is empty; give every row one")
+            if not _is_storable(row[column]):
+                raise CorpusError(f"{where}: {column} {row[column]!r} has half a character (a surrogate); rename it")
+        if utterance in self._utterances:
+            raise CorpusError(
+                f"{where}: utterance_id {utterance!r} was there before, in {self._parts[:-1]} "
+                f"{self._utterances[utterance]}; make every utterance_id unique over all {self._parts}"
+            )
+        found = self._dialogues.get(dialogue)
+        if found is not None and found != part:
+            raise CorpusError(
+                f"{where}: dialogue {dialogue!r} is in the {self._parts} {found} and {part}; keep a dialogue in one "
+                f"{self._parts[:-1]}, or rename one of the two"
+            )
+        self._utterances[utterance] = part
+
+    def _check_position(self, row: Mapping[str, Any], part: str, where: str) -> None:
+        dialogue = row["dialogue_id"]
+        continues = self._current is not None and self._current[0] == dialogue
+        if not continues and dialogue in self._dialogues:
+            raise CorpusError(
+                f"{where}: the rows of dialogue {dialogue!r} do not stand together; sort the file by dialogue"
+            )
+        expected = self._current[1] + 1 if continues and self._current is not None else 0
+        if row.get("position", expected) != expected:
+            raise CorpusError(
+                f"{where}: position {row['position']!r} in dialogue {dialogue!r}, expected {expected}; "
+                "number the rows of a dialogue 0, 1, 2, … in order"
+            )
+        try:
+            check_limit("utterances", expected + 1, "the length of a dialogue")
+        except ValueError as error:
+            raise CorpusError(f"{where}: {error}") from None
+        self._dialogues[dialogue] = part
+        self._current = (dialogue, expected)
+
+
 class RowValidator:
     """Checks rows one by one, across all splits of a corpus. It keeps identifiers only, never features.
 
@@ -125,9 +232,7 @@ class RowValidator:
             for modality in MODALITIES
             if f"{modality}_features" in features
         }
-        self._utterances: dict[str, str] = {}
-        self._dialogues: dict[str, str] = {}
-        self._current: tuple[str, int] | None = None
+        self._order = RowOrder()
 
     def check_structure(self, row: Mapping[str, Any], split: str, where: str) -> None:
         """Check what holds rows together: columns, identifiers, order, splits, label names, paths.
@@ -136,12 +241,13 @@ class RowValidator:
             CorpusError: with `where`, what was expected and found, and what to do.
         """
         self._check_columns(row, where)
-        self._check_identifiers(row, split, where)
-        self._check_position(row, split, where)
+        self._order.check(row, split, where)
         unknown = [name for name in row["emotions"] if name not in self.label_names]
         if unknown:
             known = ", ".join(sorted(self.label_names))
-            raise CorpusError(f"{where}: unknown emotion {unknown[0]!r}; the labels of this corpus are {known}")
+            problem = odd_labels(unknown).get(unknown[0])
+            hint = f", and {unknown[0]!r} {problem}" if problem else ""
+            raise CorpusError(f"{where}: unknown emotion {unknown[0]!r}; the labels of this corpus are {known}{hint}")
         for column, path in _media_paths(row):
             _check_relative(path, f"{where}: {column}")
 
@@ -153,12 +259,13 @@ class RowValidator:
         """
         if not isinstance(row["text"], str) or not row["text"].strip():
             raise RowError(f"{where}: the text is empty; give the transcript or remove the row")
+        check_text(row["text"], where)
         if len(set(row["emotions"])) != len(row["emotions"]):
             raise RowError(f"{where}: an emotion is named twice in {';'.join(row['emotions'])!r}; name each once")
         for column, path in _media_paths(row):
             if self.media_root is not None:
                 self._check_file(self.media_root, path, f"{where}: {column} file")
-        _check_times(row, where)
+        check_times(row, where)
 
     def check_signals(self, row: Mapping[str, Any], where: str) -> None:
         """Check the features and the VA of a row.
@@ -188,39 +295,6 @@ class RowValidator:
         unknown = sorted(set(row) - self.columns)
         if unknown:
             raise CorpusError(f"{where}: unknown column {unknown[0]!r}; this corpus has {', '.join(self.columns)}")
-
-    def _check_identifiers(self, row: Mapping[str, Any], split: str, where: str) -> None:
-        utterance, dialogue = row["utterance_id"], row["dialogue_id"]
-        for column in ("utterance_id", "dialogue_id"):
-            if not isinstance(row[column], str) or not row[column].strip():
-                raise CorpusError(f"{where}: {column} is empty; give every row one")
-        if utterance in self._utterances:
-            raise CorpusError(
-                f"{where}: utterance_id {utterance!r} was there before, in split {self._utterances[utterance]}; "
-                "make every utterance_id unique over all splits"
-            )
-        found = self._dialogues.get(dialogue)
-        if found is not None and found != split:
-            raise CorpusError(
-                f"{where}: dialogue {dialogue!r} is in the splits {found} and {split}; keep a dialogue in one split"
-            )
-        self._utterances[utterance] = split
-
-    def _check_position(self, row: Mapping[str, Any], split: str, where: str) -> None:
-        dialogue, position = row["dialogue_id"], row["position"]
-        continues = self._current is not None and self._current[0] == dialogue
-        if not continues and dialogue in self._dialogues:
-            raise CorpusError(
-                f"{where}: the rows of dialogue {dialogue!r} do not stand together; sort the file by dialogue"
-            )
-        expected = self._current[1] + 1 if continues and self._current is not None else 0
-        if position != expected:
-            raise CorpusError(
-                f"{where}: position {position!r} in dialogue {dialogue!r}, expected {expected}; "
-                "number the rows of a dialogue 0, 1, 2, … in order"
-            )
-        self._dialogues[dialogue] = split
-        self._current = (dialogue, expected)
 
 
 def check_va(va: Sequence[float] | None, where: str) -> None:
@@ -277,7 +351,27 @@ def _media_paths(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield from ((column, path) for path in ([value] if isinstance(value, str) else value))
 
 
-def _check_times(row: Mapping[str, Any], where: str) -> None:
+def check_text(text: str, where: str) -> None:
+    """Refuse a text that no tokenizer should meet, or that no file can hold, with a `RowError`."""
+    try:
+        check_limit("characters", len(text), "the length of the text")
+    except ValueError as error:
+        raise RowError(f"{where}: {error}") from None
+    if not _is_storable(text):
+        raise RowError(f"{where}: the text has half a character (a surrogate); write it anew")
+
+
+def _is_storable(text: str) -> bool:
+    """Whether a text can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_times(row: Mapping[str, Any], where: str) -> None:
+    """Refuse a start or an end that is not a time of a clip, in seconds or `None`, with a `RowError`."""
     for column in TIME_COLUMNS:
         value = row.get(column)
         if value is not None and not (isinstance(value, int | float) and 0 <= value < math.inf):

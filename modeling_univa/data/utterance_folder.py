@@ -16,19 +16,17 @@ from ..configuration_univa import EMOTION_VALENCE_AROUSAL, MODALITIES
 from ..feature_extraction_univa import HogExtractor, LogMelExtractor
 from ..features.command import extractor_from_argument, face_reader_from_argument
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
+from .corpus import VALIDATION_NAMES
 from .extraction import AbsentSignal, Clip, MediaFeatures
 from .lexicon import read_lexicon
-from .schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, check_label_names
-from .tables import csv_header, csv_rows, read_text
+from .metadata import EMOTION_COLUMNS, metadata_columns, metadata_rows
+from .schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, check_inferred_labels, check_label_names
+from .tables import files_of, read_text
 
 
 __all__ = ["UtteranceFolder", "UtteranceFolderConfig"]
 
-_REQUIRED = ("utterance_id", "dialogue_id", "position", "text", "emotions")
-_VA_COLUMNS = tuple(f"{modality}_{axis}" for modality in MODALITIES for axis in ("valence", "arousal"))
-_EMOTION_COLUMNS = tuple(f"{modality}_emotion" for modality in MODALITIES)
-_KNOWN = (*_REQUIRED, "speaker", *MEDIA_COLUMNS, *TIME_COLUMNS, *_VA_COLUMNS, *_EMOTION_COLUMNS)
-_SPLIT_ORDER = ("train", "validation", "valid", "dev", "test")
+_SPLIT_ORDER = ("train", *VALIDATION_NAMES, "test")
 _EXTRACTORS: dict[str, tuple[str, type[LogMelExtractor] | type[HogExtractor]]] = {
     "audio": ("audio", LogMelExtractor),
     "vision": ("faces", HogExtractor),
@@ -108,7 +106,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
         """Read the headers and labels of all metadata files, and make the extractors."""
         root = Path(self.config.source)
         self._files = _metadata_files(root)
-        columns = set().union(*(_columns(path) for path in self._files.values()))
+        columns = set().union(*(metadata_columns(path) for path in self._files.values()))
         self._check_va_options(columns)
         self._lexicon = read_lexicon(self.config.emotion_va)
         extractors = {modality: self._make_extractor(modality, columns) for modality in _EXTRACTORS}
@@ -140,16 +138,10 @@ class UtteranceFolder(UnivaCorpusBuilder):
                 yield row
 
     def _rows(self, split: str) -> Iterator[dict[str, Any]]:
-        for where, cells in csv_rows(self._files[split], _REQUIRED):
-            row: dict[str, Any] = {name: cells[name] for name in ("utterance_id", "dialogue_id", "text")}
-            row["position"] = _integer(cells["position"], f"{where}: position")
-            row["speaker"] = cells.get("speaker") or None
-            row["emotions"] = _split_cell(cells["emotions"])
-            for column in self.corpus.media:
-                paths = _split_cell(cells.get(column, ""))
-                row[column] = paths or None if column == "faces" else "".join(paths) or None
-            for column in self.corpus.times:
-                row[column] = _number(cells[column]) if cells.get(column, "").strip() else None
+        columns = ("utterance_id", "dialogue_id", "position", "speaker", "text", "emotions")
+        for where, cells, found in metadata_rows(self._files[split]):
+            row = {name: found[name] for name in columns}
+            row.update({name: found.get(name) for name in (*self.corpus.media, *self.corpus.times)})
             for modality in MODALITIES:
                 row[f"{modality}_va"] = self._va(modality, cells, where)
             yield row
@@ -209,8 +201,8 @@ class UtteranceFolder(UnivaCorpusBuilder):
     def _check_va_options(self, columns: set[str]) -> None:
         if self.config.va not in ("given", "from-emotion"):
             raise CorpusError(f"va {self.config.va!r} is unknown; choose 'given' or 'from-emotion'")
-        if self.config.va == "from-emotion" and not columns.intersection(_EMOTION_COLUMNS):
-            raise CorpusError(f"--va from-emotion needs a column {', '.join(_EMOTION_COLUMNS)}; the corpus has none")
+        if self.config.va == "from-emotion" and not columns.intersection(EMOTION_COLUMNS):
+            raise CorpusError(f"--va from-emotion needs a column {', '.join(EMOTION_COLUMNS)}; the corpus has none")
         if self.config.emotion_va and self.config.va != "from-emotion":
             raise CorpusError("--emotion-va is used with --va from-emotion only; give both or neither")
         for modality in MODALITIES:
@@ -268,55 +260,50 @@ class UtteranceFolder(UnivaCorpusBuilder):
         )
 
     def _label_names(self) -> list[str]:
-        listed = Path(self.config.source, "labels.txt")
         if self.config.labels:
             label_names = [name.strip() for name in self.config.labels.split(",")]
-        elif listed.is_file():
-            label_names = [line.strip() for line in read_text(listed).splitlines() if line.strip()]
         else:
-            found = {
-                name
-                for path in self._files.values()
-                for _, cells in csv_rows(path, _REQUIRED)
-                for name in _split_cell(cells["emotions"])
-            }
-            known = [name for name in EMOTION_VALENCE_AROUSAL if name in found]
-            label_names = known + sorted(found.difference(known))
+            listed = self._listed_labels()
+            label_names = self._labels_that_occur() if listed is None else listed
         check_label_names(label_names)
         return label_names
+
+    def _listed_labels(self) -> list[str] | None:
+        root = Path(self.config.source)
+        for listed in (path for path in files_of(root, ".txt") if path.name.lower() == "labels.txt"):
+            names = [line.strip() for line in read_text(listed).splitlines() if line.strip()]
+            check_inferred_labels(dict.fromkeys(names, f"{listed}: one label a line"))
+            return names
+        return None
+
+    def _labels_that_occur(self) -> list[str]:
+        found: dict[str, str] = {}
+        for path in self._files.values():
+            for where, _, row in metadata_rows(path):
+                for name in row["emotions"]:
+                    found.setdefault(name, where)
+        check_inferred_labels(found)
+        known = [name for name in EMOTION_VALENCE_AROUSAL if name in found]
+        return known + sorted(set(found).difference(known))
 
 
 def _metadata_files(root: Path) -> dict[str, Path]:
     folder = root / "metadata" if (root / "metadata").is_dir() else root
-    files = {path.stem: path for path in sorted(folder.glob("*.csv"))}
+    files: dict[str, Path] = {}
+    for path in files_of(folder, ".csv"):
+        # Only the usual names are the same in any case.
+        split = path.stem.lower() if path.stem.lower() in _SPLIT_ORDER else path.stem
+        if split in files:
+            raise CorpusError(f"{files[split]} and {path} are both the split {split}; keep one of them")
+        files[split] = path
     if not files:
         raise CorpusError(f"{folder} has no metadata csv files; give one a split, such as {folder / 'train.csv'}")
     order = sorted(files, key=lambda split: (_SPLIT_ORDER.index(split) if split in _SPLIT_ORDER else 9, split))
     return {split: files[split] for split in order}
 
 
-def _columns(path: Path) -> list[str]:
-    header = csv_header(path, _REQUIRED)
-    # A misspelt optional column would otherwise be as good as absent, and nobody would see it.
-    unknown = [name for name in header if name not in _KNOWN]
-    if unknown:
-        raise CorpusError(f"{path}: unknown column {unknown[0]!r}; remove or rename it, known are {', '.join(_KNOWN)}")
-    return header
-
-
 def _clip(row: Mapping[str, Any], column: str) -> Clip:
     return row[column], row.get("start"), row.get("end")
-
-
-def _split_cell(cell: str) -> list[str]:
-    return [part.strip() for part in cell.split(";") if part.strip()]
-
-
-def _integer(cell: str, where: str) -> int:
-    try:
-        return int(cell)
-    except ValueError:
-        raise CorpusError(f"{where} {cell!r} is not a whole number; count from 0 in each dialogue") from None
 
 
 def _number(cell: str) -> float | str:

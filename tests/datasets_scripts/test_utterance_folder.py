@@ -1,6 +1,8 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
+import csv
 import json
+import os
 import shutil
 
 import numpy as np
@@ -264,3 +266,51 @@ def test_command_reads_the_mosaic(shared_data, tmp_path, capsys):
             va = [2 * np.array(EMOTION_VALENCE_AROUSAL[row[f"{modality}_emotion"]]) - 1 for row in cells]
             np.testing.assert_allclose(rows[f"{modality}_va"], va, atol=1e-6)
         assert [len(frames) for frames in rows["vision_features"]] == [len(r["faces"].split(";")) for r in cells]
+
+
+def test_spreadsheets_of_other_countries_and_what_other_systems_leave(folder, tmp_path):
+    build_corpus(UtteranceFolder, tmp_path / "expected", source=str(folder))
+    metadata = folder / "metadata"
+    for name, delimiter, encoding in (("train", ";", "utf-16"), ("dev_2", "\t", "utf-8-sig")):
+        rows = read_csv(metadata / f"{name}.csv")
+        (metadata / f"{name}.csv").unlink()
+        file = metadata / ("TRAIN.CSV" if name == "train" else f"{name}.Csv")
+        with open(file, "w", encoding=encoding, newline="") as opened:
+            writer = csv.DictWriter(opened, list(rows[0]), delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
+        (metadata / f"._{file.name}").write_bytes(b"\0\5\26\7")
+    (metadata / "__MACOSX").mkdir()
+    (folder / "LABELS.TXT").write_text("happy\nsad\nneutral\n")
+    # A name that is not UTF-8 is nobody's row, and must not end the job.
+    with open(os.fsencode(folder / "speech") + b"/\xe9.wav", "wb") as file:
+        file.write(b"")
+    build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder))
+    expected, found = _load(tmp_path / "expected", tmp_path), _load(tmp_path / "corpus", tmp_path)
+    assert list(found) == list(expected) == ["train", "dev_2"]
+    for split in expected:
+        assert found[split].features == expected[split].features
+        assert found[split].to_pandas().equals(expected[split].to_pandas())
+
+
+def test_times_of_a_clock(folder, tmp_path):
+    for split in ("train", "dev_2"):
+        rows = read_csv(folder / "metadata" / f"{split}.csv")
+        rows = [{**row, "start": "", "end": "00:00:00.2" if row["audio"] else ""} for row in rows]
+        write_csv(folder / "metadata" / f"{split}.csv", rows)
+    builder = build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder))
+    assert builder.rejected == []
+    row = _load(tmp_path / "corpus", tmp_path)["train"][0]
+    assert (row["start"], row["end"]) == (None, pytest.approx(0.2))
+
+
+def test_labels_that_are_listed_may_be_spelled_in_any_way(folder, tmp_path):
+    for split in ("train", "dev_2"):
+        rows = read_csv(folder / "metadata" / f"{split}.csv")
+        rows = [{**row, "emotions": row["emotions"].replace("happy", "Sad").replace("neutral", "a|b")} for row in rows]
+        write_csv(folder / "metadata" / f"{split}.csv", rows)
+    with pytest.raises(CorpusError, match="differs from 'Sad' in case alone"):
+        build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder))
+    build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder), labels="Sad,sad,a|b")
+    names = _load(tmp_path / "corpus", tmp_path)["train"].features["emotions"].feature.names
+    assert names == ["Sad", "sad", "a|b"]

@@ -341,7 +341,7 @@ class _Run:
 
     def _light(self, shard: Shard) -> pa.Table:
         names = [name for name in self.job.features if not name.endswith("_features")]
-        return pq.read_table(self._table_file(shard), columns=names)
+        return pq.read_table(self._table_file(shard), columns=names, page_checksum_verification=True)
 
     def _clean_up(self) -> None:
         # First away from under the other processes, which would otherwise take a folder half removed for work to do.
@@ -484,7 +484,7 @@ def _write_parquet(table: pa.Table, features: datasets.Features, file: Path) -> 
     shown = datasets.utils.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        rows.to_parquet(file, batch_size=_ROW_GROUP)
+        rows.to_parquet(file, batch_size=_ROW_GROUP, write_page_checksum=True)
     finally:
         if not shown:
             datasets.enable_progress_bars()

@@ -7,6 +7,7 @@ import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from media_corpora import folder_bytes, media_rows, write_media_corpus
 
@@ -269,3 +270,14 @@ def test_processes_of_a_launcher_have_a_device_each(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert shards.own_device(None) == "cuda:1"
     assert shards.device_kind(None) == "cuda"
+
+
+def test_pages_have_checksums(corpus, tmp_path):
+    file = next((run_job(Shouting(corpus), tmp_path / "output", shard_rows=4) / "data").glob("*.parquet"))
+    assert pq.read_table(file, page_checksum_verification=True).num_rows
+    column = pq.read_metadata(file).row_group(0).column(0)
+    content = bytearray(file.read_bytes())
+    content[column.data_page_offset + column.total_compressed_size // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(OSError):
+        pq.read_table(file, page_checksum_verification=True)

@@ -11,21 +11,23 @@ Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 20
 """
 
 import json
+import math
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from huggingface_hub import hf_hub_download
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_config_file, is_peft_available, logging
 
 from .checked_loading_univa import check_finite, refusal
 from .configuration_univa import UnivaConfig
+from .limits_univa import check_limit
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
 from .trusted_paths_univa import from_hub_cache, is_hub_id
@@ -55,6 +57,7 @@ __all__ = [
 logger = logging.get_logger(__name__)
 
 BASE_FOLDER = "base"
+WEIGHTS_FILE = "adapter_model.safetensors"
 ATTENTION, ALL_LINEAR = "attention", "all-linear"
 _ATTENTION_NAMES = ("attention", "attn")
 
@@ -299,18 +302,53 @@ def load_adapter(name: str | Path, revision: str | None = None, **kwargs: Any) -
     require_peft()
     from peft import PeftModel
 
-    base = adapter_base(name, revision)
+    with refusal(name, "The adapter {} cannot be loaded", ADAPTER_CONFIG_NAME):
+        _check_adapter_config(name, revision)
+        base = adapter_base(name, revision)
     try:
         model = UnivaForEmotionClassification.from_pretrained(base.name, revision=base.revision or "main", **kwargs)
     except OSError as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"The base {base.name} of the adapter {name} cannot be loaded: {reason}") from error
-    with refusal(name, "The adapter {} cannot be loaded"), warnings.catch_warnings():
-        # What an adapter lacks would stay as peft makes it up.
-        warnings.filterwarnings("error", message=".*missing adapter keys")
+    with refusal(name, "The adapter {} cannot be loaded", ADAPTER_CONFIG_NAME, WEIGHTS_FILE):
         adapted = PeftModel.from_pretrained(model, str(name), revision=revision).eval()
-    check_finite(name, adapted)
+        _check_adapter_weights(name, adapted, revision)
     return adapted
+
+
+def _check_adapter_config(name: str | Path, revision: str | None) -> None:
+    """Refuse what `add_adapter` does not make; what else a file may ask of PEFT is not tried."""
+    file = Path(name, ADAPTER_CONFIG_NAME)
+    if not file.is_file():
+        file = Path(hf_hub_download(str(name), ADAPTER_CONFIG_NAME, revision=revision))
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if content.get("peft_type") != "LORA":
+        raise ValueError(f"`peft_type` of {file.name} is {content.get('peft_type')!r}, expected LORA")
+    if content.get("megatron_config"):
+        raise ValueError(f"`megatron_config` of {file.name} is of another library, expected null")
+    rank, alpha, dropout = (content.get(key) for key in ("r", "lora_alpha", "lora_dropout"))
+    check_limit("width", rank, f"`r` of {file.name}")
+    if not _is_number(alpha) or not _is_number(dropout) or not 0 <= dropout <= 1:
+        raise ValueError(f"{file.name} has `lora_alpha` {alpha!r} and `lora_dropout` {dropout!r}, expected numbers")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_adapter_weights(name: str | Path, model: "PeftModel", revision: str | None) -> None:
+    """PEFT passes over updates that are missing, or of layers that the configuration does not name."""
+    from peft import get_peft_model_state_dict, load_peft_weights
+
+    expected = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(model).items()}
+    found = {key: tuple(value.shape) for key, value in load_peft_weights(str(name), "cpu", revision=revision).items()}
+    differing = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
+    if differing:
+        raise ValueError(
+            f"{ADAPTER_CONFIG_NAME} and {WEIGHTS_FILE} do not belong together: {differing[0]} differs or "
+            "is missing. Save the adapter again, or download it anew"
+        )
+    check_finite(name, model)
 
 
 def adapter_base(name: str | Path, revision: str | None = None) -> AdapterBase:

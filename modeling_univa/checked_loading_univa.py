@@ -6,12 +6,14 @@ A folder or repository may be damaged or forged. It is refused in one sentence w
 not finite, where its configuration asks for more than `LIMITS` allows, and nothing in it decides which code runs here.
 """
 
+import json
 import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +21,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
+from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME
 
 from .limits_univa import LIMITS, check_limit
 
@@ -89,7 +92,7 @@ class CheckedConfig:
             `ValueError`: the configuration cannot be used; names the folder and the field.
             `OSError`: there is none.
         """
-        with refusal(pretrained_model_name_or_path, "The configuration of {} cannot be used"):
+        with refusal(pretrained_model_name_or_path, "The configuration of {} cannot be used", CONFIG_NAME):
             return super().from_pretrained(pretrained_model_name_or_path, **kwargs)  # type: ignore[misc]
 
 
@@ -120,7 +123,8 @@ class CheckedModel:
             `OSError`: there is no such folder or repository.
         """
         name = pretrained_model_name_or_path
-        with refusal(name, "{} cannot be loaded"), _without_load_report():
+        _check_folder(name, kwargs)
+        with refusal(name, "{} cannot be loaded", CONFIG_NAME), _without_load_report():
             # The sentence about other shapes comes from here.
             model, report = super().from_pretrained(  # type: ignore[misc]
                 name, *model_args, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
@@ -166,7 +170,7 @@ def read_config(name: str | PathLike, **kwargs: Any) -> Any:
         `OSError`: there is none.
     """
     attention = kwargs.pop("attn_implementation", None)
-    with refusal(name, "The configuration of {} cannot be used"):
+    with refusal(name, "The configuration of {} cannot be used", CONFIG_NAME):
         _check_label_numbers(PreTrainedConfig.get_config_dict(name, **_hub_arguments(kwargs))[0])
         config = AutoConfig.from_pretrained(name, trust_remote_code=False, **kwargs)
         forget_runtime_settings(config)
@@ -195,7 +199,8 @@ def load_network(
     """
     if config is None:
         config = read_config(name, **_hub_arguments(kwargs))
-    with refusal(name, "{} cannot be loaded"), _without_load_report():
+    _check_folder(name, kwargs)
+    with refusal(name, "{} cannot be loaded", CONFIG_NAME), _without_load_report():
         model, report = auto_class.from_pretrained(
             name,
             config=config,
@@ -207,6 +212,15 @@ def load_network(
     # Checkpoints of others may have a head that this class does without.
     check_weights(name, model, {**report, "unexpected_keys": ()}, new=new)
     return model.eval()
+
+
+def _check_folder(name: Any, options: Mapping[str, Any]) -> None:
+    folder = Path(str(name), options.get("subfolder") or "")
+    if not folder.is_dir():
+        return
+    if options.get("config") is None and not (folder / CONFIG_NAME).is_file():
+        raise Refusal(f"{folder} cannot be loaded: it has no file {CONFIG_NAME}. Save the model again.")
+    check_index(folder)
 
 
 def check_weights(
@@ -271,24 +285,103 @@ def _named(keys: list[str]) -> str:
     return f"{', '.join(keys[:_MOST_NAMED])}{more}"
 
 
+class Refusal(ValueError):
+    """A sentence on what is wrong with a folder or repository."""
+
+
 @contextmanager
-def refusal(name: Any, sentence: str) -> Iterator[None]:
-    """Turn whatever a damaged folder makes transformers raise into a `ValueError` of one line; not `OSError`."""
+def refusal(name: Any, sentence: str, *files: str) -> Iterator[None]:
+    """
+    Turn whatever a damaged folder makes a library raise into a `Refusal`: one line that says what is wrong where.
+
+    Args:
+        name: folder or Hub id.
+        sentence: what it is no good for; `{}` stands for the name.
+        files: that are read, one of which is at fault where nothing better is known. `OSError` passes.
+    """
     try:
         yield
-    except (OSError, MemoryError, ImportError):
+    except (OSError, MemoryError, ImportError, Refusal):
         raise
     except Exception as error:
-        # "Validation error for field 'x':\n    TypeError: what is wrong": the latter is for users.
-        reason = (
-            str(error).rsplit("Error: ", maxsplit=1)[-1] if isinstance(error, StrictDataclassError) else str(error)
-        )
-        if isinstance(error, KeyError | RecursionError) or not reason:
-            reason = f"{type(error).__name__} {reason}".strip()
-        reason = " ".join(reason.split())
+        place = " or ".join(files) or "it"
+        reason = _damaged_file(name) or _reason(error) or f"{place} has a value of a wrong kind"
+        if type(error) is Exception:
+            # That of tokenizers, which does not say of which file it speaks.
+            reason = f"{place}: {reason}"
         if len(reason) > _LONGEST_REASON:
             reason = f"{reason[:_LONGEST_REASON]}…"
-        raise ValueError(f"{sentence.format(name)}: {reason}") from error
+        raise Refusal(f"{sentence.format(name)}: {reason}") from error
+
+
+def _reason(error: Exception) -> str | None:
+    """What an exception says to a user; `None` where it speaks of Python."""
+    if isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError | AssertionError | RecursionError):
+        return None
+    text = field_message(error) if isinstance(error, StrictDataclassError) else " ".join(str(error).split())
+    return text or None
+
+
+# "Field 'x' with value [1] doesn't match any type in (<class 'int'>, <class 'NoneType'>). Errors: …"
+_UNION = re.compile(r"(Field '[^']*') with value (.*) doesn't match any type in \((.*?)\)\. Errors: .*", re.DOTALL)
+_CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
+
+
+def field_message(error: StrictDataclassError) -> str:
+    """What is wrong with which field of a configuration."""
+    # "Validation error for field 'x':\n    TypeError: what is wrong"; the cause alone is for users.
+    text = " ".join(str(error).rsplit("Error: ", maxsplit=1)[-1].split())
+    match = _UNION.fullmatch(text)
+    if match is None:
+        return text.replace("NoneType", "nothing")
+    types = _CLASS.sub(r"\1", match[3]).replace("NoneType", "nothing").split(", ")
+    return f"{match[1]} expected {' or '.join(types)}, got {match[2]}"
+
+
+def _damaged_file(name: Any) -> str | None:
+    """Which file of a folder cannot be read at all."""
+    folder = Path(str(name))
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                return f"{path.name} must hold a JSON object: copy the file again"
+        except RecursionError:
+            return f"{path.name} is nested too deeply: copy the file again"
+        except (OSError, ValueError) as error:
+            return f"{path.name} cannot be read as JSON ({' '.join(str(error).split())}): copy the file again"
+    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else ():
+        try:
+            # In a `try` as transformers wants it; it is what read the weights.
+            from safetensors import safe_open
+
+            with safe_open(path, "pt"):
+                pass
+        except Exception as error:
+            return f"{path.name} is damaged ({' '.join(str(error).split())}): copy the file again"
+    return None
+
+
+def check_index(name: Any) -> None:
+    """
+    Refuse an index of weights in several files that names something else than files beside it.
+
+    Raises:
+        `ValueError`: names the index.
+    """
+    index = Path(str(name), SAFE_WEIGHTS_INDEX_NAME)
+    if not index.is_file():
+        return
+    with refusal(name, "{} cannot be loaded", index.name):
+        content = json.loads(index.read_text(encoding="utf-8"))
+        files = content["weight_map"].values()
+        odd = [file for file in files if not isinstance(file, str) or not _lies_beside(index, file)]
+        if odd or not isinstance(content.get("metadata", {}), dict):
+            what = f"{str(odd[0])[:80]!r} as a file of weights" if odd else "`metadata` of a wrong kind"
+            raise Refusal(f"{name} cannot be loaded: {index.name} has {what}, expected files beside it")
+
+
+def _lies_beside(index: Path, file: str) -> bool:
+    return PurePath(file).name == file and len(file) < 200 and (index.parent / file).is_file()
 
 
 class _NoReport(logging.Filter):

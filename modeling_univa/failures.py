@@ -25,9 +25,6 @@ _OUT_OF_MEMORY = re.compile(r"out of memory|can't allocate memory|not enough mem
 _RESUME = "Interrupted. Run the same command again to resume."
 # A file may hold anything, and what is wrong with it is quoted: enough to know it by, from both ends.
 _LONGEST, _LONGEST_WORD = 700, 250
-# "Field 'x' with value [1] doesn't match any type in (<class 'int'>, <class 'NoneType'>). Errors: …"
-_UNION = re.compile(r"(Field '[^']*') with value (.*) doesn't match any type in \((.*?)\)\. Errors: .*", re.DOTALL)
-_CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
 
 
 def explanation(error: BaseException) -> str:
@@ -46,7 +43,10 @@ def explanation(error: BaseException) -> str:
         place = f" on the disk of {error.filename}" if error.filename else ""
         return f"There is no space left{place}: make room, then run the same command again to resume."
     if isinstance(error, StrictDataclassError):
-        return one_line(_of_field(error))
+        # Not above: it takes transformers, which these errors come from.
+        from .checked_loading_univa import field_message
+
+        return one_line(field_message(error))
     if isinstance(error, OSError) and error.strerror and error.filename:
         return one_line(f"{os.fsdecode(error.filename)}: {error.strerror}.")
     return one_line(str(error)) or f"{type(error).__name__} without a message."
@@ -86,16 +86,6 @@ def run_guarded(program: str, run: Callable[[], int]) -> int:
 
 def _detail(error: MemoryError) -> str:
     return f" ({one_line(str(error))})" if str(error) else ""
-
-
-def _of_field(error: StrictDataclassError) -> str:
-    # "Validation error for field 'x':\n    TypeError: what is wrong"; the cause alone is for users.
-    text = str(error).rsplit("Error: ", maxsplit=1)[-1]
-    match = _UNION.fullmatch(text)
-    if match is None:
-        return text
-    types = _CLASS.sub(r"\1", match[3]).replace("NoneType", "nothing").split(", ")
-    return f"{match[1]} expected {' or '.join(types)}, got {match[2]}"
 
 
 def one_line(text: str) -> str:

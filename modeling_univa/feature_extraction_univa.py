@@ -294,6 +294,10 @@ def extractor_from_dict(config: dict[str, Any]) -> Any:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ValueError(f"the {kind} extractor has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+    switches = [item.name for item in fields(kinds[kind]) if isinstance(item.default, bool)]
+    for name, value in settings.items():
+        if name in switches and not isinstance(value, bool):
+            raise ValueError(f"`{name}` of the {kind} extractor must be true or false, got {value!r}")
     extractor = kinds[kind](**settings)
     if feature_size not in (None, extractor.feature_size):
         raise ValueError(

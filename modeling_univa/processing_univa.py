@@ -84,6 +84,9 @@ class EncodedDialogue:
         return row, self.rows[row].spans[utterance - ends[row]]
 
 
+_PROCESSOR_FILES = (PROCESSOR_NAME, "tokenizer.json", "tokenizer_config.json")
+
+
 class UnivaProcessor(ProcessorMixin):
     """
     Turns dialogues of strings, and features or raw media of single utterances, into the inputs of a UniVA model.
@@ -218,11 +221,18 @@ class UnivaProcessor(ProcessorMixin):
             `ValueError`: the settings cannot be used, or the tokenizer is missing or not that of the text encoder.
             `OSError`: there is no such folder or repository.
         """
-        with refusal(pretrained_model_name_or_path, "The processor of {} cannot be used"):
-            processor = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        name = os.fspath(pretrained_model_name_or_path)
+        with refusal(name, "The processor of {} cannot be used", *_PROCESSOR_FILES):
+            folder = Path(name, kwargs.get("subfolder") or "")
+            if folder.is_dir() and not (folder / PROCESSOR_NAME).is_file():
+                raise ValueError(f"it has no file {PROCESSOR_NAME}. Save the processor again, or name another folder.")
+            processor = super().from_pretrained(name, **kwargs)
+            longest = getattr(processor.tokenizer, "model_max_length", 1)
+            if not isinstance(longest, int | float) or not longest >= 1:
+                raise ValueError(f"`model_max_length` of its tokenizer is {longest!r}, expected a number of tokens.")
         names = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
         hub = {name: kwargs[name] for name in names if kwargs.get(name)}
-        processor._source = (os.fspath(pretrained_model_name_or_path), hub)
+        processor._source = (name, hub)
         return processor
 
     def resolved_extractor(self, modality: str) -> dict[str, Any]:
@@ -655,6 +665,8 @@ def _check_settings(extractors: Any, modalities: Any, feature_sizes: Any, max_le
             raise ValueError(f"`{name}` must have a number for some of {list(MODALITIES)}, got {sizes!r}.")
         for modality, size in sizes.items():
             check_limit(kind, size, f"`{name}` of {modality}")
+            if not isinstance(size, int):
+                raise ValueError(f"`{name}` of {modality} must be a whole number, got {size!r}.")
     if extractors is not None and not isinstance(extractors, dict):
         raise ValueError(f"`extractors` must have the settings of an extractor by modality, got {extractors!r}.")
     for modality, settings in (extractors or {}).items():

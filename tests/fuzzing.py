@@ -367,7 +367,8 @@ def tensor_damages(file: str, tensors: dict[str, np.ndarray], random_: random.Ra
         infinite = value.copy()
         infinite.flat[-1] = np.inf
         yield Damage(f"{file}: {name} with an infinity", put({**others, name: infinite}), short)
-        yield Damage(f"{file}: {name} integers", put({**others, name: np.ones(value.shape, np.int64)}), short)
+        # Other numbers are another model, which nothing tells from this one.
+        yield Damage(f"{file}: {name} integers", put({**others, name: np.ones(value.shape, np.int64)}), short, True)
         yield Damage(
             f"{file}: {name} with a forged shape", forged(lambda h, n=name: h[n].update(shape=[2**40])), short
         )
@@ -379,7 +380,7 @@ def tensor_damages(file: str, tensors: dict[str, np.ndarray], random_: random.Ra
         yield Damage(f"{file}: {name} of a type unknown", forged(lambda h, n=name: h[n].update(dtype="Q7")), short)
         yield Damage(f"{file}: {name} without a shape", forged(lambda h, n=name: h[n].pop("shape")), short)
     yield Damage(f"{file}: one more", put({**tensors, "extra.weight": np.ones(3, np.float32)}), (file, "extra.weight"))
-    yield Damage(f"{file}: none", put({}), (file,))
+    yield Damage(f"{file}: none", put({}), (file, "weights"))
     good = save(tensors, {"format": "pt"})
     for length in (0, 1, 2**31, 2**63 - 1, 2**64 - 1):
         yield Damage(

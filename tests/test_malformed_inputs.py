@@ -9,7 +9,7 @@ import random
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,8 @@ FREE_SETTINGS = (
     "intermediate_size", "num_attention_heads", "audio_num_hidden_layers", "max_steps", "decision_threshold",
     "contrastive_modality_weights", "max_audio_length", "test_split", "modalities", "output_dir",
 )  # fmt: skip
+PROCESSOR, SCORER, ARCHITECTURE = ["The processor of"], ["a scorer of audio is one of"], ["architecture"]
+TASK = ["task type"]
 # Of a table: what may be any text or number, and what may be left out.
 FREE_COLUMNS = ("text", "dialogue_id", "utterance_id", "emotions", "position", "text_valence", "text_arousal")
 # What a message may call them.
@@ -326,8 +328,14 @@ class Target:
     program: str = "univa"
 
 
-def _json(*free: str) -> Callable[[Path, random.Random], Iterator[Damage]]:
-    return lambda path, random_: json_damages(json.loads(path.read_text()), path.name, random_, free)
+def _json(*free: str, spoken: Sequence[str] = ()) -> Callable[[Path, random.Random], Iterator[Damage]]:
+    """Damages of a JSON file; `spoken` is how a message may name it."""
+
+    def damages(path: Path, random_: random.Random) -> Iterator[Damage]:
+        for damage in json_damages(json.loads(path.read_text()), path.name, random_, free):
+            yield replace(damage, names=(*damage.names, *spoken))
+
+    return damages
 
 
 def _files(text: bool = True, flips: int = 0) -> Callable[[Path, random.Random], Iterator[Damage]]:
@@ -442,9 +450,11 @@ def _released(place: Path, output: str) -> Any:
 CORPUS_FILE = "corpus/data/test-00000-of-00001.parquet"
 M3ED_FILE = "M3ED/preprocess_data/final_feat/A/M3ED_train_audio_utt_VA.pkl"
 TARGETS = {
-    "config": Target("model", "model/config.json", _json(*FREE_FIELDS), _predict_text, _predictions, 60),
+    "config": Target(
+        "model", "model/config.json", _json(*FREE_FIELDS, spoken=ARCHITECTURE), _predict_text, _predictions, 60
+    ),
     "config file": Target("model", "model/config.json", _files(), _predict_text, _predictions, 30),
-    "processor": Target("model", "model/processor_config.json", _json(), _predict, _predictions, 60),
+    "processor": Target("model", "model/processor_config.json", _json(spoken=PROCESSOR), _predict, _predictions, 60),
     "processor file": Target("model", "model/processor_config.json", _files(), _predict, _predictions, 30),
     "tokenizer file": Target("model", "model/tokenizer.json", _files(), _predict_text, _predictions, 30),
     "tokenizer": Target(
@@ -462,7 +472,12 @@ TARGETS = {
         20,
     ),
     "adapter config": Target(
-        "adapter", "model/adapter_config.json", _json("lora_alpha", "r"), _predict_text, _predictions, 30
+        "adapter",
+        "model/adapter_config.json",
+        _json("lora_alpha", "r", spoken=TASK),
+        _predict_text,
+        _predictions,
+        30,
     ),
     "adapter weights": Target("adapter", "model/adapter_model.safetensors", _tensors, _predict_text, _predictions, 25),
     "onnx": Target("onnx", "model.onnx", _files(text=False), _predict_onnx, _predictions, 20),
@@ -497,17 +512,24 @@ TARGETS = {
     "mosei table": Target(
         "mosei", "MOSEI/final_multi_labels.csv", _table("text"), _script("mosei"), _released, 25, "error"
     ),
-    "scorer config": Target("source", "scorer/config.json", _json(*FREE_FIELDS), _score_affect, _out_rows, 25),
-    "scorer processor": Target("source", "scorer/processor_config.json", _json(), _score_affect, _out_rows, 20),
+    "scorer config": Target(
+        "source",
+        "scorer/config.json",
+        _json(*FREE_FIELDS, spoken=SCORER),
+        _score_affect,
+        _out_rows,
+        25,
+    ),
+    "scorer processor": Target(
+        "source", "scorer/processor_config.json", _json(spoken=PROCESSOR), _score_affect, _out_rows, 20
+    ),
     "scorer weights": Target("source", "scorer/model.safetensors", _tensors, _score_affect, _out_rows, 20),
 }
 
 
 # Readers that do not yet keep to it.
 PENDING = {
-    "config", "config file", "processor", "processor file", "tokenizer file", "tokenizer", "tokenizer config",
-    "weights", "weights file", "index", "adapter config", "adapter weights", "corpus", "corpus file", "extractors",
-    "metadata", "recipe", "m3ed structure", "scorer config", "scorer processor", "scorer weights",
+    "corpus", "corpus file", "extractors", "metadata",
 }  # fmt: skip
 _CASES = [pytest.param(name, marks=pytest.mark.xfail(name in PENDING, reason="pending")) for name in TARGETS]
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedConfig
-from transformers.utils import logging
+from transformers.utils import CONFIG_NAME, logging
 
-from ..checked_loading_univa import load_network
+from ..checked_loading_univa import load_network, refusal
 from ..feature_extraction_univa import check_image, check_waveform, extractor_from_dict
 from ..modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from ..modeling_emonet import EmoNetModel
@@ -190,7 +190,8 @@ class _MediaAffectScorer(AffectScorer):
     ) -> "_MediaAffectScorer":
         """See `AffectScorer.from_pretrained`."""
         hub: dict[str, Any] = {"revision": revision or "main"}
-        kind = PreTrainedConfig.get_config_dict(model, **hub)[0].get("model_type")
+        with refusal(model, "The configuration of {} cannot be used", CONFIG_NAME):
+            kind = PreTrainedConfig.get_config_dict(model, **hub)[0].get("model_type")
         if kind == UnivaAffectRegressorConfig.model_type:
             regressor = UnivaAffectRegressor.from_pretrained(model, **hub)
             return cls(regressor, UnivaProcessor.from_pretrained(model, **hub), device)

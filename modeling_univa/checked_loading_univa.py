@@ -455,6 +455,8 @@ def check_architecture(config: PreTrainedConfig, name: str = "") -> None:
 
 def _check_field(shown: str, key: str, value: Any) -> None:
     kind = _limit_of(key)
+    if "dropout" in key and isinstance(value, int | float) and not 0 <= value <= 1:
+        raise ValueError(f"{shown} must lie in [0, 1], got {value}.")
     for number in value if isinstance(value, list | tuple) else (value,):
         is_number = isinstance(number, int) and not isinstance(number, bool)
         if kind and is_number and not -1 <= number <= LIMITS[kind].most:

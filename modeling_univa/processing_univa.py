@@ -84,7 +84,8 @@ class EncodedDialogue:
         return row, self.rows[row].spans[utterance - ends[row]]
 
 
-_PROCESSOR_FILES = (PROCESSOR_NAME, "tokenizer.json", "tokenizer_config.json")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_PROCESSOR_FILES = (PROCESSOR_NAME, *_TOKENIZER_FILES)
 
 
 class UnivaProcessor(ProcessorMixin):
@@ -193,7 +194,7 @@ class UnivaProcessor(ProcessorMixin):
         options = {**kwargs, "trust_remote_code": False}
         # First, since transformers believes the configuration while it looks for the tokenizer's class.
         known = _known_tokens(pretrained_model_name_or_path, options)
-        with refusal(pretrained_model_name_or_path, "The tokenizer of {} cannot be loaded"):
+        with refusal(pretrained_model_name_or_path, "The tokenizer of {} cannot be loaded", *_TOKENIZER_FILES):
             arguments = super()._get_arguments_from_pretrained(
                 pretrained_model_name_or_path, processor_dict, **options
             )

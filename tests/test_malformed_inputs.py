@@ -376,7 +376,8 @@ def _parquet(path: Path, random_: random.Random) -> Iterator[Damage]:
                 f"column {name} of {kind}",
                 put(lambda t, p=place, n=name, v=value: t.set_column(p, n, pa.array([v] * t.num_rows))),
                 (*short, "corpus"),
-                kind == "nulls" or name in ("text", "utterance_id", "speaker", "text_va", "audio_va", "vision_va"),
+                kind == "nulls"
+                or name in ("text", "dialogue_id", "utterance_id", "speaker", "text_va", "audio_va", "vision_va"),
             )
     for name, value in [
         *(("emotions", [label]) for label in (-1, 6, 99, 2**31 - 1)),
@@ -390,6 +391,11 @@ def _parquet(path: Path, random_: random.Random) -> Iterator[Damage]:
     yield Damage(
         "without what datasets wrote", put(lambda t: t.replace_schema_metadata({})), (path.name, "emotions", "corpus")
     )
+
+
+def _corpus_files(path: Path, random_: random.Random) -> Iterator[Damage]:
+    for damage in file_damages(path.name, path.read_bytes(), random_, text=False, flips=15):
+        yield replace(damage, names=(*damage.names, "Parquet file", "emotions"))
 
 
 def _recipe(path: Path, random_: random.Random) -> Iterator[Damage]:
@@ -460,7 +466,9 @@ TARGETS = {
     "tokenizer": Target(
         "model", "model/tokenizer.json", _json("vocab", "id", "ids", "content"), _predict_text, _predictions, 25
     ),
-    "tokenizer config": Target("model", "model/tokenizer_config.json", _json(), _predict_text, _predictions, 25),
+    "tokenizer config": Target(
+        "model", "model/tokenizer_config.json", _json(spoken=["tokenizer of"]), _predict_text, _predictions, 25
+    ),
     "weights": Target("model", "model/model.safetensors", _tensors, _predict_text, _predictions, 60),
     "weights file": Target("model", "model/model.safetensors", _files(text=False), _predict_text, _predictions, 20),
     "index": Target(
@@ -484,7 +492,7 @@ TARGETS = {
     "clips": Target("model", "clips.csv", _table(*FREE_COLUMNS), _predict, _predictions, 40),
     "clips file": Target("model", "clips.csv", _files(), _predict, _predictions, 25),
     "corpus": Target("ready", CORPUS_FILE, _parquet, _evaluate, _scores, 60),
-    "corpus file": Target("ready", CORPUS_FILE, _files(text=False, flips=15), _evaluate, _scores, 30),
+    "corpus file": Target("ready", CORPUS_FILE, _corpus_files, _evaluate, _scores, 30),
     "extractors": Target("ready", "corpus/feature_extractors.json", _json(), _evaluate, _scores, 25),
     "extractors file": Target("ready", "corpus/feature_extractors.json", _files(), _evaluate, _scores, 15),
     "settings": Target("source", "settings.json", _json(), _settings, _out_rows, 40),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from datasets.exceptions import DatasetsError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
@@ -111,10 +112,20 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
         raise CorpusError(
             f"{name_or_path} is neither a folder nor a data set id such as ORG/NAME; build the corpus first"
         )
+    if Path(name_or_path).is_dir() and not _tables(name_or_path):
+        raise CorpusError(
+            f"{name_or_path} cannot be loaded as a data set: it has no Parquet file; copy it again, or build it anew"
+        )
     try:
         splits = datasets.load_dataset(name_or_path, revision=revision, streaming=streaming)
-    except (FileNotFoundError, ValueError, ConnectionError) as error:
-        raise CorpusError(f"{name_or_path} cannot be loaded as a data set: {error}") from error
+    except (FileNotFoundError, ValueError, ConnectionError, OSError, KeyError, DatasetsError) as error:
+        # That of a data set's generation says nothing itself.
+        cause = error.__cause__ or error
+        files = ", ".join(path.name for path in _tables(name_or_path)[:3])
+        what = (
+            _damaged_table(name_or_path) or f"{' '.join(str(cause).split())} {f'({files})' if files else ''}".strip()
+        )
+        raise CorpusError(f"{name_or_path} cannot be loaded as a data set: {what}") from error
     extractors, scorers = (_read_json(name_or_path, file, revision) for file in (EXTRACTORS_FILE, SCORERS_FILE))
     kind = Corpus
     if streaming:
@@ -123,7 +134,47 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
     missing = [name for name in ("utterance_id", "dialogue_id", "text", "emotions") if name not in _columns(splits)]
     if missing:
         raise CorpusError(f"{name_or_path} has no column {missing[0]!r}; build it with a script of datasets_scripts/")
+    for rows in splits.values():
+        if rows.features is not None:
+            _check_types(name_or_path, rows.features)
     return corpus
+
+
+def _check_types(name: str, features: datasets.Features) -> None:
+    """Refuse columns of other types than those of the row contract."""
+    for column, kind in features.items():
+        inner = getattr(kind, "feature", None)
+        if column in ("utterance_id", "dialogue_id", "text"):
+            fits = getattr(kind, "dtype", None) in ("string", "large_string")
+            expected = "text"
+        elif column == "emotions":
+            fits, expected = isinstance(inner, datasets.ClassLabel), "lists of class labels"
+        elif column.endswith("_features"):
+            fits, expected = isinstance(getattr(inner, "length", None), int), "lists of frames of one width"
+        else:
+            continue
+        if not fits:
+            raise CorpusError(
+                f"{name} has {kind} in the column {column!r}, expected {expected}; build it with a script of "
+                "datasets_scripts/"
+            )
+
+
+def _tables(name: str) -> list[Path]:
+    return sorted(path for path in Path(name).rglob("*.parquet") if path.is_file()) if Path(name).is_dir() else []
+
+
+def _damaged_table(name: str) -> str | None:
+    """The first Parquet file of a folder that cannot be read, with the remedy."""
+    from pyarrow import ArrowException, parquet
+
+    for path in _tables(name):
+        try:
+            table = parquet.ParquetFile(path, page_checksum_verification=True).read()
+            datasets.Features.from_arrow_schema(table.schema)
+        except (ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+            return f"{path} is damaged ({' '.join(str(error).split())}); copy it again, or build the corpus again"
+    return None
 
 
 def _columns(splits: datasets.DatasetDict) -> list[str]:
@@ -144,9 +195,11 @@ def corpus_file(name_or_path: str, file: str, revision: str | None = None) -> Pa
 def _read_json(name_or_path: str, file: str, revision: str | None) -> dict[str, dict[str, Any]]:
     path = corpus_file(name_or_path, file, revision)
     try:
-        content = json.loads(path.read_text()) if path is not None else {}
-    except ValueError as error:
-        raise CorpusError(f"{path} is not JSON ({error}); build the corpus again") from error
+        content = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{path} is not JSON ({error.__class__.__name__}); build the corpus again") from error
+    if not isinstance(content, dict) or not all(isinstance(value or {}, dict) for value in content.values()):
+        raise CorpusError(f"{path} must hold an object of settings for each modality; build the corpus again")
     found = {modality: made_by for modality, made_by in content.items() if made_by}
     if Path(name_or_path).is_dir():
         return found

@@ -422,7 +422,10 @@ def table_damages(file: str, content: str, random_: random.Random, free: Sequenc
         changed = "\n".join([lines[0], ",".join(row), *lines[2:]]) + "\n"
         name = header[column]
         yield Damage(
-            f"{file}: {name} {cell[:20]!r}", put(changed), (file, name, row[0][:30] or name), not cell or name in free
+            f"{file}: {name} {cell[:20]!r}",
+            put(changed),
+            (file, name, row[0][:30] or name, cell[:30] or name),
+            not cell or name in free,
         )
     for column, name in enumerate(header):
         dropped = "\n".join(",".join(c for i, c in enumerate(line.split(",")) if i != column) for line in lines) + "\n"

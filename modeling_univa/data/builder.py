@@ -138,7 +138,8 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         try:
             super().download_and_prepare(*args, **kwargs)
         except DatasetGenerationError as error:
-            if isinstance(error.__cause__, CorpusError):
+            # A disk that is full, or a path that is none, is said by its own error.
+            if isinstance(error.__cause__, CorpusError | OSError):
                 raise error.__cause__ from None
             raise
 

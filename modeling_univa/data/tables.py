@@ -27,11 +27,12 @@ csv.field_size_limit(max(csv.field_size_limit(), int(LIMITS["characters"].most))
 
 
 def files_of(folder: Path, *suffixes: str) -> list[Path]:
-    """Files of a folder with one of some suffixes, in any case, in order; hidden ones (`._train.csv`) are none."""
+    """Files of a folder with one of some suffixes, in any case, in order; hidden ones (`._train.csv`) are none.
+
+    A folder or a broken link of such a name is one as well, which its reader refuses, so that none is passed over.
+    """
     return [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes and not path.name.startswith(".")
     ]
 
 

@@ -103,7 +103,7 @@ class Build(Job):
 
     def run(self, place: Path) -> int:
         return corpus_main(
-            UtteranceFolder, ["--source", str(self.folder / "media"), "--output", str(place / "corpus")]
+            UtteranceFolder, ["--source", str(self.folder / "media"), "--output", str(place / "corpus"), "--overwrite"]
         )
 
 

@@ -192,7 +192,7 @@ def test_memory_refuses_what_does_not_fit_on_the_disk(scripts, tmp_path, capsys)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["extract", "score-affect", "train", "push"])
+@pytest.mark.parametrize("job", ["build", "extract", "score-affect", "train", "push"])
 def test_killed_jobs_end_as_one_that_was_left_alone(scripts, job, tmp_path, capfd):
     arguments = [
         "--runs",

@@ -3,10 +3,11 @@
 """Build a corpus folder, from Python or from the command line that the scripts share."""
 
 import argparse
+import shutil
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import datasets
 
 from ..failures import run_guarded
+from ..locks import LOCK_FILE, exclusive
 from .builder import UnivaCorpusBuilder
 from .corpus import EXTRACTORS_FILE
 from .corpus_card import BENCHMARK_FILE, CardFacts, benchmark, corpus_card
@@ -53,9 +55,8 @@ def build_corpus(
         CorpusError: The source cannot be used, or `output` is in the way.
     """
     output = Path(output)
-    _check_output(output, Path(config["source"]), overwrite)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+    with _scratch_beside(output) as scratch:
+        _check_output(output, Path(config["source"]), overwrite)
         folder, built = Path(scratch, "corpus"), Path(scratch, "built")
         builder = builder_class(cache_dir=str(Path(scratch, "cache")), **config)
         builder.download_and_prepare(str(built), file_format="parquet", max_shard_size=max_shard_size)
@@ -68,6 +69,22 @@ def build_corpus(
             Path(folder, BENCHMARK_FILE).write_text(tasks, encoding="utf-8")
         _replace(folder, output, Path(scratch, "former"))
     return builder
+
+
+@contextmanager
+def _scratch_beside(output: Path) -> Iterator[Path]:
+    """An empty folder beside the output, for this process alone; what a killed one left there is removed."""
+    scratch = output.parent / f".{output.name}-building"
+    with exclusive(scratch):
+        try:
+            for path in scratch.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK_FILE:
+                    path.unlink()
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_output(output: Path, source: Path, overwrite: bool) -> None:

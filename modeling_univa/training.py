@@ -272,15 +272,9 @@ def check_labels(corpus: Corpus) -> None:
     Check that the labels of a corpus are some that a model can learn to tell apart.
 
     Raises:
-        CorpusError: `emotions` are not lists of classes, or there is one class alone.
+        CorpusError: there is one label alone.
     """
-    feature = next(iter(corpus.splits.values())).features["emotions"]
-    names = getattr(getattr(feature, "feature", None), "names", None)
-    if names is None:
-        raise CorpusError(
-            f"{corpus.name}: `emotions` must be lists of `datasets.ClassLabel`, found {feature}; build the corpus "
-            "with datasets_scripts/utterance_folder.py, or cast the column"
-        )
+    names = corpus.label_names
     if len(names) < 2:
         raise CorpusError(
             f"{corpus.name} has one label alone, {', '.join(names)}: the scores of a row sum to 1, so that it would "

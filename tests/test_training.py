@@ -227,7 +227,9 @@ def test_labels_that_cannot_be_learned_are_refused_before_the_first_step(kind, t
     run = {"dataset": corpus, "text_model": None, "modalities": "audio"}
     assert train_hf.main(options(tmp_path, tmp_path / "run", **run)) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert ("`emotions`" if kind == "strings" else "one label alone, happy") in message
+    assert (
+        "in the column 'emotions', expected lists of class labels" if kind == "strings" else "one label alone, happy"
+    ) in message
     assert not list((tmp_path / "run").glob("*.safetensors"))
 
 

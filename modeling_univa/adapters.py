@@ -14,7 +14,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_co
 from .checked_loading_univa import check_finite, refusal
 from .configuration_univa import UnivaConfig
 from .limits_univa import check_limit
+from .locks import scratch_folder
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
 from .trusted_paths_univa import from_hub_cache, is_hub_id
@@ -434,7 +434,7 @@ def merge_adapter(name: str | Path, output: str | Path, revision: str | None = N
 def _write(model: UnivaForEmotionClassification, processor: UnivaProcessor | None, folder: Path) -> None:
     """Save to a folder beside `folder`, which takes its place once it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+    with scratch_folder(folder) as scratch:
         filled = Path(scratch, folder.name)
         model.save_pretrained(filled)
         if processor is not None:

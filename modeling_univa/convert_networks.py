@@ -4,7 +4,6 @@
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtra
 from .checkpoints import resolve_package
 from .convert import load_checkpoint
 from .data.hdf5 import HDF5_ERRORS, attribute_names, member, read_array
+from .locks import scratch_folder
 from .modeling_emonet import EmoNetConfig, EmoNetModel
 from .modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
 from .modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
@@ -80,7 +80,7 @@ def convert_network(network: str, checkpoint: str | Path, output: str | Path) ->
     model = published.model_class(published.configure(state, checkpoint))
     _load(model, state, published, checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+    with scratch_folder(output) as scratch:
         folder = Path(scratch, "model")
         model.save_pretrained(folder)
         if network == "audeering":

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One job at a time writes to a folder."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from filelock import FileLock, Timeout
 from transformers.utils import logging
 
 
-__all__ = ["LOCK_FILE", "exclusive"]
+__all__ = ["LOCK_FILE", "exclusive", "scratch_folder"]
 
 logger = logging.get_logger(__name__)
 
@@ -19,13 +20,14 @@ LOCK_FILE = ".lock"
 
 
 @contextmanager
-def exclusive(folder: str | Path, argument: str = "output") -> Iterator[None]:
+def exclusive(folder: str | Path, argument: str = "output", output: str | Path | None = None) -> Iterator[None]:
     """
     Hold a folder for this process until the end of the context; the system frees it if the process dies.
 
     Args:
         folder: made if it is not there yet.
         argument: what the message calls the folder that the user chose.
+        output: that folder, where it is another one.
 
     Raises:
         ValueError: another process holds it.
@@ -37,7 +39,7 @@ def exclusive(folder: str | Path, argument: str = "output") -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise ValueError(
-            f"Another process is writing to {folder}: wait for its end, or choose another `{argument}`."
+            f"Another process is writing to {output or folder}: wait for its end, or choose another `{argument}`."
         ) from error
     except NotImplementedError:
         logger.warning(f"The disk of {folder} has no locks: take care that no other process writes there.")
@@ -45,3 +47,29 @@ def exclusive(folder: str | Path, argument: str = "output") -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def scratch_folder(output: str | Path, argument: str = "output") -> Iterator[Path]:
+    """
+    An empty folder beside `output` to make it in, for one process at a time; it is removed at the end.
+
+    What a job that was killed has left in it is removed by the next one.
+
+    Args:
+        output: what will be made.
+        argument: what messages call it.
+
+    Raises:
+        ValueError: another process is making it.
+    """
+    output = Path(output)
+    folder = output.with_name(f".{output.name}.scratch")
+    with exclusive(folder, argument, output):
+        place = folder / "job"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        try:
+            yield place
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

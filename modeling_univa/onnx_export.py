@@ -4,7 +4,6 @@
 
 import json
 import os
-import tempfile
 import time
 import warnings
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from .adapters import load_model
 from .configuration_univa import UnivaConfig
+from .locks import scratch_folder
 from .modeling_univa import UnivaForEmotionClassification
 from .onnx_model import ONNX_FILE, UnivaOnnxModel, input_names, require_onnx
 from .processing_univa import UnivaProcessor
@@ -165,7 +165,7 @@ def export_onnx(
     processor = UnivaProcessor.from_pretrained(model, revision=revision or "main")
     batches = None if dataset is None else _batches(dataset, dataset_revision, split, eager.config, processor)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+    with scratch_folder(output) as scratch:
         exact, filled = Path(scratch, ONNX_FILE), Path(scratch, output.name)
         filled.mkdir()
         longest = _longest(eager.config, processor)

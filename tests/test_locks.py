@@ -9,7 +9,7 @@ import sys
 import pytest
 from testing_utils import subprocess_environment
 
-from modeling_univa.locks import LOCK_FILE, exclusive
+from modeling_univa.locks import LOCK_FILE, exclusive, scratch_folder
 
 
 HOLD = """
@@ -55,3 +55,16 @@ def test_disk_without_locks_is_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("modeling_univa.locks.FileLock.acquire", refuse)
     with caplog.at_level("WARNING"), exclusive(tmp_path):
         assert "has no locks" in caplog.text
+
+
+def test_scratch_of_a_killed_job_is_removed_and_that_of_a_living_one_is_not(tmp_path):
+    output = tmp_path / "corpus"
+    left = tmp_path / ".corpus.scratch" / "job" / "half"
+    left.parent.mkdir(parents=True)
+    left.write_text("half")
+    with scratch_folder(output) as place:
+        assert list(place.iterdir()) == []
+        with pytest.raises(ValueError, match=f"writing to {output}: "), scratch_folder(output):
+            pass
+        assert place.is_dir()
+    assert list(tmp_path.iterdir()) == []

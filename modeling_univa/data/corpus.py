@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
+from ..failures import one_line
 from ..trusted_paths_univa import without_places
+from .parquet import check_files, damage, read_options
 from .schema import CorpusError
 
 
@@ -116,16 +119,8 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
         raise CorpusError(
             f"{name_or_path} cannot be loaded as a data set: it has no Parquet file; copy it again, or build it anew"
         )
-    try:
-        splits = datasets.load_dataset(name_or_path, revision=revision, streaming=streaming)
-    except (FileNotFoundError, ValueError, ConnectionError, OSError, KeyError, DatasetsError) as error:
-        # That of a data set's generation says nothing itself.
-        cause = error.__cause__ or error
-        files = ", ".join(path.name for path in _tables(name_or_path)[:3])
-        what = (
-            _damaged_table(name_or_path) or f"{' '.join(str(cause).split())} {f'({files})' if files else ''}".strip()
-        )
-        raise CorpusError(f"{name_or_path} cannot be loaded as a data set: {what}") from error
+    check_files(Path(name_or_path))
+    splits = _load_splits(name_or_path, revision, streaming)
     extractors, scorers = (_read_json(name_or_path, file, revision) for file in (EXTRACTORS_FILE, SCORERS_FILE))
     kind = Corpus
     if streaming:
@@ -164,17 +159,26 @@ def _tables(name: str) -> list[Path]:
     return sorted(path for path in Path(name).rglob("*.parquet") if path.is_file()) if Path(name).is_dir() else []
 
 
-def _damaged_table(name: str) -> str | None:
-    """The first Parquet file of a folder that cannot be read, with the remedy."""
-    from pyarrow import ArrowException, parquet
-
-    for path in _tables(name):
+def _load_splits(name_or_path: str, revision: str | None, streaming: bool) -> datasets.DatasetDict:
+    load = partial(datasets.load_dataset, name_or_path, revision=revision, streaming=streaming)
+    try:
         try:
-            table = parquet.ParquetFile(path, page_checksum_verification=True).read()
-            datasets.Features.from_arrow_schema(table.schema)
-        except (ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-            return f"{path} is damaged ({' '.join(str(error).split())}); copy it again, or build the corpus again"
-    return None
+            return load(fragment_scan_options=read_options())
+        except ValueError as error:
+            if "fragment_scan_options" not in str(error):
+                raise
+            return load()  # not Parquet
+    except (FileNotFoundError, ValueError, ConnectionError, OSError, KeyError, DatasetsError) as error:
+        # That of a data set's generation says nothing itself.
+        what = one_line(str(error.__cause__ or error))
+        for file in _tables(name_or_path):
+            if reason := damage(file):
+                what = f"{file} is damaged ({reason}); build the corpus again, or copy the file anew"
+                break
+        else:
+            names = ", ".join(path.name for path in _tables(name_or_path)[:3])
+            what = f"{what} ({names})" if names else what
+        raise CorpusError(f"{name_or_path} cannot be loaded as a data set: {what}") from error
 
 
 def _columns(splits: datasets.DatasetDict) -> list[str]:

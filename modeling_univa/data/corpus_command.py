@@ -3,11 +3,9 @@
 """Build a corpus folder, from Python or from the command line that the scripts share."""
 
 import argparse
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,11 @@ from typing import Any
 import datasets
 
 from ..failures import run_guarded
-from ..locks import LOCK_FILE, exclusive
+from ..locks import scratch_folder
 from .builder import UnivaCorpusBuilder
 from .corpus import EXTRACTORS_FILE
 from .corpus_card import BENCHMARK_FILE, CardFacts, benchmark, corpus_card
+from .parquet import write_checksums, write_shard
 from .schema import CorpusError
 
 
@@ -55,7 +54,7 @@ def build_corpus(
         CorpusError: The source cannot be used, or `output` is in the way.
     """
     output = Path(output)
-    with _scratch_beside(output) as scratch:
+    with scratch_folder(output) as scratch:
         _check_output(output, Path(config["source"]), overwrite)
         folder, built = Path(scratch, "corpus"), Path(scratch, "built")
         builder = builder_class(cache_dir=str(Path(scratch, "cache")), **config)
@@ -67,24 +66,9 @@ def build_corpus(
         tasks = benchmark(facts.pretty_name, builder.statistics)
         if tasks is not None:
             Path(folder, BENCHMARK_FILE).write_text(tasks, encoding="utf-8")
+        write_checksums(folder)
         _replace(folder, output, Path(scratch, "former"))
     return builder
-
-
-@contextmanager
-def _scratch_beside(output: Path) -> Iterator[Path]:
-    """An empty folder beside the output, for this process alone; what a killed one left there is removed."""
-    scratch = output.parent / f".{output.name}-building"
-    with exclusive(scratch):
-        try:
-            for path in scratch.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
-                elif path.name != LOCK_FILE:
-                    path.unlink()
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_output(output: Path, source: Path, overwrite: bool) -> None:
@@ -107,7 +91,7 @@ def _collect(builder: UnivaCorpusBuilder, built: Path, folder: Path) -> None:
         shards = sorted(built.glob(f"{builder.dataset_name}-{split}-*.parquet"))
         shards = shards or [built / f"{builder.dataset_name}-{split}.parquet"]
         for index, shard in enumerate(shards):
-            shard.rename(folder / "data" / f"{split}-{index:05d}-of-{len(shards):05d}.parquet")
+            write_shard(shard, folder / "data" / f"{split}-{index:05d}-of-{len(shards):05d}.parquet")
     for path in built.iterdir():
         if path.name != datasets.config.DATASET_INFO_FILENAME:
             path.rename(folder / path.name)

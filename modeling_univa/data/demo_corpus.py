@@ -9,7 +9,6 @@ in minutes; a score on it says nothing about people.
 import argparse
 import csv
 import json
-import tempfile
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import datasets
 import numpy as np
 
 from ..configuration_univa import MOSEI_EMOTIONS
+from ..locks import scratch_folder
 from .demo_dialogues import NAMES, DemoUtterance, write_dialogues
 from .demo_face import Appearance, draw_faces
 from .demo_voice import SAMPLING_RATE, Voice, speak
@@ -120,7 +120,7 @@ def write_demo_corpus(folder: str | Path, *, seed: int = DEFAULT_SEED, num_dialo
         raise CorpusError(f"{folder} is there already and is no demo corpus (no {_MARKER}); choose another folder")
     dialogues = write_dialogues(seed, num_dialogues)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+    with scratch_folder(folder) as scratch:
         new = Path(scratch, "new")
         _write_files(new, dialogues, seed)
         Path(new, _MARKER).write_text(json.dumps(_settings(seed, num_dialogues)) + "\n", encoding="utf-8")

@@ -4,7 +4,6 @@
 
 import argparse
 import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ import numpy as np
 from huggingface_hub import DatasetCardData
 
 from ..failures import run_guarded
+from ..locks import scratch_folder
+from .parquet import WRITE_OPTIONS
 from .schema import CorpusError
 from .tables import csv_rows
 
@@ -186,13 +187,12 @@ def build_emobank(source: str | Path, output: str | Path) -> None:
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise CorpusError(f"output {output} is there already; choose another folder")
     rows = read_emobank(find_emobank(source))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+    with scratch_folder(output) as scratch:
         folder = Path(scratch, "corpus")
         builder = EmoBank(cache_dir=str(Path(scratch, "cache")), source=str(source))
         builder.download_and_prepare()
         for split, found in builder.as_dataset().items():
-            found.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+            found.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet", **WRITE_OPTIONS)
         Path(folder, "README.md").write_text(_card(rows, builder.config.file), encoding="utf-8")
         folder.rename(output)
     print(f"wrote {output}: " + ", ".join(f"{len(found)} {split}" for split, found in rows.items()))

@@ -52,7 +52,7 @@ class StreamedCorpus(Corpus):
         if name not in self._files:
             stream, file = self.stream(name), str(Path(self._scratch.name, f"{name}.arrow"))
             with ArrowWriter(path=file, features=stream.features) as writer:
-                for table in stream.with_format("arrow").iter(batch_size=_READ_TOGETHER):
+                for table in _tables(stream, _READ_TOGETHER, self.name):
                     writer.write_table(table)
                 writer.finalize()
             self._files[name] = datasets.Dataset.from_file(file)
@@ -123,7 +123,7 @@ class StreamedUtterances:
     def _tables(self, window_rows: int) -> Iterator[pa.Table]:
         kept: list[pa.Table] = []
         ready: pa.Table | None = None
-        for table in self.stream.with_format("arrow").iter(batch_size=min(_READ_TOGETHER, window_rows)):
+        for table in _tables(self.stream, min(_READ_TOGETHER, window_rows), self.name):
             kept.append(table)
             if sum(map(len, kept)) < window_rows:
                 continue
@@ -177,6 +177,17 @@ class StreamedBatches(IterableDataset):
                 sampler.set_epoch(next(number))
                 for indices in itertools.islice(sampler, self.process_index, None, self.num_processes):
                     yield collate(window.__getitems__(indices))
+
+
+def _tables(stream: datasets.IterableDataset, size: int, name: str) -> Iterator[pa.Table]:
+    """Rows of a stream as they come. Raises `CorpusError` for a file that cannot be read to its end."""
+    try:
+        yield from stream.with_format("arrow").iter(batch_size=size)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise CorpusError(
+            f"{name}: a file of it cannot be read ({reason}); build the corpus again, or download it anew"
+        ) from error
 
 
 def _last_dialogue(table: pa.Table) -> int:

@@ -206,7 +206,7 @@ class ExtractionJob(ShardJob):
             for name, why in missing:
                 entry = {"split": shard.split, "utterance_id": ids[place]["utterance_id"], "modality": name}
                 lines.setdefault(ABSENT_FILE, []).append({**entry, "reason": why.reason})
-        table = rows if len(kept) == len(wanted) else _renumbered(rows.take(kept))
+        table = rows if len(kept) == len(wanted) else _renumbered(rows.take(pa.array(kept, pa.int64())))
         columns = {name: table[name] for name in table.column_names}
         schema = self.features.arrow_schema
         for modality in self.extractors:

@@ -28,8 +28,10 @@ import pyarrow.parquet as pq
 import torch
 from datasets.table import InMemoryTable
 from tqdm import tqdm
+from transformers.utils import logging
 
 from ..data.corpus import Corpus
+from ..data.parquet import WRITE_OPTIONS, check_files, damage, write_checksums
 from ..data.schema import CorpusError
 
 
@@ -49,6 +51,8 @@ __all__ = [
     "plan_shards",
     "run_job",
 ]
+
+logger = logging.get_logger(__name__)
 
 REJECTED_FILE = "rejected.jsonl"
 
@@ -222,6 +226,7 @@ class _Run:
                 raise CorpusError(f"output {self.output} is in the way and no result of this job; choose another")
             return False
         self._check_same(record)
+        check_files(self.output)
         return True
 
     def _start(self) -> None:
@@ -256,6 +261,7 @@ class _Run:
     # Shards
 
     def _make_shards(self) -> None:
+        self._remove_damaged()
         total = sum(shard.num_rows for shard in self.shards)
         left = self._left()
         done = total - sum(shard.num_rows for shard in left)
@@ -269,6 +275,20 @@ class _Run:
                     # Another process has finished all of it.
                     return
                 bar.update(max(0, total - sum(shard.num_rows for shard in left) - bar.n))
+
+    def _remove_damaged(self) -> None:
+        """A shard that was damaged since it was made, or lacks what belongs to it, is made again."""
+        for shard in self.shards:
+            table = self._table_file(shard)
+            if not table.exists():
+                continue
+            with _lock(table.with_suffix(".lock")) as mine:
+                reason = damage(table, self.job.features.arrow_schema) if mine else None
+                if mine and reason is None:
+                    reason = _json_damage(self._lines_file(shard))
+                if reason is not None:
+                    logger.warning(f"{table} is damaged ({reason}): it is made again.")
+                    table.unlink(missing_ok=True)
 
     def _make_some(self, shards: Sequence[Shard], bar: Any) -> bool:
         worked = False
@@ -318,6 +338,7 @@ class _Run:
             name = f"{shard.name}-of-{count[shard.split]:05d}.parquet"
             _link_or_copy(self._table_file(shard), folder / "data" / name)
         self.job.write_card(folder, ((shard, self._light(shard), about[shard]["summary"]) for shard in self.shards))
+        write_checksums(folder)
         text = json.dumps({"arguments": self.arguments}, indent=2) + "\n"
         (folder / self.record).write_text(text, encoding="utf-8")
         for path in [*folder.iterdir(), folder]:
@@ -350,6 +371,14 @@ class _Run:
         with contextlib.suppress(OSError):
             self.work.rename(trash)
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def _json_damage(file: Path) -> str | None:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"{file.name}: {error}"
+    return None
 
 
 def _first_reason(rejected: list[dict[str, Any]]) -> str:
@@ -484,7 +513,7 @@ def _write_parquet(table: pa.Table, features: datasets.Features, file: Path) -> 
     shown = datasets.utils.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        rows.to_parquet(file, batch_size=_ROW_GROUP, write_page_checksum=True)
+        rows.to_parquet(file, batch_size=_ROW_GROUP, **WRITE_OPTIONS)
     finally:
         if not shown:
             datasets.enable_progress_bars()

@@ -72,6 +72,7 @@ def test_corpus_folder_loads_without_our_code(toy, source, tmp_path):
     builder = build_corpus(toy, output, source=source)
     assert sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()) == [
         "README.md",
+        "checksums.json",
         "data/dev_2-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
         "eval.yaml",
@@ -105,7 +106,7 @@ def test_same_bytes_for_the_same_input(toy, source, tmp_path):
     for name in ("one", "two"):
         build_corpus(toy, tmp_path / name, source=source)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(files) == 5
+    assert len(files) == 6
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 

@@ -76,7 +76,7 @@ def test_empty_folder_is_refused(tmp_path):
 def test_broken_file_is_refused(folder):
     file = folder / "data" / "train-00000-of-00001.parquet"
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(CorpusError, match="cannot be loaded as a data set"):
+    with pytest.raises(CorpusError, match="00000-of-00001.parquet is damaged"):
         load_corpus(str(folder))
 
 

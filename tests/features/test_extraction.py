@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from media_corpora import folder_bytes, media_rows, write_media, write_media_corpus, write_sound
@@ -258,3 +259,18 @@ def test_the_command_line(folder, root, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "rejections are listed in" in printed
     assert "faces/0.png: the file is empty (0 bytes)" in printed
+
+
+def test_a_shard_without_a_good_row_is_empty(folder, root, tmp_path):
+    corpus = load_corpus(str(folder))
+    rows = corpus.splits["train"]
+    first = rows[0]["dialogue_id"]
+    bad = [number for number, row in enumerate(rows) if row["dialogue_id"] == first]
+    for number in bad:
+        (root / rows[number]["audio"]).write_bytes(b"no sound")
+    output = extract(folder, tmp_path / "output", root, {"audio": LogMelExtractor()}, shard_rows=len(bad))
+    kept = load_corpus(str(output)).splits["train"]
+    assert first not in kept["dialogue_id"]
+    assert len(kept) > 0
+    shards = sorted((output / "data").glob("train-*.parquet"))
+    assert pq.read_metadata(shards[0]).num_rows == 0

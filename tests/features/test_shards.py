@@ -128,6 +128,37 @@ def test_what_was_half_written_is_not_taken_for_whole(corpus, expected, tmp_path
     assert folder_bytes(tmp_path / "output") == expected
 
 
+@pytest.mark.parametrize("part", ["page", "columns", "end", "lines"])
+def test_a_shard_that_was_damaged_is_made_again(corpus, expected, tmp_path, part):
+    output = tmp_path / "output"
+    with pytest.raises(RuntimeError, match="light"):
+        run_job(Shouting(corpus, fails_at="test-00001"), output, shard_rows=4)
+    shard = tmp_path / "output.partial" / "shards" / "train-00001.parquet"
+    if part == "lines":
+        shard.with_suffix(".json").write_text('{"lines"')
+    elif part == "columns":
+        table = pq.read_table(shard)
+        pq.write_table(table.rename_columns([name.upper() for name in table.column_names]), shard)
+    else:
+        data = bytearray(shard.read_bytes())
+        if part == "end":
+            del data[-100:]
+        else:
+            data[300] ^= 4
+        shard.write_bytes(data)
+    job = Shouting(corpus)
+    assert folder_bytes(run_job(job, output, shard_rows=4)) == expected
+    assert sorted(job.made) == ["test-00001", "train-00001"]
+
+
+def test_a_finished_output_that_was_damaged_is_named(corpus, tmp_path):
+    output = run_job(Shouting(corpus), tmp_path / "output", shard_rows=4)
+    file = output / "data" / "train-00000-of-00003.parquet"
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(CorpusError, match=f"{file} is damaged"):
+        run_job(Shouting(corpus), output, shard_rows=4)
+
+
 def test_a_job_that_stopped_while_it_put_the_shards_together_makes_none_anew(corpus, expected, tmp_path):
     job = Shouting(corpus)
     job.card_fails = True

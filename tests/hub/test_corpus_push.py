@@ -103,7 +103,7 @@ def test_one_commit_with_card_features_splits_and_benchmark(source, hub_client, 
     assert [item.title for item in commit.history()] == ["Upload corpus", "initial commit"]
     assert set(commit.files) - {".gitattributes"} == {
         "README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet", "eval.yaml",
-        "feature_extractors.json",
+        "checksums.json", "feature_extractors.json",
     }  # fmt: skip
     text = hub_client.content(NAME, "README.md", kind="datasets").decode()
     card = DatasetCard(text)

@@ -57,7 +57,8 @@ from modeling_univa.onnx_export import export_onnx
 from modeling_univa.processing_univa import UnivaProcessor
 
 
-pytestmark = pytest.mark.slow
+# Warnings quote what is malformed, which pytest's workers cannot send to each other.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 SEED = 0
 SPEECH, FACES = LogMelExtractor(), HogExtractor(image_size=32, cell_size=16)

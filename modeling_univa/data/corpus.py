@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets.exceptions import DatasetsError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
+from ..configuration_univa import MODALITIES
 from ..failures import one_line
 from ..trusted_paths_univa import without_places
 from .parquet import check_files, damage, read_options
@@ -34,6 +38,7 @@ __all__ = [
 
 EXTRACTORS_FILE = "feature_extractors.json"
 SCORERS_FILE = "affect_scorers.json"
+_VA_COLUMNS = tuple(f"{modality}_va" for modality in MODALITIES)
 # Names of the split that chooses checkpoints and thresholds, the usual one first.
 VALIDATION_NAMES = ("validation", "valid", "val", "dev")
 
@@ -129,9 +134,10 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
     missing = [name for name in ("utterance_id", "dialogue_id", "text", "emotions") if name not in _columns(splits)]
     if missing:
         raise CorpusError(f"{name_or_path} has no column {missing[0]!r}; build it with a script of datasets_scripts/")
-    for rows in splits.values():
+    for split, rows in splits.items():
         if rows.features is not None:
             _check_types(name_or_path, rows.features)
+            splits[split] = _with_widths(f"{name_or_path} ({split})", rows)
     return corpus
 
 
@@ -145,14 +151,73 @@ def _check_types(name: str, features: datasets.Features) -> None:
         elif column == "emotions":
             fits, expected = isinstance(inner, datasets.ClassLabel), "lists of class labels"
         elif column.endswith("_features"):
-            fits, expected = isinstance(getattr(inner, "length", None), int), "lists of frames of one width"
+            fits, expected = _holds_numbers(inner), "lists of frames of one width"
+        elif column in _VA_COLUMNS:
+            fits, expected = _holds_numbers(kind), "lists of the two numbers valence and arousal"
         else:
             continue
         if not fits:
             raise CorpusError(
                 f"{name} has {kind} in the column {column!r}, expected {expected}; build it with a script of "
-                "datasets_scripts/"
+                "datasets_scripts/, or set the type anew with `cast_column` where another library has lost it"
             )
+
+
+def _holds_numbers(kind: Any) -> bool:
+    is_list = isinstance(kind, datasets.List | datasets.LargeList)
+    return is_list and re.match("(float|u?int)", getattr(kind.feature, "dtype", "")) is not None
+
+
+def _with_widths(name: str, rows: datasets.Dataset | datasets.IterableDataset) -> Any:
+    """A split whose features and VA are lists of one width, which other libraries than `datasets` do not keep."""
+    for column, kind in rows.features.items():
+        is_va = column in _VA_COLUMNS
+        if not is_va and not column.endswith("_features"):
+            continue
+        numbers = kind if is_va else kind.feature
+        if isinstance(numbers, datasets.List) and numbers.length >= 0:
+            continue
+        expected = "lists of two numbers" if is_va else "lists of frames of one width"
+        if isinstance(rows, datasets.IterableDataset):
+            raise CorpusError(
+                f"{name} has {kind} in the column {column!r}, expected {expected}; leave `streaming` out, or set the "
+                "type anew with `cast_column`"
+            )
+        width = _width(name, rows, column, 2 if is_va else None)
+        fixed = datasets.List(numbers.feature, length=width)
+        rows = rows.cast_column(column, fixed if is_va else datasets.List(fixed))
+    return rows
+
+
+def _width(name: str, rows: datasets.Dataset, column: str, width: int | None) -> int:
+    """
+    How many numbers each list of a column holds.
+
+    Args:
+        width: how many there must be; by default as many as in the first frame, of columns of frames.
+    """
+    of_frames = width is None
+    for batch in rows.select_columns(["utterance_id", column]).with_format("arrow").iter(batch_size=1000):
+        lists = batch.column(column).combine_chunks()
+        owners = np.arange(len(lists))
+        if of_frames:
+            owners = np.repeat(owners, pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False))
+            lists = lists.flatten()
+        found = pc.list_value_length(lists)
+        if width is None and len(found):
+            width = found[0].as_py()
+        wrong = pc.indices_nonzero(pc.fill_null(pc.not_equal(found, pa.scalar(width, found.type)), of_frames))
+        if len(wrong):
+            place = wrong[0].as_py()
+            row = batch.column("utterance_id")[int(owners[place])].as_py()
+            what = f"a list of {found[place]} numbers" if found[place].is_valid else "null for a list of numbers"
+            raise CorpusError(
+                f"{name}: row {row!r} has {what} in the column {column!r}, expected lists of "
+                f"{width or 'one number or more'}; correct the row, or build the corpus again"
+            )
+    if not width:
+        raise CorpusError(f"{name} has no frame in the column {column!r}, so that its width is unknown; remove it")
+    return width
 
 
 def _tables(name: str) -> list[Path]:

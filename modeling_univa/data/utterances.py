@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset as TorchDataset
 
 from ..configuration_univa import MODALITIES
+from ..limits_univa import check_limit
 from ..processing_univa import UnivaProcessor
 from .schema import CorpusError
 from .va_scaling import scale_va
@@ -53,8 +54,9 @@ class UtteranceDataset(TorchDataset):
         name: of the split, for messages.
 
     Raises:
-        CorpusError: no row, a column that the model needs is missing, features of another width, other labels, rows
-            of a dialogue that do not stand together.
+        CorpusError: no row, a column that the model needs is missing, features of another width, other labels, null
+            where a name, a text or emotions must be, a text that is too long, rows of a dialogue that do not stand
+            together.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class UtteranceDataset(TorchDataset):
         self.processor = processor
         self.va = va or {}
         self._check_columns(rows)
+        for column in ("utterance_id", "dialogue_id", "emotions"):
+            self._check_known(rows, column)
         self.labels = _multi_hot(rows, label_names, name)
         self.dialogues = _dialogue_numbers(rows, name)
         columns = {modality: f"{modality}_features" for modality in processor.feature_sizes}
@@ -95,7 +99,28 @@ class UtteranceDataset(TorchDataset):
                     "features that the model was made for"
                 )
 
+    def _check_known(self, rows: datasets.Dataset, column: str) -> None:
+        found = _column(rows, column)
+        row = pc.index(found.is_null(), True).as_py()
+        if row >= 0:
+            names = {"emotions": "a list of labels, empty where there is none", "text": "the transcript"}
+            raise CorpusError(
+                f"{self.name}: row {rows[row]['utterance_id'] or row!r} has null in the column {column!r}, expected "
+                f"{names.get(column, 'a name')}; fill it in, or remove the row"
+            )
+
+    def _check_texts(self, rows: datasets.Dataset) -> None:
+        self._check_known(rows, "text")
+        lengths = pc.utf8_length(_column(rows, "text"))
+        longest = pc.max(lengths).as_py()
+        try:
+            check_limit("characters", longest, "the length of its text")
+        except ValueError as error:
+            row = pc.index(lengths, longest).as_py()
+            raise CorpusError(f"{self.name}: row {rows[row]['utterance_id']!r}: {error}") from None
+
     def _tokenize(self, rows: datasets.Dataset) -> None:
+        self._check_texts(rows)
         self.token_rows: list[np.ndarray] = []
         self.row_of_utterance = np.empty(len(rows), dtype=np.int64)
         self.spans = np.empty((len(rows), 2), dtype=np.int64)
@@ -212,10 +237,15 @@ def scaled_va(rows: datasets.Dataset, scaling: str, modalities: Sequence[str] = 
     return {modality: scale_va(va, scaling) for modality, va in known_va(rows, modalities).items()}
 
 
+def _column(rows: datasets.Dataset, column: str) -> pa.Array:
+    """A column of small cells as a whole, in its Arrow buffers."""
+    return rows.select_columns([column]).with_format("arrow")[:].column(column).combine_chunks()
+
+
 def _va_column(rows: datasets.Dataset, column: str) -> np.ndarray:
     if column not in rows.features:
         return np.full((len(rows), 2), np.nan, dtype=np.float32)
-    array = rows.select_columns([column]).with_format("arrow")[:].column(column).combine_chunks()
+    array = _column(rows, column)
     va = np.full((len(rows), 2), np.nan, dtype=np.float32)
     va[array.is_valid().to_numpy(zero_copy_only=False)] = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, 2)
     return va
@@ -236,7 +266,7 @@ def _multi_hot(rows: datasets.Dataset, label_names: Sequence[str], name: str) ->
     found = rows.features["emotions"].feature.names
     if sorted(found) != sorted(label_names):
         raise CorpusError(f"{name}: the corpus has the labels {found}, and the model has {list(label_names)}")
-    column = rows.select_columns(["emotions"]).with_format("arrow")[:].column("emotions").combine_chunks()
+    column = _column(rows, "emotions")
     to_model = np.array([list(label_names).index(label) for label in found])
     labels = np.zeros((len(rows), len(found)), dtype=np.uint8)
     numbers = pc.fill_null(column.flatten(), -1).to_numpy(zero_copy_only=False)

@@ -4,12 +4,16 @@
 
 import json
 
+import datasets
+import numpy as np
 import pytest
+from datasets import ClassLabel, LargeList, List, Value
 from testing_utils import random_rows, write_corpus
 
 from modeling_univa.configuration_univa import MOSEI_EMOTIONS
 from modeling_univa.data.corpus import EXTRACTORS_FILE, load_corpus
 from modeling_univa.data.schema import CorpusError
+from modeling_univa.data.utterances import known_va
 
 
 @pytest.fixture
@@ -90,4 +94,86 @@ def test_broken_extractors_are_refused(folder):
 def test_other_data_sets_are_refused(column, tmp_path):
     rows = random_rows([3]).remove_columns(column)
     with pytest.raises(CorpusError, match=f"has no column '{column}'; build it with a script"):
+        load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+
+
+# What other libraries make of a corpus
+
+
+def _from_pandas(rows: datasets.Dataset) -> datasets.Dataset:
+    return datasets.Dataset.from_pandas(rows.to_pandas(), preserve_index=False)
+
+
+@pytest.mark.parametrize("kind", [List(Value("int64")), List(Value("string")), Value("string"), Value("int64")])
+def test_emotions_that_are_no_class_labels_are_refused(tmp_path, kind):
+    rows = random_rows([3])
+    cell = "0" if kind == Value("string") else 0 if kind == Value("int64") else [0]
+    content = {**rows[:], "emotions": [cell] * 3}
+    rows = datasets.Dataset.from_dict(content, features=datasets.Features({**rows.features, "emotions": kind}))
+    with pytest.raises(CorpusError, match=r"in the column 'emotions', expected lists of class.* `cast_column`"):
+        load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+
+
+def test_a_pandas_round_trip_is_refused_for_its_lost_labels(tmp_path):
+    rows = _from_pandas(random_rows([3, 2], absent=0.0))
+    with pytest.raises(CorpusError, match=r"List\(Value\('int64'\)\) in the column 'emotions'"):
+        load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+
+
+@pytest.mark.parametrize("kind", [List, LargeList])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_lists_of_one_width_are_read_though_their_type_does_not_say_so(tmp_path, dtype, kind):
+    written = random_rows([3, 2, 4], absent=0.3)
+    lost = _from_pandas(written)
+    kinds = {"emotions": List(ClassLabel(names=list(MOSEI_EMOTIONS))), "text_va": kind(Value("float64"))}
+    kinds |= {f"{name}_features": kind(kind(Value(dtype))) for name in ("audio", "vision")}
+    lost = lost.cast(datasets.Features({**lost.features, **kinds}))
+    corpus = load_corpus(str(write_corpus(tmp_path / "corpus", {"train": lost, "test": lost})))
+    assert [corpus.feature_size(name) for name in ("audio", "vision")] == [5, 3]
+    found = corpus.split("test")
+    assert found.features["audio_features"] == List(List(Value(dtype), length=5))
+    assert found.features["text_va"] == List(Value("float64"), length=2)
+    for name in ("audio_features", "vision_features", "emotions"):
+        assert found[name] == written[name]
+    np.testing.assert_array_equal(known_va(found)["text"], known_va(written)["text"])
+    with pytest.raises(CorpusError, match=r"\(train\) has .* in the column 'audio_features', expected lists of"):
+        load_corpus(corpus.name, streaming=True)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        (
+            "audio_features",
+            [[0.0] * 5, [0.0] * 4],
+            "a list of 4 numbers in the column 'audio_features', expected lists of 5",
+        ),
+        (
+            "vision_features",
+            [[0.0] * 3, None],
+            "null for a list of numbers in the column 'vision_features', expected lists of 3",
+        ),
+        ("text_va", [0.5], "a list of 1 numbers in the column 'text_va', expected lists of 2"),
+    ],
+)
+def test_lists_of_other_widths_are_refused_with_their_row(tmp_path, column, cell, message):
+    rows = random_rows([3, 2], absent=0.0)
+    kind = List(Value("float32"))
+    features = datasets.Features({**rows.features, column: kind if column.endswith("_va") else List(kind)})
+    cells = [*rows[column][:3], cell, rows[column][4]]
+    rows = datasets.Dataset.from_dict({**rows[:], column: cells}, features=features)
+    with pytest.raises(CorpusError, match=rf"corpus \(train\): row 'd1_0' has {message}"):
+        load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+
+
+@pytest.mark.parametrize("column", ["audio_features", "text_va"])
+def test_columns_of_no_numbers_are_refused(tmp_path, column):
+    rows = random_rows([3]).remove_columns(column).add_column(column, ["a", "b", "c"])
+    with pytest.raises(CorpusError, match=f"in the column '{column}', expected lists of"):
+        load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+
+
+def test_features_without_a_frame_have_no_width(tmp_path):
+    rows = random_rows([3], absent=1.0).cast_column("audio_features", List(List(Value("float32"))))
+    with pytest.raises(CorpusError, match=r"has no frame in the column 'audio_features', so that its width is"):
         load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))

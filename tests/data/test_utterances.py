@@ -298,6 +298,30 @@ def test_number_that_is_no_label_is_refused(number):
         UtteranceDataset(datasets.Dataset(table), tiny_processor(config), config.label_names)
 
 
+@pytest.mark.parametrize("column", ["utterance_id", "dialogue_id", "text", "emotions"])
+def test_null_is_refused_with_its_column_and_row(column):
+    rows = random_rows(SIZES)
+    cells = rows[:][column]
+    cells[4] = None
+    message = refused(tiny_config(), datasets.Dataset.from_dict({**rows[:], column: cells}, features=rows.features))
+    name = 4 if column == "utterance_id" else repr(rows[4]["utterance_id"]).strip("'")
+    assert f"row {name} has null in the column {column!r}, expected" in message.replace(f"'{name}'", f"{name}")
+
+
+def test_null_text_is_fine_where_no_text_is_read():
+    config = tiny_config("words", modalities=["audio"])
+    rows = rows_for(config)
+    content = {**rows[:], "text": [None] * len(rows)}
+    assert len(dataset_for(config, datasets.Dataset.from_dict(content, features=rows.features))) == 10
+
+
+def test_text_beyond_the_limit_is_refused():
+    rows = random_rows(SIZES)
+    texts = [*rows["text"][:5], "é" * 1_000_001, *rows["text"][6:]]
+    message = refused(tiny_config(), datasets.Dataset.from_dict({**rows[:], "text": texts}, features=rows.features))
+    assert f"row {rows[5]['utterance_id']!r}: the length of its text must lie between 0 and 1,000,000" in message
+
+
 def test_torn_dialogue_is_refused():
     rows = random_rows(SIZES)
     torn = rows.select([0, 3, 1, 2, *range(4, 10)])

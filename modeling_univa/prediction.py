@@ -217,6 +217,8 @@ class _Predictor:
             return error  # not to be tried again for each batch that its dialogue is in
 
     def _context_text(self, utterance: Utterance) -> str:
+        if utterance.problem is not None:
+            return utterance.text or ""
         try:
             return self._text(utterance, UtteranceMedia(utterance, self.face_reader, []))
         except _OF_ONE_CLIP:

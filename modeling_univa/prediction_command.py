@@ -61,7 +61,7 @@ def _utterances(options: argparse.Namespace) -> list[Utterance]:
         return [Utterance("clip", "clip", options.text, options.audio, tuple(options.faces))]
     if alone:
         raise ValueError("--audio and --faces describe one clip by themselves: leave INPUT out, or them")
-    utterances = collect_utterances(options.inputs, options.media_root)
+    utterances = collect_utterances(options.inputs, options.media_root, texts_beside=options.text is None)
     if options.text is None:
         return utterances
     if len(utterances) != 1:

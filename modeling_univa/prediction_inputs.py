@@ -23,7 +23,9 @@ VIDEO_SUFFIXES = (
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
-def collect_utterances(inputs: Iterable[str | Path], media_root: Path | None = None) -> list[Utterance]:
+def collect_utterances(
+    inputs: Iterable[str | Path], media_root: Path | None = None, texts_beside: bool = True
+) -> list[Utterance]:
     """
     Utterances of clips, folders of clips, and metadata csv files.
 
@@ -34,12 +36,13 @@ def collect_utterances(inputs: Iterable[str | Path], media_root: Path | None = N
     Args:
         inputs: paths of them.
         media_root: as of `read_utterances`.
+        texts_beside: whether text files beside clips are read.
 
     Raises:
         CorpusError: a csv file that cannot be read, an image, a folder without clips, or a clip that is named twice.
     """
     utterances: list[Utterance] = []
-    order, texts = RowOrder("files"), lru_cache(maxsize=16)(_texts_in)
+    order, texts = RowOrder("files"), lru_cache(maxsize=16)(_texts_in if texts_beside else lambda _: {})
     for given in map(Path, inputs):
         if given.suffix.lower() == ".csv":
             utterances += read_utterances(given, media_root, order)
@@ -60,16 +63,17 @@ def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOr
     Utterances of a metadata csv, as `UtteranceFolder` reads it; emotions, positions and VA need not be there.
 
     Media paths are relative to the csv's folder, or to the folder above where the csv lies in one called `metadata`.
-    A time that cannot be read, or a text beyond all bounds, is the `problem` of its utterance.
+    A time that cannot be read, a text beyond all bounds, or a path that leads out of the folder of the media is the
+    `problem` of its utterance, which then has no media.
 
     Args:
         metadata: the csv file.
-        media_root: folder that media paths are relative to instead; none may lead out of it.
+        media_root: folder that media paths are relative to instead.
         order: what checks the ids and the order of the rows, over several files.
 
     Raises:
-        CorpusError: the file cannot be read, a column is missing or unknown, rows are not in order, an id was there
-            before, or a path leads out of the folder of the media.
+        CorpusError: the file cannot be read, a column is missing or unknown, rows are not in order, or an id was there
+            before.
     """
     own = metadata.parent.parent if metadata.parent.name == "metadata" else metadata.parent
     root = own if media_root is None else media_root
@@ -83,9 +87,12 @@ def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOr
 
 
 def _utterance(row: Mapping[str, Any], root: Path, where: str) -> Utterance:
-    audio, video = (_media(root, row[name], where) if row.get(name) else None for name in ("audio", "video"))
-    faces = tuple(_media(root, path, where) for path in row.get("faces") or ())
-    text, times, problem = row["text"], {name: row.get(name) for name in TIME_COLUMNS}, None
+    times: dict[str, Any] = {name: row.get(name) for name in TIME_COLUMNS}
+    text, problem = row["text"], None
+    try:
+        media = _media(row, root, where)
+    except RowError as error:
+        media, problem = {}, str(error)
     try:
         check_text(text, where)
     except RowError as error:
@@ -95,14 +102,17 @@ def _utterance(row: Mapping[str, Any], root: Path, where: str) -> Utterance:
     except RowError as error:
         times, problem = {}, str(error)
     spoken = text if text.strip() else None
-    return Utterance(row["utterance_id"], row["dialogue_id"], spoken, audio, faces, video, **times, problem=problem)
+    return Utterance(row["utterance_id"], row["dialogue_id"], spoken, **media, **times, problem=problem)
 
 
-def _media(root: Path, path: str, where: str) -> Path:
+def _media(row: Mapping[str, Any], root: Path, where: str) -> dict[str, Any]:
+    """The files of a row in the folder of the media. Raises `RowError` where one leads out of it."""
     try:
-        return inside(root, path)
+        media: dict[str, Any] = {name: inside(root, row[name]) for name in ("audio", "video") if row.get(name)}
+        media["faces"] = tuple(inside(root, path) for path in row.get("faces") or ())
     except OutsideError as error:
-        raise CorpusError(f"{where}: {error} Or name the folder with --media-root.") from None
+        raise RowError(f"{where}: {error} Or name the folder with --media-root.") from None
+    return media
 
 
 def _clips_in(folder: Path) -> list[Path]:
@@ -123,8 +133,9 @@ def _clip(path: Path, texts: Callable[[Path], dict[str, Path]]) -> Utterance:
         raise CorpusError(f"{path} is an image; give the images of a face with --faces")
     beside = texts(path.parent).get(path.stem)
     text, problem = "", None
-    if beside is not None and beside != path and _is_beside(beside):
+    if beside is not None and beside != path:
         try:
+            _check_beside(beside)
             text = read_text(beside).strip()
             check_text(text, str(beside))
         except CorpusError as error:
@@ -142,10 +153,9 @@ def _texts_in(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in found}
 
 
-def _is_beside(file: Path) -> bool:
-    """Whether a text is that of the clip, and not a link to one elsewhere, of which the user may not know."""
+def _check_beside(file: Path) -> None:
+    """Refuse a text that is a link to one elsewhere, of which the user may not know."""
     try:
         inside(file.parent, file.name)
     except OutsideError:
         raise CorpusError(f"{file} is a link to another folder: copy the text there, or remove the link") from None
-    return True

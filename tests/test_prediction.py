@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -301,6 +302,36 @@ def test_a_csv_with_mistakes_in_single_rows(saved, tmp_path, capsys):
     assert [bool(line["scores"]) for line in found] == [True, False, True]
     assert "line 3: start 'soon', expected seconds" in found[1]["error"]
     assert "problem" not in found[0]["utterance"]
+
+
+def test_a_path_out_of_the_folder_ends_its_own_clip_alone(saved, clips, tmp_path, capsys):
+    (tmp_path / "csv").mkdir()
+    table = tmp_path / "csv" / "test.csv"
+    table.write_text(f"utterance_id,dialogue_id,text,video\na,d,yes,{clips / 'a.mp4'}\nb,d,no,\n")
+    assert cli.main(["predict", str(saved), str(table), "--json"]) == 1
+    outside, good = _lines(capsys.readouterr().out)
+    assert good["scores"] and not outside["scores"]
+    assert "line 2: " in outside["error"] and "leads out of the folder of the media" in outside["error"]
+    assert cli.main(["predict", str(saved), str(table), "--strict"]) == 2
+    assert "leads out of the folder of the media" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_a_clip_with_a_path_out_of_the_folder_says_is_not_transcribed(loaded, clips, monkeypatch):
+    heard = []
+    monkeypatch.setattr("modeling_univa.prediction_media.UtteranceMedia.sound", lambda self, _: heard.append(self))
+    dialogue = [Utterance("a", "d", audio=clips / "a.mp4", problem="outside"), Utterance("b", "d", "yes")]
+    transcriber = SimpleNamespace(sampling_rate=16000)
+    assert [one.error for one in predict(*loaded, dialogue, transcriber=transcriber)] == ["outside", None]
+    assert not heard
+
+
+def test_the_text_file_beside_a_clip_is_not_read_where_a_text_is_named(saved, clips, capsys):
+    (clips / "a.txt").write_bytes("Déjà vu".encode("latin-1"))
+    assert cli.main(["predict", str(saved), str(clips / "a.mp4"), "--json"]) == 1
+    assert "a.txt: not UTF-8" in _lines(capsys.readouterr().out)[0]["error"]
+    assert cli.main(["predict", str(saved), str(clips / "a.mp4"), "--text", "yes", "--json"]) == 0
+    (found,) = _lines(capsys.readouterr().out)
+    assert found["error"] is None and found["utterance"]["text"] == "yes"
 
 
 def test_one_text_that_is_not_utf8_does_not_end_the_job(saved, clips, capsys):

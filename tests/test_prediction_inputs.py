@@ -1,5 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
+import re
 from pathlib import Path
 
 import pytest
@@ -66,9 +67,11 @@ def test_a_csv_names_nothing_outside_of_its_folder(tmp_path, column):
     (tmp_path / "corpus" / "link.wav").symlink_to(tmp_path / "secret.wav")
     path = tmp_path / "corpus" / "test.csv"
     for name in (str(tmp_path / "secret.wav"), "../secret.wav", "link.wav"):
-        path.write_text(f"utterance_id,dialogue_id,text,{column}\na,d,Hi,{name}\n")
-        with pytest.raises(CorpusError, match=r"line 2: .* leads out of the folder of the media.*--media-root"):
-            read_utterances(path)
+        path.write_text(f"utterance_id,dialogue_id,text,{column}\na,d,Hi,{name}\nb,d,Ho,mine.wav\n")
+        refused, good = read_utterances(path)
+        assert re.search(r"line 2: .* leads out of the folder of the media.*--media-root", refused.problem)
+        assert (refused.text, refused.audio, refused.video, refused.faces) == ("Hi", None, None, ())
+        assert good.problem is None and getattr(good, column)
     path.write_text(f"utterance_id,dialogue_id,text,{column}\na,d,Hi,mine.wav\n")
     for root, folder in ((None, "corpus"), (tmp_path / "elsewhere", "elsewhere")):
         (found,) = collect_utterances([path], root)
@@ -82,8 +85,11 @@ def test_a_text_beside_a_clip_is_not_a_link_to_another_folder(tmp_path):
     assert [one.text for one in collect_utterances([tmp_path / "clips"])] == ["x"]
     text.unlink()
     text.symlink_to(tmp_path / "secret")
-    with pytest.raises(CorpusError, match=r"a.txt is a link to another folder"):
-        collect_utterances([tmp_path / "clips"])
+    (found,) = collect_utterances([tmp_path / "clips"])
+    assert "a.txt is a link to another folder: copy the text there" in found.problem
+    assert (found.text, found.audio) == (None, tmp_path / "clips" / "a.wav")
+    (found,) = collect_utterances([tmp_path / "clips"], texts_beside=False)
+    assert found.problem is None
 
 
 def _table(path: Path, *lines: str, encoding: str = "utf-8") -> Path:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """UniVA as a pipeline of transformers: text, sound, video, faces or ready features of utterances to emotions."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from os import PathLike
@@ -20,7 +21,7 @@ from .faces_univa import FaceReader
 from .feature_extraction_univa import same_extractor
 from .media_univa import NoSoundError, NoVideoError, read_audio
 from .pretrained_features_univa import tokenize_words
-from .processing_univa import UnivaProcessor
+from .processing_univa import EncodedDialogue, UnivaProcessor
 from .utterance_inputs_univa import check_finite_rows, checked_frames, media_source, read_images, read_sound
 
 
@@ -34,6 +35,8 @@ _ROW_COLUMNS = (
     "utterance_id", "dialogue_id", "position", "speaker", "emotions", *(f"{modality}_va" for modality in MODALITIES),
 )  # fmt: skip
 _SCORER_SAMPLING_RATE = 16000
+# Inputs mostly come dialogue by dialogue, so that few are needed again.
+_ENCODED_DIALOGUES = 16
 
 
 @dataclass
@@ -138,6 +141,7 @@ class UnivaPipeline(Pipeline):
         if unknown:
             raise ValueError(f"`va_scorers` has {unknown[0]!r}; the modalities are {', '.join(MODALITIES)}.")
         self._scorers: dict[str, Any] = dict(va_scorers or {})
+        self._encoded: OrderedDict[tuple[str, ...], EncodedDialogue] = OrderedDict()
         super().__init__(*args, **kwargs)
         if self.processor is None:
             raise ValueError("Give `processor`, the UnivaProcessor that was saved with the model.")
@@ -327,7 +331,16 @@ class UnivaPipeline(Pipeline):
         # A dialogue is encoded once, whatever number of its utterances is asked for.
         dialogues = list(dict.fromkeys(item.dialogue for item in items))
         places = [(dialogues.index(item.dialogue), item.place) for item in items]
-        return processor(dialogues, places, **features)
+        return processor([self._encoded_dialogue(dialogue) for dialogue in dialogues], places, **features)
+
+    def _encoded_dialogue(self, dialogue: tuple[str, ...]) -> EncodedDialogue:
+        """A dialogue as token ids, made once for the batches that it is in."""
+        encoded = self._encoded.get(dialogue)
+        if encoded is None:
+            encoded = self._encoded[dialogue] = self.processor.encode_dialogue(dialogue)
+            while len(self._encoded) > _ENCODED_DIALOGUES:
+                self._encoded.popitem(last=False)
+        return encoded
 
     def _attention(
         self, modality: str, item: _Prepared, weights: torch.Tensor, inputs: Any, index: int

@@ -482,3 +482,23 @@ def test_scores_that_are_not_finite_are_an_error():
         broken.model.classifier.bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="gives scores that are not finite"):
         broken("yes no")
+
+
+def test_a_dialogue_is_encoded_once_for_all_its_batches_and_few_are_kept(monkeypatch):
+    classifier = make_pipeline(threshold=None)
+    encode, encoded = classifier.processor.encode_dialogue, []
+
+    def counted(dialogue):
+        encoded.append(dialogue)
+        return encode(dialogue)
+
+    dialogues = [[f"{'yes ' * length}no", "ab"] for length in range(20)]
+    inputs = [{"text": dialogue, "utterance": place} for dialogue in dialogues for place in range(2)]
+    expected = [classifier(one) for one in inputs]
+    classifier = make_pipeline(threshold=None)
+    monkeypatch.setattr(classifier.processor, "encode_dialogue", counted)
+    found = classifier(inputs, batch_size=3)
+    assert all(same(*pair) for pair in zip(found, expected, strict=True))
+    assert encoded == [tuple(dialogue) for dialogue in dialogues]
+    assert len(classifier._encoded) == 16
+    assert same(classifier(inputs[0]), expected[0])

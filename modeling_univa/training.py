@@ -23,7 +23,7 @@ from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoi
 from .completion import embed_small_networks
 from .configuration_univa import UnivaConfig, affect_of_labels
 from .data.corpus import VALIDATION_NAMES, Corpus, is_hub_id, load_corpus
-from .data.schema import CorpusError
+from .data.schema import CorpusError, odd_labels
 from .data.streaming import StreamedCorpus, StreamedUtterances
 from .data.utterances import UtteranceDataset, scaled_va
 from .feature_extraction_univa import same_extractor
@@ -206,7 +206,14 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
                 _build_corpus(data_args)
     if data_args.streaming and training_args.max_steps <= 0:
         raise ValueError("A stream has no end: give `--max_steps N` with `--streaming true`.")
-    return load_corpus(data_args.dataset, data_args.dataset_revision, data_args.streaming)
+    corpus = load_corpus(data_args.dataset, data_args.dataset_revision, data_args.streaming)
+    problems = [f"{label!r} {problem}" for label, problem in odd_labels(corpus.label_names).items()]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        logger.warning(
+            f"{corpus.name} has odd labels: {problems[0]}{more}. Build the corpus again if it is no label of its own."
+        )
+    return corpus
 
 
 def _check_is_folder(dataset: str) -> None:

@@ -28,6 +28,7 @@ from modeling_univa.training import (
     choose_splits,
     make_split,
     make_training_split,
+    prepare_corpus,
     resolve_package,
     results_table,
 )
@@ -201,6 +202,20 @@ def test_label_without_a_training_row_is_told(tmp_path, caplog):
     make_training_split(found, DataArguments(), processor, model.config, "none")
     logging.getLogger("transformers").removeHandler(caplog.handler)
     assert "(train) has fear: the model cannot learn" in caplog.text
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("odd", ["nan", "sad|fear", "Happy", None])
+def test_labels_that_look_like_something_else_are_told(tmp_path, caplog, monkeypatch, odd, streaming):
+    rows = random_rows([2], label_names=("happy", odd or "sad"), modalities=["audio"])
+    corpus = write_corpus(tmp_path / "c", {"train": rows})
+    monkeypatch.setattr(logging.getLogger("modeling_univa.training"), "propagate", True)
+    arguments = UnivaTrainingArguments(output_dir=str(tmp_path / "run"), max_steps=1, use_cpu=True)
+    with caplog.at_level(logging.WARNING, "modeling_univa.training"):
+        prepare_corpus(DataArguments(dataset=str(corpus), streaming=streaming), arguments)
+    lines = [record.getMessage() for record in caplog.records if "has odd labels" in record.getMessage()]
+    assert len(lines) == (odd is not None)
+    assert odd is None or lines[0].startswith(f"{corpus} has odd labels: {odd!r} ")
 
 
 def test_one_run_at_a_time_writes_to_a_folder(inputs, tmp_path, capsys):

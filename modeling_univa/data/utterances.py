@@ -77,7 +77,7 @@ class UtteranceDataset(TorchDataset):
         self.dialogues = _dialogue_numbers(rows, name)
         columns = {modality: f"{modality}_features" for modality in processor.feature_sizes}
         self._features = rows.select_columns(list(columns.values())).with_format("arrow") if columns else None
-        self.frame_counts = {modality: _frame_counts(rows, column) for modality, column in columns.items()}
+        self.frame_counts = {modality: _frame_counts(rows, column, name) for modality, column in columns.items()}
         self.utterance_ids = rows["utterance_id"]
         if processor.tokenizer is not None and "text" in processor.modalities:
             self._tokenize(rows)
@@ -251,11 +251,21 @@ def _va_column(rows: datasets.Dataset, column: str) -> np.ndarray:
     return va
 
 
-def _frame_counts(rows: datasets.Dataset, column: str) -> np.ndarray:
+def _frame_counts(rows: datasets.Dataset, column: str, name: str) -> np.ndarray:
     # By and by, since the features of a filtered split would all be copied into memory at once.
-    batches = rows.select_columns([column]).with_format("arrow").iter(batch_size=1000)
-    counts = [_list_lengths(batch.column(column)) for batch in batches]
-    return np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64)
+    counts = [np.zeros(0, dtype=np.int64)]
+    for batch in rows.select_columns([column]).with_format("arrow").iter(batch_size=1000):
+        lists = batch.column(column).combine_chunks()
+        counts.append(_list_lengths(lists))
+        frames = lists.flatten()
+        if frames.null_count:
+            frame = pc.index(frames.is_null(), True).as_py() + sum(part.sum() for part in counts[:-1])
+            row = int(np.searchsorted(np.concatenate(counts).cumsum(), frame, side="right"))
+            raise CorpusError(
+                f"{name}: row {rows[row]['utterance_id']!r} has null for a frame in the column {column!r}, expected "
+                f"{frames.type.list_size} numbers; leave the frame out, or build the corpus again"
+            )
+    return np.concatenate(counts)
 
 
 def _list_lengths(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

@@ -315,6 +315,17 @@ def test_null_text_is_fine_where_no_text_is_read():
     assert len(dataset_for(config, datasets.Dataset.from_dict(content, features=rows.features))) == 10
 
 
+@pytest.mark.parametrize("row", [0, 4, 9, 1203])
+def test_null_for_a_frame_is_refused_with_its_row(row):
+    rows = random_rows([2] * 700, absent=0.1)
+    frames, field = rows[:]["audio_features"], rows.data.schema.field("audio_features")
+    frames[row] = [[1.0] * 5, None]
+    place = rows.data.schema.get_field_index("audio_features")
+    rows = datasets.Dataset(rows.data.table.set_column(place, field, pa.array(frames, field.type)))
+    message = refused(tiny_config(), rows)
+    assert f"row {rows[row]['utterance_id']!r} has null for a frame in the column 'audio_features'" in message
+
+
 def test_text_beyond_the_limit_is_refused():
     rows = random_rows(SIZES)
     texts = [*rows["text"][:5], "é" * 1_000_001, *rows["text"][6:]]

@@ -76,6 +76,7 @@ class CheckedConfig:
         ]
         overrides = {name: kwargs.pop(name) for name in names}
         settings = cls._overridden(own_settings(config_dict), overrides, kwargs)
+        _check_dtype(settings.get("dtype", settings.get("torch_dtype")))
         return super().from_dict(settings, **kwargs)  # type: ignore[misc]
 
     @classmethod
@@ -451,6 +452,13 @@ def check_architecture(config: PreTrainedConfig, name: str = "") -> None:
     if isinstance(activation, str):
         check_activation(activation, f"`{prefix}hidden_act`")
     check_limit("parameters", estimated_parameters(config), f"The network of `{name}`" if name else "The network")
+
+
+def _check_dtype(dtype: Any) -> None:
+    if isinstance(dtype, str) and dtype != "auto":
+        found = getattr(torch, dtype.removeprefix("torch."), None)
+        if not isinstance(found, torch.dtype):
+            raise ValueError(f"`dtype` must be a type of torch such as float32, got {dtype[:80]!r}.")
 
 
 def _check_field(shown: str, key: str, value: Any) -> None:

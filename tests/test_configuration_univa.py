@@ -189,7 +189,7 @@ WRONG_SETTINGS = [
     ({"text_config": {"model_type": "distilbert", "n_layers": 10**6}}, "`text_config.n_layers` must lie"),
     ({"text_config": {"model_type": "bert", "hidden_act": "evil"}}, "`text_config.hidden_act` must be one of"),
     ({"text_config": {"model_type": "bert", "hidden_size": "12"}}, "hidden_size"),
-    ({"dtype": "evil"}, "evil"),
+    ({"dtype": "evil"}, "`dtype` must be a type of torch such as float32, got 'evil'"),
 ]  # fmt: skip
 
 
@@ -231,14 +231,16 @@ def test_affect_is_derived_anew_for_other_labels(tmp_path, caplog):
         UnivaConfig.from_pretrained(tmp_path, id2label={0: "bored", 1: "calm"}, num_labels=3)
 
 
-@pytest.mark.parametrize("name", ["hidden_dropout_prob", "layer_norm_eps"])
-def test_numbers_of_a_text_configuration_are_checked(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "expected"), [("hidden_dropout_prob", r"must lie in \[0, 1\]"), ("layer_norm_eps", "must be a number")]
+)
+def test_numbers_of_a_text_configuration_are_checked(name, expected, tmp_path):
     tiny_config("bert").save_pretrained(tmp_path)
     file = tmp_path / "config.json"
     settings = json.loads(file.read_text())
     settings["text_config"][name] = float("nan")
     file.write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match=f"`text_config.{name}` must be a number, got nan"):
+    with pytest.raises(ValueError, match=f"`text_config.{name}` {expected}, got nan"):
         UnivaConfig.from_pretrained(tmp_path)
 
 

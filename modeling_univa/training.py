@@ -211,7 +211,7 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
     if problems:
         more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
         logger.warning(
-            f"{corpus.name} has odd labels: {problems[0]}{more}. Build the corpus again if it is not a label of its own."
+            f"{corpus.name} has odd labels: {problems[0]}{more}. Build the corpus again if that is not one label."
         )
     return corpus
 

@@ -5,6 +5,7 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from mimetypes import guess_type
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -438,6 +439,11 @@ class _Media:
 
 def _checked_item(given: Any) -> dict[str, Any]:
     item = {"text": given} if isinstance(given, str) else given
+    if isinstance(given, str) and _names_media(given):
+        raise ValueError(
+            f"A string is what is said, and {given!r} names a file: pass it as {{'video': …}}, {{'audio': …}} or "
+            f"{{'faces': …}}, or as {{'text': …}} if it is said."
+        )
     if not isinstance(item, Mapping):
         raise ValueError(
             f"An input is a string or a dict with any of {', '.join(_CONTENT)}, got {type(given).__name__}."
@@ -448,6 +454,12 @@ def _checked_item(given: Any) -> dict[str, Any]:
             f"An input has {unknown[0]!r}, which is unknown; it takes {', '.join((*_CONTENT, *_DETAILS))}."
         )
     return {name: value for name, value in item.items() if value is not None}
+
+
+def _names_media(given: str) -> bool:
+    """Whether a bare string is the path or URL of a recording, which other pipelines of transformers take."""
+    kind = guess_type(given)[0] or ""
+    return len(given.split()) == 1 and kind.split("/")[0] in ("audio", "video", "image")
 
 
 def _and_no_more(item: Mapping[str, Any]) -> str:

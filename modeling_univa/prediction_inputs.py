@@ -16,7 +16,10 @@ from .trusted_paths_univa import OutsideError, inside
 
 __all__ = ["SOUND_SUFFIXES", "VIDEO_SUFFIXES", "collect_utterances", "read_utterances"]
 
-SOUND_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".amr")
+SOUND_SUFFIXES = (
+    ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".amr",
+    ".au", ".snd", ".caf", ".mka", ".w64",
+)  # fmt: skip
 VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".mts",
 )  # fmt: skip

@@ -702,6 +702,11 @@ def _check_tokenizer(name: Any, tokenizer: Any, known: int | None, options: dict
     files = [file for kind, file in tokenizer.vocab_files_names.items() if kind != "merges_file"]
     if files and not any(_is_there(name, file, hub) for file in files):
         raise ValueError(f"{name} has no {' or '.join(files)}, the vocabulary of its tokenizer: save it again.")
+    if tokenizer.pad_token_id is None:
+        raise ValueError(
+            f"The tokenizer of {name} has no padding token, which tokenizer_config.json names: copy that file anew, "
+            "or set `pad_token` and save the tokenizer again."
+        )
     if isinstance(known, int) and len(tokenizer) > known:
         raise ValueError(
             f"The tokenizer of {name} ({', '.join(files)}) has {len(tokenizer):,} tokens, and its text encoder knows "

@@ -357,6 +357,8 @@ def test_scorers_by_name_are_those_of_the_package(tmp_path, clips):
     ("given", "message"),
     [
         (7, "a string or a dict with any of text, audio, video"),
+        ("clips/a.mp4", "'clips/a.mp4' names a file: pass it as {'video': …}, {'audio': …}"),
+        ("https://example.org/a.wav", "'https://example.org/a.wav' names a file"),
         ({"vidoe": "a.mp4"}, "'vidoe', which is unknown; it takes text, audio"),
         ({}, "nothing to predict from: the model takes text, audio, vision, and the input has nothing of it"),
         ({"text": "  "}, "has text, with nothing of these in it"),

@@ -31,6 +31,12 @@ def test_clips_folders_and_texts_beside_them(tmp_path):
     assert len({one.dialogue_id for one in found}) == 5
 
 
+@pytest.mark.parametrize("suffix", [".caf", ".au", ".snd", ".mka", ".w64", ".opus"])
+def test_a_sound_of_any_kind_that_is_read_is_found_in_a_folder(tmp_path, suffix):
+    _files(tmp_path, f"a{suffix}")
+    assert [one.audio for one in collect_utterances([tmp_path])] == [tmp_path / f"a{suffix}"]
+
+
 def test_metadata(tmp_path):
     path = tmp_path / "metadata" / "test.csv"
     path.parent.mkdir()

@@ -562,6 +562,12 @@ def test_missing_vocabulary_of_a_class_that_makes_one_up_is_refused(saved):
         UnivaProcessor.from_pretrained(saved)
 
 
+def test_tokenizer_without_its_settings_is_refused(saved):
+    (saved / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match=r"no padding token, which tokenizer_config\.json names"):
+        UnivaProcessor.from_pretrained(saved)
+
+
 def test_tokenizer_of_another_model_is_refused(saved):
     other = bert_tokenizer()
     other.add_tokens(["more", "words"])

@@ -3,9 +3,9 @@
 """What containers declare of their length, where the libraries that read them do not tell, or believe it at once.
 
 libsndfile and FFmpeg cut the declared length to what the file holds, so that a file that is cut off looks like a
-shorter one. What libsndfile saw is in its log; CAF, MP3 and Ogg need a look at their own bytes. A stream of unknown
-length (a size of 0, or of about 2 GB and more where the field has 32 bits) declares nothing, nor does an mp3 file
-without a Xing, Info or VBRI header.
+shorter one. What libsndfile saw is in its log; AVI, CAF, MP3 and Ogg need a look at their own bytes. A stream of
+unknown length (a size of 0, or of about 2 GB and more where the field has 32 bits) declares nothing, nor does an mp3
+file without a Xing, Info or VBRI header.
 """
 
 import io
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 
 __all__ = [
+    "avi_is_cut",
     "caf_is_cut",
     "declared_frames",
     "declares_frames",
@@ -107,6 +108,17 @@ def caf_is_cut(source: MediaSource) -> bool:
                 return place + 12 + length > size
             place = min(place + 12 + length, size)
     return False
+
+
+def avi_is_cut(source: MediaSource) -> bool:
+    """Whether an AVI file ends before its first RIFF chunk does; one of unknown length, a stream, is not cut off."""
+    with _opened(source) as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(4)
+        header = stream.read(4)
+    length = int.from_bytes(header, "little")
+    # A byte of padding may be left out.
+    return size + 1 < length + 8 < _UNKNOWN_SIZE
 
 
 def indexed_samples(source: MediaSource) -> tuple[int, int]:

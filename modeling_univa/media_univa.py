@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from .declared_length_univa import (
+    avi_is_cut,
     caf_is_cut,
     declared_frames,
     declares_frames,
@@ -72,7 +73,7 @@ _OPEN_OPTIONS = {"format_whitelist": _CONTAINERS, "max_pixels": str(LIMITS["pixe
 # Containers whose header states a length that can be trusted; others guess it from the bit rate.
 _DECLARES_DURATION = {"mov", "matroska", "avi"}
 # Containers that tell by their bytes that they are cut off.
-_IS_CUT = {"ogg": ends_within_page, "caf": caf_is_cut}
+_IS_CUT = {"ogg": ends_within_page, "caf": caf_is_cut, "avi": avi_is_cut}
 # Matroska rounds time stamps to a millisecond: frames that near a wanted time are taken to be at it.
 _CLOCK_TOLERANCE = 1e-3
 # Less than this missing at the end is rounding in the header, not a file that is cut off.

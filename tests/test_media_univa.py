@@ -406,6 +406,7 @@ def three_seconds() -> dict[str, bytes]:
     files |= {f"{name} PCM_16": sound_bytes(samples, container=name) for name in ("NIST", "VOC", "SVX", "AVR", "MAT4")}
     files["mp3 of FFmpeg"] = encoded_sound("mp3", "libmp3lame", samples)
     files["opus of FFmpeg"] = encoded_sound("ogg", "libopus", samples)
+    files["avi of FFmpeg"] = encoded_sound("avi", "pcm_s16le", samples)
     return files | {"caf of FFmpeg": encoded_sound("caf", "pcm_s16le", samples)}
 
 
@@ -419,6 +420,11 @@ class TestCutOffSound:
         for source in (path, path.read_bytes()):
             with pytest.raises(MediaError, match=r"cut off|not a readable"):
                 read_audio(source)
+
+    def test_avi_of_unknown_length_is_read(self):
+        data = bytearray(three_seconds()["avi of FFmpeg"])
+        data[4:8] = b"\xff" * 4
+        assert len(read_audio(bytes(data))) == 48000
 
     def test_stream_of_unknown_length_is_read(self):
         data = sound_bytes(tone(220, 16000, 3))

@@ -19,6 +19,7 @@ import random
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from abc import ABC, abstractmethod
 from multiprocessing import get_context
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets.config
+from tqdm import tqdm
 
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -45,6 +47,9 @@ from modeling_univa.modeling_affect_regressor import UnivaAffectRegressor, Univa
 from modeling_univa.modeling_univa import UnivaForEmotionClassification  # noqa: E402
 from modeling_univa.processing_univa import UnivaProcessor  # noqa: E402
 
+
+# By default all forks share one lock of the progress bars, which one that is killed may hold for ever.
+tqdm.set_lock(threading.RLock())
 
 EXTRACTORS = {"audio": LogMelExtractor(), "vision": HogExtractor()}
 SIZES = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}

@@ -15,9 +15,9 @@ was stopped goes on from its last complete checkpoint.
 
 import sys
 
-from modeling_univa.arguments import parse_arguments
-from modeling_univa.failures import run_guarded
-from modeling_univa.training import run_training
+from modeling_univa.commands.failures import run_guarded
+from modeling_univa.training.arguments import parse_arguments
+from modeling_univa.training.run import run_training
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -94,10 +94,10 @@ def round_trip(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def build_corpus(folder: Path) -> Path:
     """A demo corpus of a few dialogues."""
-    from datasets_scripts.demo import main as build
+    from modeling_univa.commands.build import build_main
 
     options = ["--output", str(folder), "--num-dialogues", "12", "--source-url", "https://example.org/demo"]
-    if build(options):
+    if build_main("demo", options):
         raise RoundTripError("the demo corpus could not be built; see the message above")
     return folder
 
@@ -128,9 +128,9 @@ def use_here(folder: Path, given: dict[str, str], features: Path) -> dict[str, A
     import torch
     from hub_visitor import inputs_of, pipeline_options, pipeline_result, versions
 
-    from modeling_univa.modeling_univa import UnivaForEmotionClassification
-    from modeling_univa.pipeline_univa import UnivaPipeline
-    from modeling_univa.processing_univa import UnivaProcessor
+    from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
+    from modeling_univa.models.pipeline_univa import UnivaPipeline
+    from modeling_univa.models.processing_univa import UnivaProcessor
 
     model = UnivaForEmotionClassification.from_pretrained(folder).eval()
     processor = UnivaProcessor.from_pretrained(folder)

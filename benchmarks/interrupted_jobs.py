@@ -35,17 +35,18 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 import train_hf  # noqa: E402
 from modeling_univa import cli  # noqa: E402
-from modeling_univa.affect import job as _affect_job  # noqa: E402, F401
-from modeling_univa.configuration_univa import UnivaConfig  # noqa: E402
-from modeling_univa.data.corpus_command import build_corpus, corpus_main  # noqa: E402
-from modeling_univa.data.demo_corpus import write_demo_corpus  # noqa: E402
-from modeling_univa.data.utterance_folder import UtteranceFolder  # noqa: E402
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor  # noqa: E402
+from modeling_univa.commands.build import corpus_main  # noqa: E402
+from modeling_univa.corpora.build import build_corpus  # noqa: E402
+from modeling_univa.corpora.demo.corpus import write_demo_corpus  # noqa: E402
+from modeling_univa.corpora.utterance_folder import UtteranceFolder  # noqa: E402
 from modeling_univa.features import extraction as _extraction  # noqa: E402, F401
-from modeling_univa.hub import push as _push  # noqa: E402, F401
-from modeling_univa.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig  # noqa: E402
-from modeling_univa.modeling_univa import UnivaForEmotionClassification  # noqa: E402
-from modeling_univa.processing_univa import UnivaProcessor  # noqa: E402
+from modeling_univa.features import scoring as _affect_job  # noqa: E402, F401
+from modeling_univa.models.configuration_univa import UnivaConfig  # noqa: E402
+from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor  # noqa: E402
+from modeling_univa.models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig  # noqa: E402
+from modeling_univa.models.modeling_univa import UnivaForEmotionClassification  # noqa: E402
+from modeling_univa.models.processing_univa import UnivaProcessor  # noqa: E402
+from modeling_univa.sharing import push as _push  # noqa: E402, F401
 
 
 # By default all forks share one lock of the progress bars, which one that is killed may hold for ever.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, UtteranceRows, flatten_frames
-from modeling_univa.losses import UnivaObjective
+from modeling_univa.models.losses_univa import UnivaObjective
 
 
 class NaiveCollator(UtteranceCollator):

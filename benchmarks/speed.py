@@ -27,11 +27,11 @@ from naive import NaiveCollator, NaiveObjective, longest_clips
 from transformers import set_seed
 from transformers.utils import logging
 
-from modeling_univa.arguments import parse_arguments
 from modeling_univa.data.samplers import BATCHINGS, UtteranceBatchSampler
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset
-from modeling_univa.trainer import UnivaTrainer
-from modeling_univa.training import build_model, build_trainer, prepare_corpus
+from modeling_univa.training.arguments import parse_arguments
+from modeling_univa.training.run import build_model, build_trainer, prepare_corpus
+from modeling_univa.training.trainer import UnivaTrainer
 
 
 LOGITS_TOLERANCE = 1e-5

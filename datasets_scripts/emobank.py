@@ -7,7 +7,7 @@ python datasets_scripts/emobank.py --source emobank.csv --output DIR
 
 import sys
 
-from modeling_univa.data.emobank import emobank_main
+from modeling_univa.commands.build import emobank_main
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ python datasets_scripts/utterance_folder.py --source DIR --output DIR --labels h
 
 import sys
 
-from modeling_univa.data.corpus_command import corpus_main
-from modeling_univa.data.utterance_folder import UtteranceFolder
+from modeling_univa.commands.build import build_main
 
 
 if __name__ == "__main__":
-    sys.exit(corpus_main(UtteranceFolder))
+    sys.exit(build_main("utterance_folder"))

@@ -10,15 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor
 
-from .configuration_univa import UnivaConfig
-from .losses import UnivaObjective
-from .modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
-from .modeling_emonet import EmoNetConfig, EmoNetModel
-from .modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
-from .modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
-from .modeling_univa import UnivaForEmotionClassification, UnivaModel
-from .modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
-from .processing_univa import UnivaProcessor
+from .models.configuration_univa import UnivaConfig
+from .models.losses_univa import UnivaObjective
+from .models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
+from .models.modeling_emonet import EmoNetConfig, EmoNetModel
+from .models.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
+from .models.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
+from .models.modeling_univa import UnivaForEmotionClassification, UnivaModel
+from .models.modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
+from .models.processing_univa import UnivaProcessor
 
 
 try:

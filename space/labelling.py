@@ -17,10 +17,10 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 from views import bars, common_span, plane, timeline, words
 
 from modeling_univa import UnivaConfig, UnivaForEmotionClassification, UnivaProcessor
-from modeling_univa.affect.scorers import load_scorer
-from modeling_univa.media_univa import MediaError, NoSoundError, iter_frames, media_duration, read_audio
-from modeling_univa.pipeline_univa import UnivaPipeline
-from modeling_univa.prediction_plot import emotion_points
+from modeling_univa.models.affect_scorers_univa import load_scorer
+from modeling_univa.models.media_univa import MediaError, NoSoundError, iter_frames, media_duration, read_audio
+from modeling_univa.models.pipeline_univa import UnivaPipeline
+from modeling_univa.prediction.plot import emotion_points
 
 
 MODEL = os.environ.get("UNIVA_MODEL", "")

@@ -27,39 +27,28 @@ REPOSITORY = TESTS.parent
 # What computes with torch, and so may round otherwise on another processor: `make test-numeric`.
 NUMERIC = (
     "affect",
+    "convert",
     "data/test_streaming.py",
     "data/test_utterances.py",
     "features/test_extraction.py",
-    "hub/test_card.py",
-    "hub/test_evaluation.py",
-    "hub/test_push_adapter.py",
+    "features/test_scoring.py",
     "integration/test_expression_features.py",
     "integration/test_hub.py",
     "integration/test_remote_code.py",
     "integration/test_remote_networks.py",
-    "test_adapters.py",
-    "test_completion.py",
-    "test_convert.py",
-    "test_convert_networks.py",
-    "test_feature_extraction_univa.py",
-    "test_losses.py",
-    "test_modeling_affect_regressor.py",
-    "test_modeling_emonet.py",
-    "test_modeling_inception_resnet_v1.py",
-    "test_modeling_mini_xception.py",
-    "test_modeling_univa.py",
-    "test_modeling_wav2vec2_affect.py",
-    "test_onnx_export.py",
-    "test_pipeline_univa.py",
-    "test_prediction.py",
-    "test_pretrained_features_univa.py",
-    "test_processing_univa.py",
-    "test_trainer.py",
-    "test_training.py",
-    "test_transcription.py",
-    "test_voice_univa.py",
-    "test_weight_averaging.py",
+    "models",
+    "prediction/test_onnx_export.py",
+    "prediction/test_predict.py",
+    "prediction/test_transcription.py",
+    "sharing/test_adapters.py",
+    "sharing/test_card.py",
+    "sharing/test_embedding.py",
+    "sharing/test_push_adapter.py",
+    "training",
 )
+
+# What starts other processes, or trains and pushes again and again.
+SLOW = ("integration", "sharing/test_push_adapter.py", "test_package.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(TESTS)
         if any(place.is_relative_to(name) for name in NUMERIC):
             item.add_marker("numeric")
-        if place.is_relative_to("integration"):
+        if any(place.is_relative_to(name) for name in SLOW):
             item.add_marker("slow")
 
 

@@ -23,8 +23,8 @@ from testing_utils import (
 )
 from transformers.utils import logging
 
-from modeling_univa.losses import CONTRASTIVE_LOSSES, UnivaObjective
-from modeling_univa.modeling_univa import UnivaOutput
+from modeling_univa.models.losses_univa import CONTRASTIVE_LOSSES, UnivaObjective
+from modeling_univa.models.modeling_univa import UnivaOutput
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from video_files import write_clip
 
 import train_hf
 from modeling_univa import cli
-from modeling_univa.arguments import parse_arguments
-from modeling_univa.data import corpus_command
+from modeling_univa.commands import build
+from modeling_univa.training.arguments import parse_arguments
 
 
 DOCS = REPOSITORY / "docs"
@@ -88,7 +88,7 @@ def parse(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a command read its arguments, and do no more."""
     program, arguments = split_command(words)
     if program == "univa":
-        assert callable(cli.make_parser().parse_args(arguments).run)
+        assert callable(cli.make_parser(arguments).parse_args(arguments).run)
     elif program == "train_hf.py":
         parse_arguments(arguments)
     elif program.endswith("emobank.py"):
@@ -100,7 +100,7 @@ def parse(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
             seen.append(options)
             raise OSError("parsed")
 
-        monkeypatch.setattr(corpus_command, "_check_push", stop)
+        monkeypatch.setattr(build, "_check_push", stop)
         assert run_script(program, arguments) == 2 and len(seen) == 1, words
 
 

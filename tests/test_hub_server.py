@@ -306,6 +306,7 @@ assert len(load_dataset("me/rows", split="train", revision=first)) == 3
 """
 
 
+@pytest.mark.slow
 def test_datasets_push_load_stream_and_pin(hub, tmp_path):
     environment = subprocess_environment(tmp_path / "cache") | hub.environment(tmp_path / "cache", "hf_me")
     result = run_command([sys.executable, "-c", SCRIPT], environment, tmp_path)

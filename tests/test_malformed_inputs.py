@@ -2,12 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Malformed configurations, weights, tokenizers, recipes, corpora and tables: one sentence, never a traceback."""
 
-import importlib.util
 import itertools
 import json
 import random
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -46,15 +44,15 @@ from testing_utils import (
 
 import train_hf
 from modeling_univa import cli
-from modeling_univa.adapters import add_adapter
-from modeling_univa.arguments import ModelArguments
-from modeling_univa.data.corpus_command import corpus_main
-from modeling_univa.data.utterance_folder import UtteranceFolder
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
-from modeling_univa.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
-from modeling_univa.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
-from modeling_univa.onnx_export import export_onnx
-from modeling_univa.processing_univa import UnivaProcessor
+from modeling_univa.commands.build import build_main, corpus_main
+from modeling_univa.corpora.utterance_folder import UtteranceFolder
+from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
+from modeling_univa.models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
+from modeling_univa.models.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
+from modeling_univa.models.processing_univa import UnivaProcessor
+from modeling_univa.prediction.onnx_export import export_onnx
+from modeling_univa.training.adapters import add_adapter
+from modeling_univa.training.arguments import ModelArguments
 
 
 # Warnings quote what is malformed, which pytest's workers cannot send to each other.
@@ -278,12 +276,7 @@ def _build_by_words(place: Path) -> int:
 
 def _script(name: str) -> Callable[[Path], int]:
     def main(place: Path) -> int:
-        path = REPOSITORY / "datasets_scripts" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(f"{name}_malformed", path)
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        builder = {"m3ed": "M3ed", "mosei": "Mosei"}[name]
-        return corpus_main(getattr(module, builder), ["--source", str(place), "--output", str(place.parent / "out")])
+        return build_main(name, ["--source", str(place), "--output", str(place.parent / "out")])
 
     return main
 

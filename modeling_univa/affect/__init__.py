@@ -1,3 +1,3 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Valence and arousal of words, text, speech and faces: scorers, their training, translation."""
+"""Scorers of valence and arousal: their training, and the VA of labels."""

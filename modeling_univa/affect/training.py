@@ -26,14 +26,14 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from ..checked_loading_univa import load_network, read_config
-from ..checkpoints import clear_scratch, last_complete_checkpoint, resolve_package
+from ..convert.packages import resolve_package
 from ..data.corpus import VALIDATION_NAMES, find_validation_split
 from ..data.schema import CorpusError
-from ..hub.results import write_text
-from ..locks import LOCK_FILE, exclusive
-from ..modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
-from ..processing_univa import UnivaProcessor
+from ..models.checked_loading_univa import load_network, read_config
+from ..models.files_univa import LOCK_FILE, exclusive, write_text
+from ..models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
+from ..models.processing_univa import UnivaProcessor
+from ..training.checkpoints import clear_scratch, last_complete_checkpoint
 from .agreement import DIMENSIONS, affect_agreement
 from .training_card import scorer_card
 from .training_data import ClipCollator, Clips, RatedTexts, read_clips, read_rated_texts

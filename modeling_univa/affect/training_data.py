@@ -14,11 +14,11 @@ import pyarrow as pa
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from ..data.corpus import load_corpus
-from ..data.emobank import read_emobank
+from ..corpora.emobank import read_emobank
+from ..data.loading import load_corpus
 from ..data.schema import CorpusError
 from ..data.utterances import flatten_frames, known_va
-from ..processing_univa import UnivaProcessor
+from ..models.processing_univa import UnivaProcessor
 
 
 __all__ = ["ClipCollator", "Clips", "RatedTexts", "read_clips", "read_rated_texts"]

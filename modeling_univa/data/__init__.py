@@ -1,3 +1,3 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Corpora of utterances: from files to rows."""
+"""From the rows of a corpus to batches."""

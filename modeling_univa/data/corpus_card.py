@@ -2,30 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a built corpus says of itself: counts taken while it was written, and the card that shows them."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import datasets
 import numpy as np
-import transformers
 import yaml
-from huggingface_hub import DatasetCardData
 
-from ..configuration_univa import MODALITIES
+from ..models.modeling_emotion import MODALITIES
 
-
-if TYPE_CHECKING:
-    from .builder import UnivaCorpusBuilder
 
 __all__ = [
-    "BENCHMARK_FILE", "CORPUS_ID", "ORIGIN", "CardFacts", "SplitStatistics", "benchmark", "corpus_card",
-    "generated_sections", "summary_line", "task_categories",
-]  # fmt: skip
+    "BENCHMARK_FILE",
+    "CORPUS_ID",
+    "ORIGIN",
+    "SplitStatistics",
+    "benchmark",
+    "generated_sections",
+    "summary_line",
+    "task_categories",
+]
 
 # Stands for the corpus until a push knows its id.
 CORPUS_ID = "ORG/NAME"
@@ -50,24 +48,7 @@ _COLUMN_MEANINGS = {
     "vision_features": "face features, frames x size, or null where there is no face",
     **{f"{m}_va": "(valence, arousal) in [-1, 1], NaN where unknown; for training only" for m in MODALITIES},
 }
-_SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-
-
-@dataclass
-class CardFacts:
-    """What only the person who builds the corpus knows.
-
-    Args:
-        pretty_name: Name of the corpus.
-        license: Identifier of the Hub's list.
-        language: Of the text, such as en.
-        origin: Where the corpus comes from: the address of its publication, or a reference.
-    """
-
-    pretty_name: str
-    license: str | None = None
-    language: str | None = None
-    origin: str | None = None
+SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 class SplitStatistics:
@@ -105,23 +86,6 @@ class SplitStatistics:
         return int(count), mean, np.sqrt(np.maximum(variance, 0))
 
 
-def corpus_card(builder: "UnivaCorpusBuilder", facts: CardFacts) -> str:
-    """The README.md of a corpus that `builder` has just built, with the Hub's metadata on top."""
-    statistics = builder.statistics
-    num_rows = sum(split.num_rows for split in statistics.values())
-    extractors = builder.corpus.made_by()
-    tables = generated_sections(statistics, builder.rejected, extractors, builder.info.features)
-    sections = [
-        f"# {facts.pretty_name}",
-        summary_line(num_rows, extractors),
-        _section("Source and licence", _source(facts)),
-        _section("How to use", _usage(statistics)),
-        *(_section(title, body) for title, body in tables.items()),
-        _section("How it was built", _provenance(builder)),
-    ]
-    return f"---\n{_metadata(builder, facts, num_rows)}\n---\n\n" + "\n\n".join(sections) + "\n"
-
-
 def benchmark(title: str, splits: Iterable[str]) -> str | None:
     """
     The `eval.yaml` that makes a data set a benchmark on the Hub, `None` where there is nothing but a training split.
@@ -140,21 +104,6 @@ def benchmark(title: str, splits: Iterable[str]) -> str | None:
     )
     content = {"name": title, "description": description, "tasks": tasks}
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if tasks else None
-
-
-def _source(facts: CardFacts) -> str:
-    lines = [f"{ORIGIN}{facts.origin or 'not stated.'}", f"Licence: {facts.license or 'not stated.'}"]
-    return "\n\n".join(lines)
-
-
-def _usage(splits: Iterable[str]) -> str:
-    scored = [split for split in splits if not split.startswith("train")]
-    lines = ["```python", "from datasets import load_dataset", "", f'corpus = load_dataset("{CORPUS_ID}")', "```"]
-    if scored:
-        split = "test" if "test" in scored else scored[-1]
-        lines += ["", "Scores of a model, which also go into its card and its evaluation results:", "", "```bash"]
-        lines += [f"univa evaluate MODEL {CORPUS_ID} --split {split}", "```"]
-    return "\n".join(lines)
 
 
 def generated_sections(
@@ -186,21 +135,6 @@ def task_categories(extractors: Mapping[str, Any]) -> list[str]:
     """Categories of the Hub for a corpus with these features."""
     tasks = {"text": "text-classification", "audio": "audio-classification", "vision": "video-classification"}
     return [tasks[modality] for modality in _modalities(extractors)]
-
-
-def _metadata(builder: "UnivaCorpusBuilder", facts: CardFacts, num_rows: int) -> str:
-    size = next((name for limit, name in _SIZE_CATEGORIES if num_rows < limit), "n>1M")
-    # No `configs`: with them datasets keys its cache by the folder's name alone and would go on serving the rows of a
-    # corpus that was built there before. The file names tell it the splits.
-    return DatasetCardData(
-        pretty_name=facts.pretty_name,
-        license=facts.license or "unknown",
-        language=facts.language,
-        task_categories=task_categories(builder.corpus.extractors),
-        task_ids=["multi-label-classification"],
-        tags=["emotion-recognition", "multimodal", "valence-arousal"],
-        size_categories=[size],
-    ).to_yaml()
 
 
 def _modalities(extractors: Mapping[str, Any]) -> list[str]:
@@ -271,26 +205,8 @@ def _type_name(feature: Any) -> str:
     return "ClassLabel" if isinstance(feature, datasets.ClassLabel) else feature.dtype
 
 
-def _provenance(builder: "UnivaCorpusBuilder") -> str:
-    source = Path(builder.config.source)
-    options = {key: value for key, value in vars(builder.config).items() if key in builder.config_kwargs and value}
-    options["source"] = source.resolve().name
-    listing = "\n".join(f"- `{path.relative_to(source).as_posix()}` {_sha256(path)}" for path in builder.corpus.files)
-    lines = [
-        builder.PROVENANCE,
-        f"Builder: `{type(builder).__name__}` {builder.VERSION} with `{json.dumps(options, default=str)}`, "
-        f"datasets {datasets.__version__}, transformers {transformers.__version__}.",
-        *builder.notes,
-        f"Files that list the rows (SHA-256):\n\n{listing}" if listing else "",
-    ]
-    return "\n\n".join(line for line in lines if line)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _section(title: str, body: str) -> str:
+def card_section(title: str, body: str) -> str:
+    """A section of the second level."""
     return f"## {title}\n\n{body}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..limits_univa import check_limit
+from ..models.limits_univa import check_limit
 
 
 __all__ = ["HDF5_ERRORS", "attribute_names", "member", "read_array"]

@@ -5,7 +5,7 @@
 import csv
 from pathlib import Path
 
-from ..configuration_univa import EMOTION_VALENCE_AROUSAL
+from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from .schema import CorpusError
 from .tables import read_text
 

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Features, List, Value
 
-from ..configuration_univa import MODALITIES
-from ..limits_univa import check_limit
-from ..trusted_paths_univa import OutsideError, inside
+from ..models.limits_univa import check_limit
+from ..models.modeling_emotion import MODALITIES
+from ..models.trusted_paths_univa import OutsideError, inside
 
 
 __all__ = [
     "MEDIA_COLUMNS",
     "TIME_COLUMNS",
+    "VA_COLUMNS",
     "CorpusError",
     "RowError",
     "RowOrder",
@@ -37,6 +38,7 @@ __all__ = [
 MEDIA_COLUMNS: tuple[str, ...] = ("audio", "faces", "video")
 # Where the utterance begins and ends in its sound or video file, in seconds; null is the file's own beginning or end.
 TIME_COLUMNS: tuple[str, ...] = ("start", "end")
+VA_COLUMNS: tuple[str, ...] = tuple(f"{modality}_va" for modality in MODALITIES)
 
 _REQUIRED_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
 # What stands between labels where a cell is not written as it should be, and what stands in cells that hold nothing.

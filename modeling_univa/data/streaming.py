@@ -16,7 +16,7 @@ from datasets.arrow_writer import ArrowWriter
 from datasets.table import InMemoryTable
 from torch.utils.data import IterableDataset
 
-from ..processing_univa import UnivaProcessor
+from ..models.processing_univa import UnivaProcessor
 from .corpus import Corpus
 from .samplers import UtteranceBatchSampler
 from .schema import CorpusError

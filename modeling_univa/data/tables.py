@@ -10,7 +10,7 @@ from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..limits_univa import LIMITS
+from ..models.limits_univa import LIMITS
 from .schema import CorpusError
 
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
-from ..configuration_univa import MODALITIES
-from ..limits_univa import check_limit
-from ..processing_univa import UnivaProcessor
+from ..models.limits_univa import check_limit
+from ..models.modeling_emotion import MODALITIES
+from ..models.processing_univa import UnivaProcessor
 from .schema import CorpusError
 from .va_scaling import scale_va
 

@@ -1,3 +1,3 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Long jobs over a corpus, shard by shard: features out of raw media."""
+"""From raw media to the feature and VA columns of a whole corpus."""

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..data.extraction import TOO_LARGE, lacks_memory
 from ..data.schema import MEDIA_COLUMNS, CorpusError
-from ..media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_images
-from ..trusted_paths_univa import OutsideError, inside
+from ..models.media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_images
+from ..models.trusted_paths_univa import OutsideError, inside
+from .row_features import TOO_LARGE, lacks_memory
 
 
 __all__ = [

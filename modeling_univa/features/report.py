@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from huggingface_hub import DatasetCard
 
-from ..configuration_univa import MODALITIES
 from ..data.corpus_card import SplitStatistics, generated_sections, summary_line, task_categories
+from ..models.modeling_emotion import MODALITIES
 from .shards import REJECTED_FILE, Shard
 
 

@@ -13,13 +13,13 @@ from testing_utils import random_rows, write_corpus, write_text_encoder
 from transformers import Trainer
 
 from modeling_univa.affect.agreement import affect_agreement
-from modeling_univa.affect.scorers import load_scorer
 from modeling_univa.affect.training import AffectTrainingOptions, results_table, train_affect
 from modeling_univa.affect.training_data import read_clips, read_rated_texts
 from modeling_univa.cli import main
 from modeling_univa.data.schema import CorpusError, row_features
-from modeling_univa.feature_extraction_univa import HogExtractor
-from modeling_univa.locks import exclusive
+from modeling_univa.models.affect_scorers_univa import load_scorer
+from modeling_univa.models.files_univa import exclusive
+from modeling_univa.models.light_features_univa import HogExtractor
 
 
 HOG = HogExtractor(image_size=16, cell_size=8, block_size=1, num_bins=4)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from modeling_univa.affect.label_table import LabelAffectScorer, label_affect
-from modeling_univa.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
 from modeling_univa.data.schema import CorpusError
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
 
 
 def test_words_of_the_table():

@@ -10,10 +10,11 @@ import pytest
 from datasets import ClassLabel, LargeList, List, Value
 from testing_utils import random_rows, write_corpus
 
-from modeling_univa.configuration_univa import MOSEI_EMOTIONS
-from modeling_univa.data.corpus import EXTRACTORS_FILE, load_corpus
+from modeling_univa.data.corpus import EXTRACTORS_FILE
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.utterances import known_va
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
 
 
 @pytest.fixture

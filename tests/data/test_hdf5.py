@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from published_weights import mini_xception_state, save_keras
 
-from modeling_univa.convert_networks import convert_network
-from modeling_univa.data.computational_sequences import find_sequences
+from modeling_univa.convert.networks import convert_network
+from modeling_univa.corpora.computational_sequences import find_sequences
 from modeling_univa.data.hdf5 import attribute_names, member, read_array
 from modeling_univa.data.schema import CorpusError
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from testing_utils import random_rows
 
-from modeling_univa.data.corpus import load_corpus
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.parquet import WRITE_OPTIONS, check_files, damage, write_checksums, write_shard
 from modeling_univa.data.schema import CorpusError
 

@@ -13,7 +13,7 @@ import torch
 from testing_utils import FEATURE_SIZES, random_rows, tiny_config, tiny_processor, write_corpus, write_text_encoder
 
 import train_hf
-from modeling_univa.data.corpus import load_corpus
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.streaming import StreamedBatches, StreamedUtterances
 from modeling_univa.data.utterances import UtteranceDataset, scaled_va

@@ -8,7 +8,7 @@ import pytest
 
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.tables import csv_header, csv_rows, files_of, read_json, read_seconds, read_text
-from modeling_univa.limits_univa import LIMITS
+from modeling_univa.models.limits_univa import LIMITS
 
 
 ROWS = [["id", "text", "faces"], ["a", "Grüße, wirklich; ja", "x.png;y.png"], ["b", 'He said "no"\nand left', ""]]

@@ -255,6 +255,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_a_small_file_takes_neither_long_nor_much_memory(tmp_path):
     """Half a gigabyte and a minute for all of them."""
     paths = [_write(tmp_path / f"{name.replace(' ', '-')}.pkl", data) for name, data in BOMBS.items()]

@@ -12,9 +12,10 @@ import torch
 from testing_utils import FEATURE_SIZES, random_rows, tiny_config, tiny_model, tiny_processor
 from torch.utils.data import DataLoader
 
-from modeling_univa.configuration_univa import MODALITIES, MOSEI_EMOTIONS, UnivaConfig
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, flatten_frames, known_va
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
+from modeling_univa.models.modeling_emotion import MODALITIES
 
 
 SIZES = (3, 1, 4, 2)

@@ -10,16 +10,16 @@ import torch
 from media_corpora import folder_bytes, media_rows, write_media, write_media_corpus, write_sound
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from modeling_univa import media_univa
 from modeling_univa.cli import main
-from modeling_univa.data.corpus import load_corpus
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
 from modeling_univa.features import media
-from modeling_univa.features.command import extractor_from_argument
+from modeling_univa.features.arguments import extractor_from_argument
 from modeling_univa.features.extraction import ExtractionJob, ExtractionOptions
 from modeling_univa.features.shards import REJECTED_FILE, run_job
-from modeling_univa.media_univa import read_audio, read_image
+from modeling_univa.models import media_univa
+from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
+from modeling_univa.models.media_univa import read_audio, read_image
 
 
 SPLITS = {"train": (3, 2, 4), "test": (2, 3)}

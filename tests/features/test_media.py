@@ -10,7 +10,7 @@ from media_corpora import write_image, write_sound
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.features import media
 from modeling_univa.features.media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
-from modeling_univa.media_univa import NoSoundError, NoVideoError, read_audio, read_image
+from modeling_univa.models.media_univa import NoSoundError, NoVideoError, read_audio, read_image
 
 
 def test_a_row_has_its_own_files_before_those_of_its_video():

@@ -10,12 +10,12 @@ import pytest
 from media_corpora import media_rows, write_image, write_media_corpus, write_sound
 from video_files import levels, tone, write_video
 
-from modeling_univa.data.corpus import load_corpus
-from modeling_univa.faces_univa import FaceReader
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.features.extraction import ABSENT_FILE, ExtractionJob, ExtractionOptions
 from modeling_univa.features.shards import REJECTED_FILE, run_job
-from modeling_univa.media_univa import read_audio
+from modeling_univa.models.faces_univa import FaceReader
+from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
+from modeling_univa.models.media_univa import read_audio
 
 
 READER = FaceReader(detector="whole-frame", frame_rate=5.0)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from media_corpora import folder_bytes, media_rows, write_media_corpus
 
-from modeling_univa.data.corpus import Corpus, load_corpus
+from modeling_univa.data.corpus import Corpus
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.features import shards
 from modeling_univa.features.shards import REJECTED_FILE, ShardJob, ShardResult, plan_shards, run_job

@@ -10,9 +10,10 @@ import sys
 import numpy as np
 
 import train_hf
-from modeling_univa import training
 from modeling_univa.data.utterances import UtteranceCollator
-from modeling_univa.trainer import MultilabelMetrics, UnivaTrainer
+from modeling_univa.scores.metrics import MultilabelMetrics
+from modeling_univa.training import run as training
+from modeling_univa.training.trainer import UnivaTrainer
 
 
 record = {"train": [], "evaluate": [], "world_size": None}

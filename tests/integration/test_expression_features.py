@@ -13,10 +13,10 @@ from datasets import load_dataset
 from testing_utils import write_text_encoder
 
 import train_hf
-from modeling_univa import pretrained_features_univa
-from modeling_univa.data.corpus_command import corpus_main
-from modeling_univa.data.utterance_folder import UtteranceFolder
-from modeling_univa.processing_univa import UnivaProcessor
+from modeling_univa.commands.build import corpus_main
+from modeling_univa.corpora.utterance_folder import UtteranceFolder
+from modeling_univa.models import speech_encoder_univa as pretrained_features_univa
+from modeling_univa.models.processing_univa import UnivaProcessor
 
 
 HEADER = "utterance_id,dialogue_id,position,text,emotions,faces\n"
@@ -65,7 +65,7 @@ def test_from_the_corpus_to_a_model_of_its_own(packaged_network_file, source, tm
 
 
 def test_without_the_package(source, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("modeling_univa.checkpoints.find_spec", lambda name: None)
+    monkeypatch.setattr("modeling_univa.convert.packages.find_spec", lambda name: None)
     build = ["--source", str(source), "--output", str(tmp_path / "corpus"), "--vision-extractor", "mini-xception"]
     assert corpus_main(UtteranceFolder, build) == 2
     assert capsys.readouterr().err.endswith(

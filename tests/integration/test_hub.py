@@ -140,8 +140,8 @@ def test_private_is_private(hub, pushed, tmp_path):
 
 
 def test_what_was_loaded_by_id_can_be_pushed_again(hub, pushed, tmp_path):
-    from modeling_univa.modeling_univa import UnivaForEmotionClassification
-    from modeling_univa.processing_univa import UnivaProcessor
+    from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
+    from modeling_univa.models.processing_univa import UnivaProcessor
 
     folder = tmp_path / "copy"
     model = UnivaForEmotionClassification.from_pretrained(NAME, revision=pushed["first"]["commit"])

@@ -22,9 +22,9 @@ from testing_utils import (
     write_corpus,
 )
 
-from modeling_univa.faces_univa import FaceReader
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
-from modeling_univa.hub.card import ModelFacts, write_model_card
+from modeling_univa.models.faces_univa import FaceReader
+from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
+from modeling_univa.sharing.card import ModelFacts, write_model_card
 
 
 pytestmark = pytest.mark.slow
@@ -92,7 +92,7 @@ def test_corpus_and_metric_arrive(report):
         ("clip_logits", [[0.0] * 6], "logits from the clip itself"),
         ("rows", {"train": 3}, "load_dataset"),
         ("package", True, "nothing of ours"),
-        ("modules", {"model": "modeling_univa.modeling_univa"}, "code of model"),
+        ("modules", {"model": "modeling_univa.models.modeling_univa"}, "code of model"),
         ("metric", {"accuracy": 0.0, "num_rows": 2}, "evaluate.load"),
     ],
 )

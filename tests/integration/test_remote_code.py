@@ -14,7 +14,7 @@ import torch
 from testing_utils import Utterances, run_command, subprocess_environment, tiny_config, tiny_model, tiny_processor
 from transformers.dynamic_module_utils import get_imports
 
-from modeling_univa.feature_extraction_univa import LogMelExtractor
+from modeling_univa.models.light_features_univa import LogMelExtractor
 
 
 SCRIPT = Path(__file__).with_name("load_remote_code.py")

@@ -15,10 +15,10 @@ from testing_utils import run_command, subprocess_environment
 from transformers import PreTrainedModel
 from transformers.dynamic_module_utils import get_imports
 
-from modeling_univa.modeling_emonet import EmoNetConfig, EmoNetModel
-from modeling_univa.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
-from modeling_univa.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
-from modeling_univa.modeling_wav2vec2_affect import Wav2Vec2AffectModel
+from modeling_univa.models.modeling_emonet import EmoNetConfig, EmoNetModel
+from modeling_univa.models.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
+from modeling_univa.models.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
+from modeling_univa.models.modeling_wav2vec2_affect import Wav2Vec2AffectModel
 
 
 SCRIPT = Path(__file__).with_name("load_remote_networks.py")

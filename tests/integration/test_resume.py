@@ -23,7 +23,7 @@ from testing_utils import (
     write_text_encoder,
 )
 
-from modeling_univa.trainer import last_complete_checkpoint
+from modeling_univa.training.checkpoints import last_complete_checkpoint
 
 
 # More steps than a killed run gets to: an epoch has 10, a checkpoint is written every 4.

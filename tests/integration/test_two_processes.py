@@ -12,12 +12,13 @@ import pytest
 from testing_utils import random_rows, run_command, subprocess_environment, write_corpus, write_text_encoder
 
 import train_hf
-from modeling_univa.data.corpus import load_corpus
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.utterances import UtteranceDataset
-from modeling_univa.modeling_univa import UnivaForEmotionClassification
-from modeling_univa.processing_univa import UnivaProcessor
-from modeling_univa.trainer import UnivaTrainer, UnivaTrainingArguments
-from modeling_univa.training import check_world_size
+from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
+from modeling_univa.models.processing_univa import UnivaProcessor
+from modeling_univa.training.run import check_world_size
+from modeling_univa.training.trainer import UnivaTrainer
+from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
 DRIVER = Path(__file__).with_name("recording_driver.py")

@@ -13,7 +13,7 @@ from hub_server import HubServer
 from huggingface_hub import HfApi
 from testing_utils import random_rows, run_command, subprocess_environment, write_corpus, write_text_encoder
 
-from modeling_univa.data.corpus import load_corpus
+from modeling_univa.data.loading import load_corpus
 
 
 DRIVER = Path(__file__).with_name("recording_driver.py")

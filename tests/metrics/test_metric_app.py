@@ -14,7 +14,7 @@ from hub_server import Account, HubServer
 from huggingface_hub import snapshot_download
 from testing_utils import REPOSITORY, subprocess_environment
 
-from modeling_univa.hub.push import push_metric
+from modeling_univa.sharing.push import push_metric
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]

@@ -25,11 +25,11 @@ from testing_utils import (
 from transformers import BertForSequenceClassification
 from video_files import write_clip
 
-from modeling_univa.faces_univa import FaceReader
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
-from modeling_univa.modeling_univa import UnivaForEmotionClassification
-from modeling_univa.pipeline_univa import UnivaPipeline
-from modeling_univa.processing_univa import UnivaProcessor
+from modeling_univa.models.faces_univa import FaceReader
+from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
+from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
+from modeling_univa.models.pipeline_univa import UnivaPipeline
+from modeling_univa.models.processing_univa import UnivaProcessor
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]

@@ -13,8 +13,8 @@ import soundfile
 from testing_utils import tiny_config, tiny_model, tiny_processor
 from video_files import write_clip
 
-from modeling_univa.faces_univa import FaceReader
-from modeling_univa.feature_extraction_univa import HogExtractor, LogMelExtractor
+from modeling_univa.models.faces_univa import FaceReader
+from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "space"))

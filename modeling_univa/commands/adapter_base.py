@@ -1,0 +1,24 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`univa adapter-base`: name the Hub repository of a LoRA adapter's base."""
+
+import argparse
+
+from ..sharing.adapters import AdapterBase, set_adapter_base
+
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.add_argument("adapter", help="adapter folder")
+    parser.add_argument("repository", metavar="ORG/NAME", help="where the base was pushed to")
+    parser.add_argument("--revision", help="its branch, tag or commit")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns the exit status."""
+    set_adapter_base(options.adapter, AdapterBase(options.repository, options.revision))
+    print(f"{options.adapter} is an adapter of {options.repository}")
+    return 0

@@ -1,0 +1,37 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`univa export`: a trained model to ONNX."""
+
+import argparse
+
+from ..prediction.onnx_export import export_onnx
+
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.add_argument("model", help="model or adapter, folder or Hub id")
+    parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
+    parser.add_argument("--format", choices=("onnx",), required=True, help="onnx")
+    parser.add_argument("--quantize", choices=("int8",), help="to 8-bit numbers: a smaller and less exact model")
+    parser.add_argument("--dataset", help="built corpus, folder or Hub id, to score it on before it is written")
+    parser.add_argument("--dataset-revision", help="branch, tag or commit of the corpus on the Hub")
+    parser.add_argument("--split", help="of the corpus (default validation, valid, val or dev)")
+    parser.add_argument("--output", required=True, help="folder to write")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns the exit status."""
+    export = export_onnx(
+        options.model,
+        options.output,
+        revision=options.revision,
+        quantize=options.quantize,
+        dataset=options.dataset,
+        dataset_revision=options.dataset_revision,
+        split=options.split,
+    )
+    print(export)
+    return 0

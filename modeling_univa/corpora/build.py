@@ -1,0 +1,195 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Build a corpus folder, from Python or from the command line that the scripts share."""
+
+import argparse
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from ..data.corpus import EXTRACTORS_FILE
+from ..data.corpus_card import BENCHMARK_FILE, benchmark
+from ..data.parquet import write_checksums, write_shard
+from ..data.schema import CorpusError
+from ..models.files_univa import scratch_folder
+from .builder import UnivaCorpusBuilder
+from .card import CardFacts, corpus_card
+
+
+__all__ = ["build_corpus", "build_from_options", "corpus_class", "corpus_parser", "summary"]
+
+_MARKER = EXTRACTORS_FILE
+
+
+def build_corpus(
+    builder_class: type[UnivaCorpusBuilder],
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    max_shard_size: str = "500MB",
+    facts: CardFacts | None = None,
+    **config: Any,
+) -> UnivaCorpusBuilder:
+    """Build a corpus as Parquet with a card, so that `load_dataset(output)` needs nothing of this package.
+
+    All is written beside `output` and renamed at the end; an interrupted or failed job leaves nothing.
+
+    Args:
+        builder_class: Which corpus.
+        output: Folder to make.
+        overwrite: Whether a corpus that an earlier run built there may be replaced.
+        max_shard_size: Rough size of a Parquet file before compression, such as "500MB".
+        facts: Name, licence and language for the card; by default what the builder class knows.
+        **config: Options of the builder, `source` among them.
+
+    Returns:
+        The builder, with `statistics` and `rejected`.
+
+    Raises:
+        CorpusError: The source cannot be used, or `output` is in the way.
+    """
+    output = Path(output)
+    with scratch_folder(output) as scratch:
+        _check_output(output, Path(config["source"]), overwrite)
+        folder, built = Path(scratch, "corpus"), Path(scratch, "built")
+        builder = builder_class(cache_dir=str(Path(scratch, "cache")), **config)
+        builder.download_and_prepare(str(built), file_format="parquet", max_shard_size=max_shard_size)
+        _collect(builder, built, folder)
+        name = builder_class.PRETTY_NAME or Path(config["source"]).resolve().name
+        facts = facts or CardFacts(name, language=builder_class.LANGUAGE)
+        Path(folder, "README.md").write_text(corpus_card(builder, facts), encoding="utf-8")
+        tasks = benchmark(facts.pretty_name, builder.statistics)
+        if tasks is not None:
+            Path(folder, BENCHMARK_FILE).write_text(tasks, encoding="utf-8")
+        write_checksums(folder)
+        _replace(folder, output, Path(scratch, "former"))
+    return builder
+
+
+def _check_output(output: Path, source: Path, overwrite: bool) -> None:
+    if output.resolve() in (source.resolve(), *source.resolve().parents):
+        raise CorpusError(f"output folder {output} is or holds the source {source}; choose another one")
+    if output.is_file():
+        raise CorpusError(f"output {output} is a file; choose a folder")
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    if not overwrite:
+        raise CorpusError(f"output folder {output} is not empty; choose another one, or give --overwrite")
+    if not Path(output, _MARKER).is_file():
+        raise CorpusError(f"output folder {output} holds no corpus (no {_MARKER}), so it is not overwritten")
+
+
+def _collect(builder: UnivaCorpusBuilder, built: Path, folder: Path) -> None:
+    """Move what datasets wrote to the names of a corpus folder."""
+    Path(folder, "data").mkdir(parents=True)
+    for split in builder.corpus.splits:
+        shards = sorted(built.glob(f"{builder.dataset_name}-{split}-*.parquet"))
+        shards = shards or [built / f"{builder.dataset_name}-{split}.parquet"]
+        for index, shard in enumerate(shards):
+            write_shard(shard, folder / "data" / f"{split}-{index:05d}-of-{len(shards):05d}.parquet")
+    for path in built.iterdir():
+        if path.name != datasets.config.DATASET_INFO_FILENAME:
+            path.rename(folder / path.name)
+
+
+def _replace(folder: Path, output: Path, former: Path) -> None:
+    if output.exists():
+        output.rename(former)
+    try:
+        folder.rename(output)
+    except BaseException:
+        if former.exists():
+            former.rename(output)
+        raise
+
+
+def corpus_class(name: str, arguments: Sequence[str] = ()) -> type[UnivaCorpusBuilder]:
+    """
+    The builder of a corpus.
+
+    Args:
+        name: a module of this package that has a `BUILDER`, such as "mosei".
+        arguments: those of its command line, which tell variants of a corpus apart.
+
+    Raises:
+        CorpusError: there is no such corpus; the message lists those there are.
+    """
+    package = import_module(__package__)
+    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    builder = getattr(import_module(f"{__package__}.{name}"), "BUILDER", None) if name in names else None
+    if builder is None:
+        known = [name for name in names if hasattr(import_module(f"{__package__}.{name}"), "BUILDER")]
+        raise CorpusError(f"there is no corpus {name!r}; there are {', '.join(known)}")
+    return builder.for_arguments(arguments)
+
+
+def corpus_parser(builder_class: type[UnivaCorpusBuilder]) -> argparse.ArgumentParser:
+    """The options of a corpus; `build_from_options` takes what it reads."""
+    parser = argparse.ArgumentParser(description=(builder_class.__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    parser.add_argument(
+        builder_class.SOURCE_OPTION,
+        dest="source",
+        required=builder_class.SOURCE_REQUIRED,
+        help=builder_class.SOURCE_HELP,
+    )
+    parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
+    parser.add_argument("--overwrite", action="store_true", help="replace a corpus that is already in --output")
+    parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of leaving it out")
+    parser.add_argument(
+        "--outside-source", action="store_true", help="also read media to which links in --source lead elsewhere"
+    )
+    parser.add_argument("--max-shard-size", default="500MB", help="rough size of a Parquet file (default 500MB)")
+    parser.add_argument("--pretty-name", help="name of the corpus on its card")
+    parser.add_argument("--license", help="licence of the corpus on its card, an identifier of the Hub's list")
+    parser.add_argument("--source-url", help="where the corpus comes from, on its card: an address or a reference")
+    parser.add_argument("--language", help="language of the text on the card, such as en")
+    builder_class.add_arguments(parser)
+    return parser
+
+
+def build_from_options(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> UnivaCorpusBuilder:
+    """Build what the options of `corpus_parser` say; see `build_corpus`."""
+    builder_class.complete_arguments(arguments)
+    given = {key: value for key, value in vars(arguments).items() if value is not None}
+    config = {item.name: given[item.name] for item in fields(builder_class.BUILDER_CONFIG_CLASS) if item.name in given}
+    try:
+        datasets.utils.py_utils.convert_file_size_to_int(arguments.max_shard_size)
+    except ValueError:
+        raise CorpusError(f"--max-shard-size {arguments.max_shard_size!r} is no size; write it as 500MB") from None
+    facts = CardFacts(
+        pretty_name=arguments.pretty_name or builder_class.PRETTY_NAME or Path(arguments.source).resolve().name,
+        license=arguments.license or builder_class.LICENSE,
+        language=arguments.language or builder_class.LANGUAGE,
+        origin=arguments.source_url,
+    )
+    return build_corpus(
+        builder_class,
+        arguments.output,
+        overwrite=arguments.overwrite,
+        max_shard_size=arguments.max_shard_size,
+        facts=facts,
+        **config,
+    )
+
+
+def summary(builder: UnivaCorpusBuilder, output: str, seconds: float) -> list[str]:
+    """What was built in how long, in lines for a terminal."""
+    num_rows = sum(counts.num_rows for counts in builder.statistics.values())
+    size = sum(path.stat().st_size for path in Path(output).rglob("*") if path.is_file())
+    lines = [
+        f"{split}: {counts.num_rows} utterances in {counts.num_dialogues} dialogues"
+        for split, counts in builder.statistics.items()
+    ]
+    lines += builder.notes
+    if builder.rejected:
+        first = builder.rejected[0]["reason"]
+        lines.append(f"rejected {len(builder.rejected)} rows, see rejected.jsonl; the first: {first}")
+    lines.append(f"wrote {output}: {num_rows} rows, {size / 1e6:.1f} MB, {num_rows / seconds:.0f} rows/s")
+    if not builder.SOURCE_REQUIRED:
+        lines.append(f"raw media in {builder.config.source}")
+    return lines

@@ -1,0 +1,318 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Anyone's corpus: a folder with one metadata csv a split, and the sound and image files that they name."""
+
+import argparse
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.corpus import VALIDATION_NAMES
+from ..data.lexicon import read_lexicon
+from ..data.metadata import EMOTION_COLUMNS, metadata_columns, metadata_rows
+from ..data.schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, check_inferred_labels, check_label_names
+from ..data.tables import files_of, read_text
+from ..features.arguments import extractor_from_argument, face_reader_from_argument
+from ..features.row_features import AbsentSignal, Clip, MediaFeatures
+from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
+from ..models.faces_univa import FaceReader
+from ..models.light_features_univa import HogExtractor, LogMelExtractor
+from ..models.modeling_emotion import MODALITIES
+from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
+
+
+__all__ = ["UtteranceFolder", "UtteranceFolderConfig"]
+
+_SPLIT_ORDER = ("train", *VALIDATION_NAMES, "test")
+_EXTRACTORS: dict[str, tuple[str, type[LogMelExtractor] | type[HogExtractor]]] = {
+    "audio": ("audio", LogMelExtractor),
+    "vision": ("faces", HogExtractor),
+}
+_TRAIN = "train"
+_ABSENT = "absent_modalities.jsonl"
+_FACE_NOTES = "face_notes.jsonl"
+_FROM_EMOTION_NOTE = (
+    "Valence and arousal are those of the emotion that a row names for the modality, 2x - 1 of its entry in the "
+    "emotion table. All splits have them; they are for training only."
+)
+
+
+@dataclass
+class UtteranceFolderConfig(CorpusConfig):
+    """Options of `UtteranceFolder`.
+
+    Args:
+        labels: The emotions in the order of the model's outputs, separated by commas. By default the lines of
+            labels.txt in the source or, without that file, the emotions that occur: first those of
+            `EMOTION_VALENCE_AROUSAL` in its order, then the others by the alphabet.
+        va: "given" takes VA from the columns text_valence, text_arousal, …; "from-emotion" from the emotion that a row
+            names for each modality (text_emotion, …), as 2x - 1 of the word's valence and arousal on [0, 1].
+        emotion_va: Lexicon (csv or tab separated; word, valence, arousal on [0, 1]) for `va="from-emotion"`.
+        audio_features, vision_features: "log-mel" and "hog", or "none"; by default made where there are media.
+        audio_extractor, vision_extractor: An extractor as `univa extract` takes it: a name, settings as JSON or the
+            path of a JSON file, or the Hub id or folder of a network.
+        face_reader: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
+        speed_perturbation: Speeds, separated by commas, at which the sound of the training rows is played for a copy
+            of them each (Ko et al., 2015): "0.9,1.1" makes three rows of one. A voice that is played faster is higher,
+            and its vocal tract shorter: as many speakers more that a model cannot learn by heart.
+    """
+
+    labels: str | None = None
+    va: str = "given"
+    emotion_va: str | None = None
+    audio_features: str | None = None
+    vision_features: str | None = None
+    audio_extractor: str | None = None
+    vision_extractor: str | None = None
+    face_reader: str | None = None
+    speed_perturbation: str | None = None
+
+
+class UtteranceFolder(UnivaCorpusBuilder):
+    """Build a corpus from a folder of metadata csv files, one a split, and the media that they name.
+
+    Columns: utterance_id, dialogue_id, position, text, emotions (separated by semicolons, may be empty) and, where the
+    corpus has them, speaker, audio (path), faces (paths separated by semicolons), video (path), start and end of the
+    utterance in its audio and video files (seconds), text_valence, text_arousal and so on, text_emotion and so on.
+    Paths are relative to the folder. A row without `audio` has the sound of its video, one without `faces` the faces
+    of its video; a video without sound or without a face is a row without that modality.
+    """
+
+    BUILDER_CONFIG_CLASS = UtteranceFolderConfig
+
+    @classmethod
+    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """Add the options of `UtteranceFolderConfig`."""
+        parser.add_argument("--labels", help="emotions in the order of the model's outputs: happy,sad,…")
+        parser.add_argument("--va", choices=("given", "from-emotion"), help="where valence and arousal come from")
+        parser.add_argument("--emotion-va", help="lexicon of word, valence, arousal on [0, 1] for --va from-emotion")
+        parser.add_argument(
+            "--audio-features", choices=("log-mel", "none"), help="default: log-mel where there is audio or video"
+        )
+        parser.add_argument(
+            "--vision-features", choices=("hog", "none"), help="default: hog where there are faces or video"
+        )
+        parser.add_argument("--audio-extractor", help="speech features: JSON, a JSON file, or a network")
+        parser.add_argument("--vision-extractor", help="face features: JSON, a JSON file, a network, or mini-xception")
+        parser.add_argument("--face-reader", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
+        parser.add_argument(
+            "--speed-perturbation", help="copies of the training rows with faster or slower sound: 0.9,1.1"
+        )
+
+    def describe(self) -> CorpusDescription:
+        """Read the headers and labels of all metadata files, and make the extractors."""
+        root = Path(self.config.source)
+        self._files = _metadata_files(root)
+        columns = set().union(*(metadata_columns(path) for path in self._files.values()))
+        self._check_va_options(columns)
+        self._lexicon = read_lexicon(self.config.emotion_va)
+        extractors = {modality: self._make_extractor(modality, columns) for modality in _EXTRACTORS}
+        if self.config.va == "from-emotion":
+            self.notes.append(_FROM_EMOTION_NOTE)
+        face_reader = self._make_face_reader(columns, with_vision=extractors["vision"] is not None)
+        self._read_speeds(with_audio=extractors["audio"] is not None)
+        self._media = MediaFeatures(
+            root, extractors["audio"], extractors["vision"], face_reader, outside=self.config.outside_source
+        )
+        return CorpusDescription(
+            label_names=self._label_names(),
+            splits={split: path.relative_to(root).as_posix() for split, path in self._files.items()},
+            media=tuple(column for column in MEDIA_COLUMNS if column in columns),
+            times=tuple(column for column in TIME_COLUMNS if column in columns),
+            extractors={modality: made.to_dict() if made else None for modality, made in extractors.items()},
+            face_reader=face_reader.to_dict() if face_reader is not None else None,
+            files=list(self._files.values()),
+        )
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """Rows of the split's csv file. The emotions of single modalities become VA and are in no column."""
+        yield from self._rows(split)
+        for speed in self._speeds if split == _TRAIN else ():
+            for row in self._rows(split):
+                for name in ("utterance_id", "dialogue_id"):
+                    row[name] = f"sp{speed:g}-{row[name]}"
+                self._speed_of[row["utterance_id"]] = speed
+                yield row
+
+    def _rows(self, split: str) -> Iterator[dict[str, Any]]:
+        columns = ("utterance_id", "dialogue_id", "position", "speaker", "text", "emotions")
+        for where, cells, found in metadata_rows(self._files[split]):
+            row = {name: found[name] for name in columns}
+            row.update({name: found.get(name) for name in (*self.corpus.media, *self.corpus.times)})
+            for modality in MODALITIES:
+                row[f"{modality}_va"] = self._va(modality, cells, where)
+            yield row
+
+    def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Features of the row's media."""
+        made: dict[str, Any] = {}
+        for modality, make in (("audio", self._speech), ("vision", self._faces)):
+            if getattr(self._media, f"{modality}_extractor") is None:
+                continue
+            try:
+                made[f"{modality}_features"] = make(row)
+            except AbsentSignal as error:
+                made[f"{modality}_features"] = None
+                entry = {"split": split, "utterance_id": row["utterance_id"], "modality": modality}
+                self.side_files.setdefault(_ABSENT, []).append({**entry, "reason": str(error)})
+        return made
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        yield from super()._generate_examples(split)
+        absent = Counter(entry["modality"] for entry in self.side_files.get(_ABSENT, []) if entry["split"] == split)
+        notes, self._media.notes = self._media.notes, []
+        if notes:
+            self.side_files.setdefault(_FACE_NOTES, []).extend({"split": split, "note": note} for note in notes)
+            self.notes.append(f"{split}: {len(notes)} remarks on the faces in videos are in {_FACE_NOTES}.")
+        for modality, count in absent.items():
+            self.notes.append(
+                f"{split}: the videos of {count} utterances have no {modality} modality (see {_ABSENT})."
+            )
+
+    def _speech(self, row: Mapping[str, Any]) -> np.ndarray | None:
+        speed = self._speed_of.get(row["utterance_id"], 1.0)
+        if row.get("audio"):
+            return self._media.speech(_clip(row, "audio"), speed)
+        return self._media.speech_of_video(_clip(row, "video"), speed) if row.get("video") else None
+
+    def _faces(self, row: Mapping[str, Any]) -> np.ndarray | None:
+        if row.get("faces"):
+            return self._media.faces(row["faces"])
+        return self._media.faces_of_video(_clip(row, "video")) if row.get("video") else None
+
+    def _va(self, modality: str, cells: Mapping[str, str], where: str) -> tuple[Any, Any] | None:
+        if self.config.va == "given":
+            valence, arousal = (_number(cells.get(f"{modality}_{axis}", "")) for axis in ("valence", "arousal"))
+            return valence, arousal
+        word = cells.get(f"{modality}_emotion", "").strip()
+        if not word:
+            return None
+        if word.lower() not in self._lexicon:
+            raise CorpusError(
+                f"{where}: {modality}_emotion {word!r} has no valence and arousal in the table; give "
+                "--emotion-va FILE (word,valence,arousal on [0, 1]), or VA columns and --va given"
+            )
+        valence, arousal = self._lexicon[word.lower()]
+        return 2 * valence - 1, 2 * arousal - 1
+
+    def _check_va_options(self, columns: set[str]) -> None:
+        if self.config.va not in ("given", "from-emotion"):
+            raise CorpusError(f"va {self.config.va!r} is unknown; choose 'given' or 'from-emotion'")
+        if self.config.va == "from-emotion" and not columns.intersection(EMOTION_COLUMNS):
+            raise CorpusError(f"--va from-emotion needs a column {', '.join(EMOTION_COLUMNS)}; the corpus has none")
+        if self.config.emotion_va and self.config.va != "from-emotion":
+            raise CorpusError("--emotion-va is used with --va from-emotion only; give both or neither")
+        for modality in MODALITIES:
+            found = [axis for axis in ("valence", "arousal") if f"{modality}_{axis}" in columns]
+            if len(found) == 1:
+                raise CorpusError(f"the corpus has {modality}_{found[0]} alone; VA needs valence and arousal")
+
+    def _make_extractor(self, modality: str, columns: set[str]) -> Any:
+        column, kind = _EXTRACTORS[modality]
+        wanted = getattr(self.config, f"{modality}_features")
+        settings = getattr(self.config, f"{modality}_extractor")
+        has_media = not columns.isdisjoint((column, "video"))
+        if wanted == "none" or not (has_media or wanted or settings):
+            if settings:
+                raise CorpusError(f"--{modality}-extractor is given with --{modality}-features none; drop one of them")
+            return None
+        if wanted not in (None, kind.extractor_type):
+            raise CorpusError(f"unknown {modality} features {wanted!r}; choose {kind.extractor_type} or none")
+        if not has_media:
+            raise CorpusError(f"{modality} features need a column {column!r} or 'video', and no metadata file has one")
+        extractor = extractor_from_argument(modality, settings) if settings else kind()
+        if wanted not in (None, extractor.extractor_type):
+            raise CorpusError(
+                f"--{modality}-features {wanted} is given with a --{modality}-extractor that is no {wanted}; "
+                "drop one of them"
+            )
+        return extractor
+
+    def _make_face_reader(self, columns: set[str], with_vision: bool) -> Any:
+        settings = self.config.face_reader
+        if "video" not in columns or not with_vision:
+            if settings:
+                raise CorpusError("--face-reader is given, but no face features are to be made from a column 'video'")
+            return None
+
+        return face_reader_from_argument(settings, "--face-reader") if settings else FaceReader()
+
+    def _read_speeds(self, with_audio: bool) -> None:
+        given = self.config.speed_perturbation
+        speeds = [_number(speed) for speed in given.split(",")] if given else []
+        self._speeds = [speed for speed in speeds if isinstance(speed, float) and 0.5 <= speed <= 2 and speed != 1]
+        self._speed_of: dict[str, float] = {}
+        if not given:
+            return
+        if len(set(self._speeds)) < len(speeds):
+            raise CorpusError(
+                f"--speed-perturbation {given!r}: give different speeds from 0.5 to 2 other than 1: 0.9,1.1"
+            )
+        if not with_audio or _TRAIN not in self._files:
+            raise CorpusError(f"--speed-perturbation needs a split {_TRAIN!r} and speech features to be made")
+        self.notes.append(
+            f"{_TRAIN}: for each of the speeds {given} there is a copy of every row, its speech features those of the "
+            "sound played at that speed. Columns with media name the recordings as they are."
+        )
+
+    def _label_names(self) -> list[str]:
+        if self.config.labels:
+            label_names = [name.strip() for name in self.config.labels.split(",")]
+        else:
+            listed = self._listed_labels()
+            label_names = self._labels_that_occur() if listed is None else listed
+        check_label_names(label_names)
+        return label_names
+
+    def _listed_labels(self) -> list[str] | None:
+        root = Path(self.config.source)
+        for listed in (path for path in files_of(root, ".txt") if path.name.lower() == "labels.txt"):
+            names = [line.strip() for line in read_text(listed).splitlines() if line.strip()]
+            check_inferred_labels(dict.fromkeys(names, f"{listed}: one label a line"))
+            return names
+        return None
+
+    def _labels_that_occur(self) -> list[str]:
+        found: dict[str, str] = {}
+        for path in self._files.values():
+            for where, _, row in metadata_rows(path):
+                for name in row["emotions"]:
+                    found.setdefault(name, where)
+        check_inferred_labels(found)
+        known = [name for name in EMOTION_VALENCE_AROUSAL if name in found]
+        return known + sorted(set(found).difference(known))
+
+
+def _metadata_files(root: Path) -> dict[str, Path]:
+    folder = root / "metadata" if (root / "metadata").is_dir() else root
+    files: dict[str, Path] = {}
+    for path in files_of(folder, ".csv"):
+        # Only the usual names are the same in any case.
+        split = path.stem.lower() if path.stem.lower() in _SPLIT_ORDER else path.stem
+        if split in files:
+            raise CorpusError(f"{files[split]} and {path} are both the split {split}; keep one of them")
+        files[split] = path
+    if not files:
+        raise CorpusError(f"{folder} has no metadata csv files; give one a split, such as {folder / 'train.csv'}")
+    order = sorted(files, key=lambda split: (_SPLIT_ORDER.index(split) if split in _SPLIT_ORDER else 9, split))
+    return {split: files[split] for split in order}
+
+
+def _clip(row: Mapping[str, Any], column: str) -> Clip:
+    return row[column], row.get("start"), row.get("end")
+
+
+def _number(cell: str) -> float | str:
+    """The number in a cell, NaN where it is empty; what is no number stays text, for the row's check to report."""
+    try:
+        return float(cell) if cell.strip() else math.nan
+    except ValueError:
+        return cell
+
+
+BUILDER = UtteranceFolder

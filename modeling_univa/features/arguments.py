@@ -1,0 +1,81 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""From the arguments of `univa extract` to its job."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..convert.networks import PACKAGED, packaged_network
+from ..data.schema import CorpusError
+from ..data.tables import read_text
+from ..models.extractors_univa import LIGHT_EXTRACTORS, extractor_from_dict
+from ..models.faces_univa import FaceReader
+
+
+__all__ = ["extractor_from_argument", "face_reader_from_argument"]
+
+# What a Hub id or a path stands for.
+_PRETRAINED = {"audio": "speech-encoder", "vision": "face-embedding", "text": "word-vectors"}
+_MADE_OF = {"log-mel": "audio", "hog": "vision", **{kind: modality for modality, kind in _PRETRAINED.items()}}
+
+
+def extractor_from_argument(modality: str, argument: str, device: str | None = None, dtype: str | None = None) -> Any:
+    """The extractor that an argument names.
+
+    Args:
+        modality: "text", "audio" or "vision".
+        argument: The name of a light extractor ("log-mel", "hog") or of a network that a Python package carries
+            ("mini-xception"); settings as JSON, or a JSON file; or the Hub id or the path of a speech encoder, a face
+            embedding network or a file of word vectors.
+        device, dtype: Where and in which precision a network runs.
+
+    Raises:
+        CorpusError: No such extractor, or one for another modality.
+    """
+    try:
+        extractor = extractor_from_dict(_settings(modality, argument))
+    except (TypeError, ValueError, OSError, ImportError) as error:
+        raise CorpusError(f"--{modality}-extractor {argument}: {error}") from error
+    kind = extractor.extractor_type
+    if _MADE_OF.get(kind, modality) != modality:
+        raise CorpusError(f"--{modality}-extractor {argument}: {kind} makes {_MADE_OF[kind]} features")
+    known = {field.name for field in fields(extractor)}
+    given = {"device": device, "dtype": dtype}
+    return replace(extractor, **{name: value for name, value in given.items() if value and name in known})
+
+
+def _settings(modality: str, argument: str) -> dict[str, Any]:
+    if argument in LIGHT_EXTRACTORS:
+        return {"extractor_type": argument}
+    if argument in PACKAGED:
+        argument = packaged_network(argument)
+    settings = _json_settings(argument)
+    return settings or {"extractor_type": _PRETRAINED[modality], "model": argument}
+
+
+def _json_settings(argument: str) -> dict[str, Any] | None:
+    if not argument.endswith(".json") and not argument.lstrip().startswith("{"):
+        return None
+    try:
+        settings = json.loads(read_text(Path(argument)) if argument.endswith(".json") else argument)
+    except RecursionError as error:
+        raise ValueError("expected a JSON object of settings, found one that is nested too deeply") from error
+    if not isinstance(settings, dict):
+        raise ValueError("expected a JSON object of settings")
+    return settings
+
+
+def face_reader_from_argument(argument: str, option: str = "--faces") -> Any:
+    """The `FaceReader` of a detector's name, or of settings as JSON or a JSON file; `option` is what took it.
+
+    Raises:
+        CorpusError: No such detector or setting.
+    """
+
+    try:
+        settings = _json_settings(argument) or {"detector": argument}
+        return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **settings})
+    except (TypeError, ValueError, OSError) as error:
+        raise CorpusError(f"{option} {argument}: {error}") from error

@@ -1,0 +1,241 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`univa score-affect`: a corpus in, the same corpus with the scorers' valence and arousal in its VA columns out."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from ..data.corpus import SCORERS_FILE, Corpus
+from ..data.licenses import license_of
+from ..data.schema import CorpusError
+from ..models.affect_scorers_univa import AffectScorer
+from ..models.modeling_emotion import MODALITIES
+from ..models.translation_univa import TranslationCache, Translator
+from ..models.trusted_paths_univa import network_files
+from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
+from .report import frame_counts, write_card
+from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, corpus_folder, device_kind, library_versions
+
+
+__all__ = ["SCORERS_FILE", "ScoringJob", "ScoringOptions", "describe_scorer"]
+
+TRANSLATIONS_FILE = "translations.jsonl"
+
+_UNKNOWN = np.full(2, np.nan, dtype=np.float32)
+
+
+@dataclass
+class ScoringOptions:
+    """How a corpus is scored.
+
+    Args:
+        splits: Which splits; those that are not named keep the VA that they have. All by default.
+        translator: Translates the text for its scorer; the corpus keeps the text as it is.
+        media_root: Folder that the media paths of the corpus are relative to. It may differ between machines.
+        face_reader: `FaceReader` for the faces of videos.
+        batch_size: Items that go through a scorer together.
+        workers: Threads that read media ahead of the scorers.
+        outside_media_root: Whether the corpus may name files elsewhere, by paths or symbolic links.
+    """
+
+    splits: Sequence[str] | None = None
+    translator: Translator | None = None
+    media_root: Path | None = None
+    face_reader: Any = None
+    batch_size: int = 16
+    workers: int = 2
+    outside_media_root: bool = False
+
+
+class ScoringJob(ShardJob):
+    """Valence and arousal of the rows of a corpus.
+
+    VA is unknown (NaN) where a row has no such signal. It is also unknown where the signal cannot be read or scored;
+    that is listed in `rejected.jsonl` with the modality, and the row stays, because the model does without it.
+
+    Args:
+        corpus: The input; its other columns are kept.
+        scorers: By modality; the corpus keeps the VA that it has of the others.
+        about: By modality, what `describe_scorer` says; it decides whether a run may be gone on with.
+        options: How.
+
+    Raises:
+        CorpusError: Nothing to do, no such media or split, or a batch size or number of workers below 1.
+    """
+
+    name = "score-affect"
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        scorers: Mapping[str, AffectScorer],
+        about: Mapping[str, Mapping[str, Any]],
+        options: ScoringOptions,
+    ):
+        super().__init__(corpus)
+        if not scorers:
+            raise CorpusError("nothing to score: give --text, --audio or --vision with a scorer's folder or Hub id")
+        if min(options.batch_size, options.workers) < 1:
+            raise CorpusError("the batch size and the number of workers must be at least 1")
+        self.scorers = {name: scorers[name] for name in MODALITIES if name in scorers}
+        self.about, self.options = about, options
+        self.splits = sorted(options.splits or corpus.splits)
+        columns = [corpus.split(split).column_names for split in self.splits][0]
+        for modality in ("audio", "vision"):
+            if modality in self.scorers:
+                check_media(columns, options.media_root, f"--{modality}")
+        if "vision" in self.scorers and "video" in columns and options.face_reader is None:
+            raise CorpusError("the corpus has videos: say with --faces how faces are found in them")
+        if "text" not in self.scorers and options.translator is not None:
+            raise CorpusError("--translate is for --text; give both or neither")
+        rate = getattr(self.scorers.get("audio"), "sampling_rate", 16000)
+        self._media = MediaReader(
+            options.media_root, rate, options.face_reader, options.workers, options.outside_media_root
+        )
+        self._tried = False
+
+    @property
+    def features(self) -> datasets.Features:
+        """The input's columns, and VA of every modality."""
+        old = next(iter(self.corpus.splits.values())).features
+        va = datasets.List(datasets.Value("float32"), length=2)
+        return datasets.Features({**old, **{f"{modality}_va": va for modality in MODALITIES}})
+
+    def arguments(self) -> dict[str, Any]:
+        """Scorers, splits and batch size: another batch size rounds otherwise."""
+        reader = self.options.face_reader
+        about = {name: dict(self.about[name]) for name in self.scorers}
+        for value in about.values():
+            # The checksum tells which network it is; it may lie elsewhere on another machine.
+            value.pop("model" if value.get("sha256") else "", None)
+        return {
+            "scorers": about,
+            "splits": self.splits,
+            "translator": getattr(self.options.translator, "name", None),
+            "faces": reader.to_dict() if reader is not None else None,
+            "device": device_kind(str(next(iter(self.scorers.values())).device)),
+            "batch_size": self.options.batch_size,
+            "versions": library_versions(),
+        }
+
+    def process(self, shard: Shard, rows: pa.Table, advance: Callable[[int], Any]) -> ShardResult:
+        """Score the rows of a shard; those of a split that is not scored pass as they are."""
+        if shard.split not in self.splits:
+            advance(len(rows))
+            return ShardResult(self._table(rows, {}))
+        if not self._tried and self.options.face_reader is not None:
+            # A detector that cannot be loaded must end the job, and not have clip after clip rejected.
+            self.options.face_reader.detect(np.full((160, 160, 3), 128, np.uint8))
+            self._tried = True
+        columns = [name for name in rows.column_names if not name.endswith(("_features", "_va"))]
+        wanted = [self._items(row) for row in rows.select(columns).to_pylist()]
+        lines: dict[str, list[dict[str, Any]]] = {}
+        texts = self._translated([row["text"].source for row in wanted if "text" in row], lines)
+        scored: dict[Item, np.ndarray | Missing] = {}
+        for num_rows, raw in self._media.rows([row.values() for row in wanted], self.options.batch_size):
+            spoken = {item: texts.get(value, value) if item.kind == "text" else value for item, value in raw.items()}
+            self._score(spoken, scored)
+            advance(num_rows)
+        return ShardResult(self._table(rows, self._va(shard, rows, wanted, scored, lines)), lines)
+
+    def _items(self, row: Mapping[str, Any]) -> dict[str, Item]:
+        items: dict[str, Item | None] = {}
+        if "text" in self.scorers:
+            items["text"] = Item("text", row["text"] or "")
+        if "audio" in self.scorers:
+            items["audio"] = sound_of(row)
+        if "vision" in self.scorers:
+            items["vision"] = vision_of(row)
+        return {modality: item for modality, item in items.items() if item is not None}
+
+    def _translated(self, texts: Sequence[Any], lines: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+        """Translations of a shard's texts: those that came with the corpus, the others made for this shard alone, so
+        that they do not depend on which shards were made before."""
+        translator = self.options.translator
+        if translator is None or not texts:
+            return {}
+        cache = TranslationCache(corpus_folder(self.corpus) / TRANSLATIONS_FILE)
+        known = {text: cache.get(translator.name, text) for text in dict.fromkeys(texts) if text.strip()}
+        missing = [text for text, translation in known.items() if translation is None]
+        made = dict(zip(missing, translator.translate(missing), strict=True)) if missing else {}
+        lines[TRANSLATIONS_FILE] = [
+            {"translator": translator.name, "text": text, "translation": translation}
+            for text, translation in made.items()
+        ]
+        return {text: made.get(text) or translation or "" for text, translation in known.items()}
+
+    def _score(self, raw: Mapping[Item, Any], scored: dict[Item, np.ndarray | Missing]) -> None:
+        for modality, scorer in self.scorers.items():
+            mine = {item: value for item, value in raw.items() if item.modality == modality}
+            score = partial(scorer.score, batch_size=self.options.batch_size)
+            scored.update(in_batches(score, mine, self.options.batch_size))
+
+    def _va(
+        self,
+        shard: Shard,
+        rows: pa.Table,
+        wanted: Sequence[Mapping[str, Item]],
+        scored: Mapping[Item, np.ndarray | Missing],
+        lines: dict[str, list[dict[str, Any]]],
+    ) -> dict[str, np.ndarray]:
+        """Scores (rows, 2) of each modality."""
+        va = {modality: np.tile(_UNKNOWN, (len(wanted), 1)) for modality in self.scorers}
+        ids = rows.select(["utterance_id", "dialogue_id"]).to_pylist()
+        for place, items in enumerate(wanted):
+            for modality, item in items.items():
+                found = scored[item]
+                if not isinstance(found, Missing):
+                    va[modality][place] = found
+                elif found.rejected:
+                    entry = {"split": shard.split, **ids[place], "modality": modality, "reason": found.reason}
+                    lines.setdefault(REJECTED_FILE, []).append(entry)
+        return va
+
+    def _table(self, rows: pa.Table, va: Mapping[str, np.ndarray]) -> pa.Table:
+        columns = {name: rows[name] for name in rows.column_names}
+        for modality in MODALITIES:
+            name = f"{modality}_va"
+            if modality in va or name not in columns:
+                values = va.get(modality, np.tile(_UNKNOWN, (len(rows), 1)))
+                columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 2)
+        schema = self.features.arrow_schema
+        return pa.table([columns[name].cast(schema.field(name).type) for name in schema.names], schema.names)
+
+    def summary(self, table: pa.Table) -> dict[str, Any]:
+        """Frames of each row, for the card."""
+        return frame_counts(table)
+
+    def write_card(self, folder: Path, shards: Iterable[tuple[Shard, pa.Table, dict[str, Any]]]) -> None:
+        """Write `affect_scorers.json`, and bring the card of the input up to date."""
+        file = folder / SCORERS_FILE
+        scorers = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        translator = getattr(self.options.translator, "name", None)
+        for modality in self.scorers:
+            about = self.about[modality]
+            license = license_of(about["model"], about.get("revision"))
+            scorers[modality] = {**about, "splits": self.splits, **({"license": license} if license else {})}
+            if modality == "text" and translator:
+                scorers[modality]["translator"] = translator
+        file.write_text(json.dumps(scorers, indent=2) + "\n", encoding="utf-8")
+        names = ", ".join(f"{modality} by `{Path(self.about[modality]['model']).name}`" for modality in self.scorers)
+        note = f"Valence and arousal of {', '.join(self.splits)} were then scored by `univa score-affect`: {names} "
+        write_card(folder, self.features, self.corpus.extractors, shards, f"{note}(see `{SCORERS_FILE}`).")
+
+
+def describe_scorer(scorer: Any, model: str) -> dict[str, Any]:
+    """Which network a scorer is: the commit on the Hub, or the SHA-256 of the files of a folder."""
+    if not Path(model).is_dir():
+        return {"model": model, "revision": getattr(scorer.model.config, "_commit_hash", None)}
+    digest = hashlib.sha256()
+    for file in network_files(Path(model)):
+        digest.update(file.read_bytes())
+    return {"model": model, "sha256": digest.hexdigest()}

@@ -1,3 +1,0 @@
-# Copyright 2026 The UniVA authors.
-# SPDX-License-Identifier: Apache-2.0
-"""Sharing on the Hub."""

@@ -1,0 +1,591 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""UniVA as a pipeline of transformers: text, sound, video, faces or ready features of utterances to emotions."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from dataclasses import dataclass, field
+from mimetypes import guess_type
+from os import PathLike
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, Pipeline, PreTrainedModel
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+from transformers.utils import logging
+
+from .checked_loading_univa import load_network
+from .extractor_base_univa import same_extractor
+from .faces_univa import FaceReader
+from .media_univa import NoSoundError, NoVideoError, read_audio
+from .modeling_emotion import MODALITIES
+from .processing_univa import EncodedDialogue, UnivaProcessor
+from .utterance_inputs_univa import check_finite_rows, checked_frames, media_source, read_images, read_sound
+from .word_vectors_univa import tokenize_words
+
+
+logger = logging.get_logger(__name__)
+
+_FEATURES = tuple(f"{modality}_features" for modality in MODALITIES)
+_CONTENT = ("text", "audio", "video", "faces", *_FEATURES)
+_DETAILS = ("utterance", "sampling_rate", "start", "end")
+# Columns of a corpus that say nothing about what to predict from.
+_ROW_COLUMNS = (
+    "utterance_id", "dialogue_id", "position", "speaker", "emotions", *(f"{modality}_va" for modality in MODALITIES),
+)  # fmt: skip
+_SCORER_SAMPLING_RATE = 16000
+# Inputs mostly come dialogue by dialogue, so that few are needed again.
+_ENCODED_DIALOGUES = 16
+
+
+@dataclass
+class _Prepared:
+    """An utterance whose media are read and whose features are made."""
+
+    dialogue: tuple[str, ...] = ("",)
+    place: int = 0
+    features: dict[str, np.ndarray | None] = field(default_factory=dict)
+    # By modality, (start, end) of each frame in seconds, where it is known.
+    times: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    # By modality, what its scorer of valence and arousal is given.
+    scored: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return self.dialogue[self.place]
+
+    def check_finite(self, name: str) -> None:
+        """Refuse features that hold NaN or infinity."""
+        for modality, frames in self.features.items():
+            if frames is not None:
+                check_finite_rows(modality, frames[None], lambda _: name)
+
+
+class UnivaPipeline(Pipeline):
+    """
+    Emotions of utterances from whatever of text, sound and picture there is.
+
+    ```python
+    classifier = pipeline(model="ORG/NAME", trust_remote_code=True)
+    classifier({"text": ["How was it?", "Wonderful!"], "video": "clip.mp4"})
+    # [{'label': 'happy', 'score': 0.93}]
+    ```
+
+    An input is a string (the text), or a dict with any of the following, `None` being as good as left out. What the
+    model does not take is left aside.
+
+    - `text`: what is said; or the dialogue as the list of its utterances, with `utterance` the index of the wanted one
+      (by default the last).
+    - `audio`: path or bytes of a sound or video file, or a waveform in [-1, 1] (samples,) with `sampling_rate` in Hz
+      beside it; also the entries of a column of `datasets.Audio`.
+    - `video`: path or bytes of a video, or an entry of a column of `datasets.Video`; gives sound and faces where they
+      are not given otherwise.
+    - `start`, `end`: the part of `audio` and `video` that is meant, in seconds.
+    - `faces`: the images of the face in order, or a single one: paths, bytes, uint8 arrays (H, W, 3) RGB or (H, W)
+      grey, or PIL images.
+    - `text_features`, `audio_features`, `vision_features`: ready features (frames, k), which go before raw media.
+
+    Lists of inputs give lists; generators and data sets (rows with further columns of a corpus of this package too)
+    are gone through as their results are asked for. `batch_size` inputs go through the model together.
+
+    Args:
+        va_scorers (`dict`, *optional*): by modality, what scores its valence and arousal for `return_va`: an object
+            whose `score(items)`, or a function that, returns (N, 2) numbers in [-1, 1], NaN where there is nothing to
+            score; EmoNet (vision) or the network of Wagner et al. (audio), loaded with `AutoModel`; or the name of a
+            model to load: for text one whose labels are valence and arousal, for the others one of the networks (of
+            which no code is run: where this package is not installed, load it yourself and pass the network). Items
+            are strings, `(waveform, sampling_rate)` and lists of face images, or `None`.
+        face_reader (`FaceReader` or `dict`, *optional*): how faces are found in videos, for a model that does not say
+            so because it was trained on images of faces.
+        kwargs: those of [`Pipeline`], and defaults of what is given with each call:
+
+            - **threshold** (`float`, *optional*): only emotions of a greater probability are returned; by default
+              that of the model's configuration, and all emotions with `None`.
+            - **top_k** (`int`, *optional*): so many emotions at the most.
+            - **return_va** (`bool`): also return valence and arousal by modality.
+            - **return_attention** (`bool`): also return what the pooling attended to, by modality.
+
+    Returns:
+        `list[dict]`: `label` and `score` (probability) of the emotions, likeliest first. With `return_va` or
+        `return_attention` a `dict` with that list as `emotions`, and
+
+        - `valence_arousal`: by modality, `{"valence": …, "arousal": …}` in [-1, 1], or `None` without anything of it;
+        - `attention`: by modality the list of its tokens or frames, `None` where it is absent. Each has a `weight`
+          (they sum to 1); tokens have `token` and, in characters of the utterance, `start` and `end`; frames `start`
+          and `end` in seconds of the file where they are known, else `None`. What was cut at the model's longest input
+          is not among them.
+
+    Raises:
+        ValueError: an input that cannot be used; the message says why.
+        MediaError: a file that cannot be read.
+        ImportError: a library to read media is not installed; the message names it.
+    """
+
+    _load_processor: ClassVar[bool] = True
+    _load_tokenizer: ClassVar[bool] = False
+    _load_feature_extractor: ClassVar[bool] = False
+    _load_image_processor: ClassVar[bool] = False
+    _load_video_processor: ClassVar[bool] = False
+
+    processor: UnivaProcessor
+
+    def __init__(
+        self,
+        *args: Any,
+        va_scorers: Mapping[str, Any] | None = None,
+        face_reader: FaceReader | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        unknown = sorted(set(va_scorers or {}) - set(MODALITIES))
+        if unknown:
+            raise ValueError(f"`va_scorers` has {unknown[0]!r}; the modalities are {', '.join(MODALITIES)}.")
+        self._scorers: dict[str, Any] = dict(va_scorers or {})
+        self._encoded: OrderedDict[tuple[str, ...], EncodedDialogue] = OrderedDict()
+        super().__init__(*args, **kwargs)
+        if self.processor is None:
+            raise ValueError("Give `processor`, the UnivaProcessor that was saved with the model.")
+        self._scorers = {name: _load_scorer(name, scorer, self.device) for name, scorer in self._scorers.items()}
+        given = FaceReader.from_dict(dict(face_reader)) if isinstance(face_reader, Mapping) else face_reader
+        self._face_reader = self._checked_face_reader(given)
+
+    def _checked_face_reader(self, given: FaceReader | None) -> FaceReader | None:
+        own = self.processor.extractors.get("faces")
+        if own and given is not None and not same_extractor(given.to_dict(), own):
+            raise ValueError(f"The model was trained on faces that {own} found: leave `face_reader` out.")
+        return given
+
+    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
+        """Save the model and its processor, which is all that `pipeline` needs."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
+    def _sanitize_parameters(
+        self,
+        threshold: float | str | None = "model",
+        top_k: int | None = None,
+        return_va: bool | None = None,
+        return_attention: bool | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        selection: dict[str, Any] = {}
+        if threshold != "model":
+            if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold < 1):
+                raise ValueError(f"`threshold` must lie in [0, 1), or be None for all emotions, got {threshold!r}.")
+            selection["threshold"] = threshold
+        if top_k is not None:
+            if not isinstance(top_k, int) or top_k < 1:
+                raise ValueError(f"`top_k` must be an integer of at least 1, got {top_k!r}.")
+            selection["top_k"] = top_k
+        if return_va and not self._scorers:
+            raise ValueError(
+                "`return_va` needs scorers of valence and arousal: make the pipeline with "
+                '`va_scorers={"text": MODEL}`.'
+            )
+        va = {} if return_va is None else {"return_va": return_va}
+        attention = {} if return_attention is None else {"return_attention": return_attention}
+        return va, {**va, **attention}, selection
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+        """Emotions of one input or of several; see the class."""
+        if isinstance(inputs, list) and not inputs:
+            return []
+        # Data sets of `datasets` are none for transformers.
+        is_single = isinstance(inputs, str | Mapping)
+        if not is_single and not isinstance(inputs, list) and isinstance(inputs, Iterable):
+            inputs = (one for one in inputs)
+        return super().__call__(inputs, **kwargs)
+
+    def get_iterator(
+        self,
+        inputs: Any,
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> Iterator[Any]:
+        """Results in order. Batches are made by the processor, since utterances share dialogues."""
+        kind = PipelineDataset if isinstance(inputs, Sized) else PipelineIterator
+        if kind is PipelineIterator and num_workers > 1:
+            logger.warning_once("What is gone through in order has one worker: `num_workers` is 1.")
+            num_workers = 1
+        data = kind(inputs, self.preprocess, preprocess_params)
+        done = 0
+        for batch in DataLoader(data, batch_size=batch_size, num_workers=num_workers, collate_fn=list):
+            for number, item in enumerate(batch, start=done):
+                item.check_finite(f"input {number}")
+            done += len(batch)
+            for output in self.forward(batch, **forward_params):
+                yield self.postprocess(output, **postprocess_params)
+
+    def run_single(
+        self,
+        inputs: Any,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> Any:
+        """The result of one input."""
+        return next(self.get_iterator([inputs], 0, 1, preprocess_params, forward_params, postprocess_params))
+
+    # Reading
+
+    def preprocess(self, input_: Any, return_va: bool = False) -> _Prepared:
+        """Read the media of one input and make its features."""
+        item = _checked_item(input_)
+        prepared = _Prepared(*_dialogue(item))
+        media = _Media(item, self._reader)
+        for modality in self.processor.feature_sizes:
+            ready = item.get(f"{modality}_features")
+            if ready is None:
+                frames = self._extracted(modality, prepared, media)
+            else:
+                frames = checked_frames(modality, ready, self.processor.feature_sizes[modality])
+            prepared.features[modality] = frames if frames is not None and len(frames) else None
+        # Text is among the features where it comes as word vectors.
+        tokens = self.processor.tokenizer is not None and "text" in self.processor.modalities and prepared.text
+        if not tokens and all(frames is None for frames in prepared.features.values()):
+            raise ValueError(
+                f"There is nothing to predict from: the model takes {', '.join(self.processor.modalities)}, and the "
+                f"input has {_and_no_more(item)}."
+            )
+        if return_va:
+            prepared.scored = {modality: self._to_score(modality, prepared, media) for modality in self._scorers}
+        return prepared
+
+    def _extracted(self, modality: str, prepared: _Prepared, media: "_Media") -> np.ndarray | None:
+        processor = self.processor
+        if modality == "text":
+            return processor._extract_words([prepared.text])[0] if prepared.text else None
+        if not media.has(modality):
+            return None
+        extractor = processor._extractor(modality)
+        if modality == "audio":
+            waveform = media.sound(extractor.sampling_rate)
+            if waveform is None:
+                return None
+            (frames,) = extractor.extract_batch([(waveform, extractor.sampling_rate)])
+            duration = len(waveform) / extractor.sampling_rate
+            prepared.times["audio"] = _frame_times(extractor, len(frames), media.start, duration)
+            return frames
+        images, times = media.faces()
+        if times:
+            step = 1 / self._reader().frame_rate
+            prepared.times["vision"] = [(time, time + step) for time in times]
+        return processor.extract_vision(images)
+
+    def _to_score(self, modality: str, prepared: _Prepared, media: "_Media") -> Any:
+        if modality == "text":
+            return prepared.text or None
+        if not media.has(modality):
+            return None
+        if modality == "vision":
+            return media.faces()[0] or None
+        rate = getattr(self._scorers["audio"], "sampling_rate", _SCORER_SAMPLING_RATE)
+        waveform = media.sound(rate)
+        return None if waveform is None else (waveform, rate)
+
+    def _reader(self) -> FaceReader:
+        if self._face_reader is None:
+            if self.processor.extractors.get("faces"):
+                self._face_reader = FaceReader.from_dict(self.processor.resolved_extractor("faces"))
+            else:
+                self._face_reader = FaceReader()
+                logger.warning_once(
+                    "The model does not say how faces are found in videos (it was trained on images of faces): they "
+                    f"are found by {self._face_reader}; give `face_reader` for another one."
+                )
+        return self._face_reader
+
+    # Scoring
+
+    def _forward(
+        self, input_tensors: list[_Prepared], return_va: bool = False, return_attention: bool = False
+    ) -> list[dict[str, Any]]:
+        items = input_tensors
+        inputs = self._encode(items).to(self.device)
+        outputs = self.model(**inputs, output_pooling_attentions=return_attention)
+        if not torch.isfinite(outputs.logits).all():
+            raise ValueError("The model gives scores that are not finite: load it in float32, or download it anew.")
+        results: list[dict[str, Any]] = [{"logits": logits} for logits in outputs.logits]
+        if return_va:
+            for modality, scorer in self._scorers.items():
+                pairs = np.asarray(scorer([item.scored[modality] for item in items]))
+                for result, pair in zip(results, pairs, strict=True):
+                    result.setdefault("valence_arousal", {})[modality] = _affect(pair)
+        if return_attention:
+            for index, (item, result) in enumerate(zip(items, results, strict=True)):
+                result["attention"] = {
+                    modality: self._attention(modality, item, outputs[f"{modality}_attention"][index], inputs, index)
+                    for modality in self.processor.modalities
+                }
+        return results
+
+    def _encode(self, items: Sequence[_Prepared]) -> Any:
+        processor = self.processor
+        features: dict[str, Any] = {
+            f"{modality}_features": [item.features[modality] for item in items] for modality in processor.feature_sizes
+        }
+        if processor.tokenizer is None or "text" not in processor.modalities:
+            return processor(**features)
+        # A dialogue is encoded once, whatever number of its utterances is asked for.
+        dialogues = list(dict.fromkeys(item.dialogue for item in items))
+        places = [(dialogues.index(item.dialogue), item.place) for item in items]
+        return processor([self._encoded_dialogue(dialogue) for dialogue in dialogues], places, **features)
+
+    def _encoded_dialogue(self, dialogue: tuple[str, ...]) -> EncodedDialogue:
+        """A dialogue as token ids, made once for the batches that it is in."""
+        encoded = self._encoded.get(dialogue)
+        if encoded is None:
+            encoded = self._encoded[dialogue] = self.processor.encode_dialogue(dialogue)
+            while len(self._encoded) > _ENCODED_DIALOGUES:
+                self._encoded.popitem(last=False)
+        return encoded
+
+    def _attention(
+        self, modality: str, item: _Prepared, weights: torch.Tensor, inputs: Any, index: int
+    ) -> list[dict[str, Any]] | None:
+        if modality == "text" and "text" not in self.processor.feature_sizes:
+            start, end = inputs["utterance_span"][index].tolist()
+            weights = weights[start:end]
+            return _with_weights(_tokens(self.processor.tokenizer, item.text), weights) or None
+        weights = weights[: int(inputs[f"{modality}_attention_mask"][index].sum())]
+        if modality == "text":
+            words = tokenize_words(item.text)
+            frames = item.features["text"]
+            # Words may have no vector, or several.
+            known = frames is not None and len(words) == len(frames)
+            tokens = words if known else [None] * len(weights)
+            return _with_weights([{"token": word, "start": None, "end": None} for word in tokens], weights) or None
+        frame_times = [{"start": start, "end": end} for start, end in item.times.get(modality, ())]
+        return _with_weights(frame_times or [{"start": None, "end": None}] * len(weights), weights) or None
+
+    def postprocess(
+        self, model_outputs: dict[str, Any], threshold: float | str | None = "model", top_k: int | None = None
+    ) -> Any:
+        """Emotions above the threshold, likeliest first, with what else was asked for."""
+        output = dict(model_outputs)
+        config = self.model.config
+        scores = config.probabilities(output.pop("logits")).tolist()
+        least = config.decision_threshold if threshold == "model" else threshold
+        found = [
+            {"label": label, "score": score}
+            for label, score in zip(config.label_names, scores, strict=True)
+            if least is None or score > least
+        ]
+        found.sort(key=lambda one: -one["score"])
+        return {"emotions": found[:top_k], **output} if output else found[:top_k]
+
+
+class _Media:
+    """Sound and faces of one input, each read once."""
+
+    def __init__(self, item: Mapping[str, Any], reader: Any):
+        self._item = item
+        self._reader = reader
+        self._faces: tuple[list[np.ndarray], list[float]] | None = None
+        self._sounds: dict[int, np.ndarray | None] = {}
+        self.start: float = item.get("start") or 0.0
+
+    def has(self, modality: str) -> bool:
+        """Whether there is anything to read the modality from."""
+        kind = "audio" if modality == "audio" else "faces"
+        return any(self._item.get(name) is not None for name in (kind, "video"))
+
+    def sound(self, sampling_rate: int) -> np.ndarray | None:
+        """Waveform (samples,) at `sampling_rate` Hz; `None` for a video without sound."""
+        if sampling_rate not in self._sounds:
+            self._sounds[sampling_rate] = self._read_sound(sampling_rate)
+        return self._sounds[sampling_rate]
+
+    def _read_sound(self, sampling_rate: int) -> np.ndarray | None:
+        item = self._item
+        audio = item.get("audio")
+        if audio is None:
+            try:
+                return read_audio(media_source("video", item["video"]), sampling_rate, *self._part)
+            except NoSoundError as error:
+                logger.warning_once(f"{error}; its sound is absent.")
+                return None
+        return read_sound(audio, sampling_rate, *self._part, given_rate=item.get("sampling_rate"))
+
+    def faces(self) -> tuple[list[np.ndarray], list[float]]:
+        """Face images in order, and when each is shown in the file (nothing where only images were given)."""
+        if self._faces is None:
+            self._faces = self._read_faces()
+        return self._faces
+
+    def _read_faces(self) -> tuple[list[np.ndarray], list[float]]:
+        if (faces := self._item.get("faces")) is not None:
+            return read_images(faces), []
+        source = media_source("video", self._item["video"])
+        try:
+            track = self._reader()(source, *self._part)
+        except NoVideoError as error:
+            logger.warning_once(f"{error}; its faces are absent.")
+            return [], []
+        if track.note:
+            logger.warning_once(f"{'<bytes>' if isinstance(source, bytes) else source}: {track.note}.")
+        return track.images, track.times
+
+    @property
+    def _part(self) -> tuple[float | None, float | None]:
+        return self._item.get("start"), self._item.get("end")
+
+
+# Inputs
+
+
+def _checked_item(given: Any) -> dict[str, Any]:
+    item = {"text": given} if isinstance(given, str) else given
+    if isinstance(given, str) and _names_media(given):
+        raise ValueError(
+            f"A string is what is said, and {given!r} names a file: pass it as {{'video': …}}, {{'audio': …}} or "
+            f"{{'faces': …}}, or as {{'text': …}} if it is said."
+        )
+    if not isinstance(item, Mapping):
+        raise ValueError(
+            f"An input is a string or a dict with any of {', '.join(_CONTENT)}, got {type(given).__name__}."
+        )
+    unknown = sorted(set(item) - {*_CONTENT, *_DETAILS, *_ROW_COLUMNS})
+    if unknown:
+        raise ValueError(
+            f"An input has {unknown[0]!r}, which is unknown; it takes {', '.join((*_CONTENT, *_DETAILS))}."
+        )
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def _names_media(given: str) -> bool:
+    """Whether a bare string is the path or URL of a recording, which other pipelines of transformers take."""
+    kind = guess_type(given)[0] or ""
+    return len(given.split()) == 1 and kind.split("/")[0] in ("audio", "video", "image")
+
+
+def _and_no_more(item: Mapping[str, Any]) -> str:
+    given = [name for name in _CONTENT if name in item]
+    return f"{', '.join(given)}, with nothing of these in it" if given else "nothing of it"
+
+
+def _dialogue(item: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+    """The utterances, and the index of the wanted one."""
+    text = item.get("text", "")
+    dialogue = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, Sequence) else ()
+    if not dialogue or not all(isinstance(utterance, str) for utterance in dialogue):
+        raise ValueError(f"`text` must be a string, or a dialogue as the list of its utterances, got {text!r}.")
+    place = item.get("utterance", len(dialogue) - 1)
+    if not isinstance(place, int) or not -len(dialogue) <= place < len(dialogue):
+        raise ValueError(f"`utterance` must be the index of one of the {len(dialogue)} utterances, got {place!r}.")
+    return tuple(utterance if utterance.strip() else "" for utterance in dialogue), place % len(dialogue)
+
+
+# Outputs
+
+
+def _frame_times(extractor: Any, count: int, start: float, duration: float) -> list[tuple[float, float]]:
+    """When each frame of speech begins and ends, in seconds of the file; evenly where the extractor has no rate."""
+    rate = getattr(extractor, "frame_rate", None) or count / duration
+    borders = [start + index / rate for index in range(count)] + [start + duration]
+    return list(zip(borders[:-1], borders[1:], strict=True))
+
+
+def _tokens(tokenizer: Any, text: str) -> list[dict[str, Any]]:
+    if not tokenizer.is_fast:
+        return [{"token": token, "start": None, "end": None} for token in tokenizer.tokenize(text)]
+    encoded = tokenizer(text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
+    return [{"token": text[start:end], "start": start, "end": end} for start, end in encoded["offset_mapping"]]
+
+
+def _with_weights(places: list[dict[str, Any]], weights: torch.Tensor) -> list[dict[str, Any]]:
+    """Each place with its weight; the model's longest input cuts what is beyond it."""
+    return [{**place, "weight": weight} for place, weight in zip(places, weights.tolist(), strict=False)]
+
+
+# Valence and arousal
+
+
+def _affect(pair: np.ndarray) -> dict[str, float] | None:
+    if pair.shape != (2,):
+        raise ValueError(f"A scorer must return (valence, arousal) of each item, got a row of shape {pair.shape}.")
+    return None if np.isnan(pair).any() else {"valence": float(pair[0]), "arousal": float(pair[1])}
+
+
+def _load_scorer(modality: str, scorer: Any, device: torch.device) -> Any:
+    """A function from items to (valence, arousal), of whatever may be given for one."""
+    if isinstance(scorer, str | PathLike) and modality == "text":
+        return _TextScorer(scorer, device)
+    if isinstance(scorer, str | PathLike):
+        scorer = load_network(AutoModel, scorer)
+    if isinstance(scorer, PreTrainedModel):
+        return _NetworkScorer(modality, scorer.eval().to(device))
+    if hasattr(scorer, "score"):
+        return _ScorerObject(scorer)
+    if not callable(scorer):
+        raise ValueError(f"The {modality} scorer must be a name, a model or a function, got {type(scorer).__name__}.")
+    return scorer
+
+
+class _ScorerObject:
+    def __init__(self, scorer: Any):
+        self.score = scorer.score
+        self.sampling_rate = getattr(scorer, "sampling_rate", _SCORER_SAMPLING_RATE)
+
+    def __call__(self, items: Sequence[Any]) -> np.ndarray:
+        return self.score(items)
+
+
+class _TextScorer:
+    """A regression model of transformers whose labels are valence and arousal."""
+
+    def __init__(self, name: str | PathLike[str], device: torch.device):
+        self._model: Any = load_network(AutoModelForSequenceClassification, name).to(device)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        labels = {str(label).lower(): int(index) for index, label in self._model.config.id2label.items()}
+        if not {"valence", "arousal"} <= set(labels):
+            raise ValueError(f"A scorer of text has the labels valence and arousal, and {name} has {sorted(labels)}.")
+        self._columns = [labels["valence"], labels["arousal"]]
+        self._range = getattr(self._model.config, "affect_range", (-1.0, 1.0))
+
+    def __call__(self, items: Sequence[str | None]) -> np.ndarray:
+        scores = np.full((len(items), 2), np.nan, dtype=np.float32)
+        spoken = [index for index, text in enumerate(items) if text]
+        if spoken:
+            longest = min(self._tokenizer.model_max_length, 512)
+            inputs = self._tokenizer(
+                [items[index] for index in spoken], truncation=True, max_length=longest, padding=True,
+                return_tensors="pt",
+            ).to(self._model.device)  # fmt: skip
+            found = self._model(**inputs).logits[:, self._columns].float().cpu().numpy()
+            lowest, highest = self._range
+            scores[spoken] = 2 * (found - lowest) / (highest - lowest) - 1
+        return scores.clip(-1, 1)
+
+
+class _NetworkScorer:
+    """EmoNet on faces, averaged over the clip, or the network of Wagner et al. (outputs from 0 to 1) on speech."""
+
+    sampling_rate = _SCORER_SAMPLING_RATE
+
+    def __init__(self, modality: str, model: Any):
+        if modality == "text" or not hasattr(model, "preprocess"):
+            raise ValueError(f"{type(model).__name__} is no scorer of {modality}.")
+        self._model = model
+        self._score = self._speech if modality == "audio" else self._faces
+
+    def __call__(self, items: Sequence[Any]) -> np.ndarray:
+        pairs = [np.full(2, np.nan) if item is None else self._score(item) for item in items]
+        return np.array(pairs, dtype=np.float32).clip(-1, 1)
+
+    def _speech(self, item: tuple[np.ndarray, int]) -> np.ndarray:
+        waveform = np.pad(item[0], (0, max(0, self._model.config.min_samples - len(item[0]))))
+        return 2 * self._pairs(self._model.preprocess([waveform], item[1]))[0] - 1
+
+    def _faces(self, item: list[np.ndarray]) -> np.ndarray:
+        return self._pairs(self._model.preprocess(item)).clip(-1, 1).mean(axis=0)
+
+    def _pairs(self, inputs: Mapping[str, torch.Tensor]) -> np.ndarray:
+        output = self._model(**inputs)
+        return torch.stack([output.valence, output.arousal], dim=1).float().cpu().numpy()
+
+
+__all__ = ["UnivaPipeline"]

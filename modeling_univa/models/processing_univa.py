@@ -1,0 +1,790 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Dialogues and features or raw media to the inputs of a UniVA model."""
+
+import filecmp
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from huggingface_hub import HfApi, snapshot_download
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.utils import AUDIO_TOKENIZER_NAME, CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
+
+from .checked_loading_univa import refusal
+from .configuration_univa import UnivaConfig
+from .extractors_univa import extractor_from_dict
+from .faces_univa import FaceReader, FaceTrack
+from .limits_univa import check_limit
+from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio
+from .modeling_emotion import MODALITIES
+from .trusted_paths_univa import EMBEDDED, check_settings, embedded_parts, embedded_place, from_hub_cache
+from .utterance_inputs_univa import (
+    check_clips,
+    check_finite_rows,
+    checked_frames,
+    media_source,
+    read_images,
+    read_sound,
+)
+
+
+logger = logging.get_logger(__name__)
+
+_SETTINGS = (
+    "auto_map", "chat_template", "extractors", "feature_sizes", "has_tokenizer", "max_lengths", "modalities",
+    "processor_class",
+)  # fmt: skip
+_HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
+# `extractor_type` of features that came ready-made, by something that this package cannot run.
+PRECOMPUTED = "precomputed"
+
+
+@dataclass(frozen=True)
+class DialogueRow:
+    """
+    One row of `input_ids`.
+
+    Args:
+        input_ids (`np.ndarray` of shape `(L,)`): token ids, special tokens included.
+        spans (`np.ndarray` of shape `(utterances, 2)`): tokens [start, end) of each utterance in the row.
+    """
+
+    input_ids: np.ndarray
+    spans: np.ndarray
+
+
+@dataclass(frozen=True)
+class EncodedDialogue:
+    """
+    A dialogue as rows of token ids.
+
+    Args:
+        rows: whose `spans` together are the dialogue's utterances in order.
+    """
+
+    rows: list[DialogueRow]
+
+    def __len__(self) -> int:
+        return sum(len(row.spans) for row in self.rows)
+
+    def locate(self, utterance: int) -> tuple[int, np.ndarray]:
+        """Index of the row of an utterance, and its span there."""
+        ends = np.cumsum([len(row.spans) for row in self.rows])
+        row = int(np.searchsorted(ends, utterance, side="right"))
+        return row, self.rows[row].spans[utterance - ends[row]]
+
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_PROCESSOR_FILES = (PROCESSOR_NAME, *_TOKENIZER_FILES)
+
+
+class UnivaProcessor(ProcessorMixin):
+    """
+    Turns dialogues of strings, and features or raw media of single utterances, into the inputs of a UniVA model.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`, *optional*): that of the text encoder; `None` on the word-vector route.
+        extractors (`dict[str, dict]`, *optional*): for audio, vision or text, what made its features, by
+            `Extractor.to_dict()`. With it raw media meet the same features as in training. A path in it that begins
+            with `./` is relative to the folder or the Hub repository that the processor was loaded from. Under
+            `faces` stands how faces are found in video, by `FaceReader.to_dict()`.
+        modalities (`list[str]`): modalities of the model.
+        feature_sizes (`dict[str, int]`, *optional*): frame width of each modality that comes as features.
+        max_lengths (`dict[str, int]`, *optional*): longest dialogue in tokens (or utterance in words) for text,
+            longest clip in frames for audio and vision.
+    """
+
+    model_input_names: ClassVar[tuple[str, ...]] = ("dialogue_index", "utterance_span", "input_ids", "attention_mask")
+
+    # Folder or Hub id that the processor (or what it knows of extractors) was loaded from, and how.
+    _source: tuple[str, dict[str, Any]] | None = None
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        extractors: dict[str, dict[str, Any]] | None = None,
+        modalities: Sequence[str] = MODALITIES,
+        feature_sizes: dict[str, int] | None = None,
+        max_lengths: dict[str, int] | None = None,
+        chat_template: str | None = None,
+    ):
+        _check_settings(extractors, modalities, feature_sizes, max_lengths)
+        self.chat_template = chat_template  # ProcessorMixin has one; UniVA has no use for it.
+        self.tokenizer: Any = tokenizer
+        self.modalities = list(modalities)
+        # In this order in every batch, also after loading: JSON files are sorted by name.
+        self.feature_sizes = dict(sorted((feature_sizes or {}).items(), key=lambda item: MODALITIES.index(item[0])))
+        self.max_lengths = dict(max_lengths or {})
+        self.extractors = {name: dict(value) for name, value in (extractors or {}).items() if value}
+        self._check_extractors()
+
+    @classmethod
+    def from_config(
+        cls,
+        config: UnivaConfig,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        extractors: dict[str, dict[str, Any]] | None = None,
+        source: str | None = None,
+    ) -> "UnivaProcessor":
+        """
+        The processor of a model.
+
+        Args:
+            config: configuration of the model.
+            tokenizer: that of its text encoder.
+            extractors: what made its features.
+            source: folder or Hub id of the corpus that `extractors` came with; without it they are this user's own,
+                and may name any file of this machine.
+
+        Raises:
+            `ValueError`: the model has a text encoder and there is no tokenizer, or an extractor makes frames of
+                another width than the model takes.
+        """
+        if "text" in config.modalities and not config.uses_word_vectors and tokenizer is None:
+            raise ValueError("A model with a pretrained text encoder needs its tokenizer: give `tokenizer`.")
+        processor = cls(tokenizer, extractors, config.modalities, config.feature_sizes, config.max_lengths)
+        processor._source = None if source is None else (source, {})
+        return processor
+
+    def _check_extractors(self) -> None:
+        for modality, extractor in self.extractors.items():
+            size, expected = extractor.get("feature_size"), self.feature_sizes.get(modality)
+            if expected is not None and size != expected:
+                raise ValueError(
+                    f"The {modality} extractor {extractor.get('extractor_type')!r} makes frames of width {size}, and "
+                    f"the model takes `{modality}_feature_size` = {expected}: use the extractor that made the "
+                    "training features."
+                )
+
+    # Saving and loading. A processor without a tokenizer is no case that ProcessorMixin knows.
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the tokenizer, which has files of its own."""
+        return {**super().to_dict(), "has_tokenizer": self.tokenizer is not None}
+
+    def save_pretrained(self, save_directory: str | PathLike, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Write `processor_config.json`, code, tokenizer, and the extractors that lie with the model."""
+        self._copy_embedded(Path(save_directory))
+        if self.tokenizer is not None:
+            return super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
+        if push_to_hub:
+            raise ValueError("Save first, then call `push_to_hub(repo_id)`: this processor has no tokenizer.")
+        # ProcessorMixin cannot save a component that is None.
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        custom_object_save(self, save_directory, config=self)
+        file = Path(save_directory, PROCESSOR_NAME)
+        self.to_json_file(file)
+        return [str(file)]
+
+    @classmethod
+    def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path, processor_dict=None, **kwargs):
+        if processor_dict is not None and not processor_dict.pop("has_tokenizer", True):
+            return [None]
+        # Trusting this processor's code is not trusting that of a tokenizer, which a folder may name as well.
+        options = {**kwargs, "trust_remote_code": False}
+        # First, since transformers believes the configuration while it looks for the tokenizer's class.
+        known = _known_tokens(pretrained_model_name_or_path, options)
+        with refusal(pretrained_model_name_or_path, "The tokenizer of {} cannot be loaded", *_TOKENIZER_FILES):
+            arguments = super()._get_arguments_from_pretrained(
+                pretrained_model_name_or_path, processor_dict, **options
+            )
+        _check_tokenizer(pretrained_model_name_or_path, arguments[0], known, options)
+        return arguments
+
+    @classmethod
+    def get_processor_dict(
+        cls, pretrained_model_name_or_path: str | PathLike, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The settings of a file that this processor has."""
+        _check_no_audio_tokenizer(pretrained_model_name_or_path, kwargs)
+        settings, unused = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        return {name: value for name, value in settings.items() if name in _SETTINGS}, unused
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | PathLike, **kwargs: Any) -> "UnivaProcessor":
+        """
+        Load from a folder or from the Hub, where the extractors that lie with the model are then looked for.
+
+        `trust_remote_code=True` of `AutoProcessor` holds for the code of this processor; that of a tokenizer is never
+        run.
+
+        Raises:
+            `ValueError`: the settings cannot be used, or the tokenizer is missing or not that of the text encoder.
+            `OSError`: there is no such folder or repository.
+        """
+        name = os.fspath(pretrained_model_name_or_path)
+        with refusal(name, "The processor of {} cannot be used", *_PROCESSOR_FILES):
+            folder = Path(name, kwargs.get("subfolder") or "")
+            if folder.is_dir() and not (folder / PROCESSOR_NAME).is_file():
+                raise ValueError(f"it has no file {PROCESSOR_NAME}. Save the processor again, or name another folder.")
+            processor = super().from_pretrained(name, **kwargs)
+            longest = getattr(processor.tokenizer, "model_max_length", 1)
+            if not isinstance(longest, int | float) or not longest >= 1:
+                raise ValueError(f"`model_max_length` of its tokenizer is {longest!r}, expected a number of tokens.")
+        names = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
+        hub = {name: kwargs[name] for name in names if kwargs.get(name)}
+        processor._source = (name, hub)
+        return processor
+
+    def resolved_extractor(self, modality: str) -> dict[str, Any]:
+        """
+        Settings of an extractor, with the path of what lies in the model's folder or repository as it is here.
+
+        Whoever uses the settings takes them from here: those of a processor that was loaded come from somebody else.
+
+        Raises:
+            `ValueError`: they name a place that the settings of others may not name.
+        """
+        on_hub = self._source is not None and (not Path(self._source[0]).is_dir() or from_hub_cache(self._source[0]))
+        config = self.extractors[modality]
+        if self._source is None and not any(str(value).startswith(EMBEDDED) for value in config.values()):
+            return dict(config)
+        return check_settings(config, self._embedded_root, on_hub)
+
+    def _embedded_folders(self) -> set[str]:
+        """`./extractors/NAME` of every extractor that lies with the model."""
+        values = [value for config in self.extractors.values() for value in config.values() if isinstance(value, str)]
+        return {str(PurePosixPath(*embedded_parts(value))) for value in values if value.startswith(EMBEDDED)}
+
+    def _embedded_root(self, path: str) -> Path:
+        """The folder to which `path` is relative; what lies there on the Hub is downloaded."""
+        folder = PurePosixPath(*embedded_parts(path))
+        if self._source is None:
+            raise ValueError(f"{path} lies in the folder of a model: load the processor from there.")
+        name, hub = self._source
+        hub = dict(hub)
+        subfolder = hub.pop("subfolder", "")
+        if Path(name).is_dir():
+            return Path(name, subfolder)
+        snapshot = snapshot_download(name, allow_patterns=str(PurePosixPath(subfolder, folder, "*")), **hub)
+        return Path(snapshot, subfolder)
+
+    def _copy_embedded(self, target: Path) -> None:
+        for modality, config in self.extractors.items():
+            if Path(str(config.get("model", ""))).is_absolute():
+                logger.warning_once(
+                    f"The {modality} extractor is in {config['model']}, where only this machine finds it: "
+                    "`univa complete` copies it into the model's folder."
+                )
+        for folder in sorted(self._embedded_folders()):
+            source, copy = embedded_place(folder, self._embedded_root(folder)), target / folder
+            if not source.is_dir():
+                raise ValueError(f"{source} is missing: the extractor that lies with the model.")
+            if copy.is_dir() and (source.samefile(copy) or _same_files(source, copy)):
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=copy.parent) as temporary:
+                shutil.copytree(source, Path(temporary, copy.name))
+                if copy.is_dir():
+                    shutil.rmtree(copy)
+                Path(temporary, copy.name).rename(copy)
+
+    def _upload_modified_files(
+        self, working_dir, repo_id, files_timestamps, commit_message=None, token=None, create_pr=False, revision=None,
+        commit_description=None,
+    ):  # fmt: skip
+        # That of transformers takes folders of one level only.
+        api = HfApi(token=token)
+        if revision is not None and not create_pr:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        names = [
+            item.name for item in Path(working_dir).iterdir()
+            if item.is_file() and item.stat().st_mtime > files_timestamps.get(item.name, 0)
+        ]  # fmt: skip
+        return api.upload_folder(
+            repo_id=repo_id,
+            folder_path=working_dir,
+            allow_patterns=[*names, *(f"{folder}/*" for folder in self._embedded_folders())],
+            commit_message=commit_message or "Upload processor",
+            commit_description=commit_description,
+            create_pr=create_pr,
+            revision=revision,
+        )
+
+    # Text
+
+    @cached_property
+    def _special_tokens(self) -> tuple[list[int], list[int], list[int]]:
+        """Ids before the first utterance, between two, and after the last, as the tokenizer itself joins a pair."""
+        encoded = self.tokenizer("a", "b", return_special_tokens_mask=True)
+        special = np.flatnonzero(encoded["special_tokens_mask"])
+        ids, content = np.array(encoded["input_ids"]), np.flatnonzero(np.logical_not(encoded["special_tokens_mask"]))
+        between = special[(special > content[0]) & (special < content[-1])]
+        if len(between) == 0:
+            raise ValueError(
+                f"{type(self.tokenizer).__name__} puts no special token between two texts, so that utterances cannot "
+                "be told apart: use an encoder whose tokenizer does (BERT, RoBERTa, …)."
+            )
+        return (ids[special[special < content[0]]].tolist(), ids[between].tolist(),
+                ids[special[special > content[-1]]].tolist())  # fmt: skip
+
+    @property
+    def max_text_length(self) -> int:
+        """Longest row of `input_ids`, in tokens."""
+        return min(self.max_lengths.get("text", 512), self.tokenizer.model_max_length)
+
+    def tokenize(self, utterances: Sequence[str]) -> list[list[int]]:
+        """Token ids of each utterance by itself, without special tokens and without truncation."""
+        return self.tokenizer(list(utterances), add_special_tokens=False, verbose=False)["input_ids"]
+
+    def build_dialogue(self, token_ids: Sequence[Sequence[int]]) -> list[DialogueRow]:
+        """
+        Join a dialogue's utterances with special tokens to rows of at most `max_text_length` tokens.
+
+        A dialogue is one row: while it is too long, the longest utterance (the earliest of several) loses its last
+        token, as in the released code. Only where not even one token an utterance would fit is it cut into windows of
+        consecutive utterances, one row each.
+
+        Args:
+            token_ids: ids of each utterance, from `tokenize`.
+
+        Returns:
+            The rows, whose `spans` together are the dialogue's utterances in order.
+        """
+        prefix, separator, suffix = self._special_tokens
+        room = self.max_text_length - len(prefix) - len(suffix)
+        most = (room + len(separator)) // (len(separator) + 1)
+        if most < 1:
+            raise ValueError(f"`max_text_length` ({self.max_text_length}) leaves no room for a single token.")
+        windows = np.array_split(np.arange(len(token_ids)), -(-len(token_ids) // most))
+        return [self._build_row([token_ids[index] for index in window]) for window in windows]
+
+    def encode_dialogue(self, utterances: Sequence[str]) -> EncodedDialogue:
+        """A dialogue ready for any number of calls: tokenised, joined and truncated once."""
+        return EncodedDialogue(self.build_dialogue(self.tokenize(utterances)))
+
+    def _build_row(self, token_ids: Sequence[Sequence[int]]) -> DialogueRow:
+        prefix, separator, suffix = self._special_tokens
+        special = len(prefix) + len(suffix) + len(separator) * (len(token_ids) - 1)
+        kept = truncated_lengths([len(ids) for ids in token_ids], self.max_text_length - special)
+        starts = len(prefix) + np.concatenate([[0], np.cumsum(kept[:-1] + len(separator))]).astype(int)
+        pieces = [prefix, token_ids[0][: kept[0]]]
+        for ids, length in zip(token_ids[1:], kept[1:], strict=True):
+            pieces += [separator, ids[:length]]
+        row = np.fromiter((token for piece in [*pieces, suffix] for token in piece), dtype=np.int64)
+        return DialogueRow(row, np.stack([starts, starts + kept], axis=1))
+
+    def pad_dialogues(self, rows: Sequence[np.ndarray]) -> dict[str, torch.Tensor]:
+        """`input_ids` and `attention_mask`, `(D, L)` long, of rows of token ids, padded to the longest."""
+        lengths = np.array([len(row) for row in rows])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        input_ids = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        input_ids[mask] = np.concatenate(rows)
+        return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+
+    # Features
+
+    def pad_features(
+        self, modality: str, values: np.ndarray, lengths: np.ndarray, name_of: Callable[[int], str] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """
+        Frames of several clips, end to end, to one padded tensor and its mask.
+
+        Args:
+            modality: "text", "audio" or "vision".
+            values (`np.ndarray` of shape `(sum of lengths, k)`): the frames, clip after clip.
+            lengths (`np.ndarray` of shape `(B,)`): frames of each clip; 0 where the modality is absent. Clips longer
+                than the model takes are cut at the end.
+            name_of: from the place of a clip to what a message calls it.
+
+        Returns:
+            `{modality}_features (B, T, k)` float32 and `{modality}_attention_mask (B, T)` long, T at least 1.
+
+        Raises:
+            `ValueError`: the frames have another width than the model takes, or hold NaN or infinity.
+        """
+        size = self.feature_sizes[modality]
+        if len(values) and values.shape[-1] != size:
+            raise ValueError(
+                f"{modality} features of width {values.shape[-1]} met a model of `{modality}_feature_size` = {size}: "
+                "use the extractor that made the model's training features."
+            )
+        longest = self.max_lengths.get(modality) or max(lengths.max(), 1)
+        kept = np.minimum(lengths, longest)
+        mask = np.arange(max(kept.max(), 1)) < kept[:, None]
+        padded = np.zeros((*mask.shape, size), dtype=np.float32)
+        position = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        with np.errstate(over="ignore"):
+            padded[mask] = values[position < longest] if len(values) else values.reshape(0, size)
+        check_finite_rows(modality, padded, name_of)
+        return {
+            f"{modality}_features": torch.from_numpy(padded),
+            f"{modality}_attention_mask": torch.from_numpy(mask.astype(np.int64)),
+        }
+
+    def extract_audio(self, clip: Any) -> np.ndarray | None:
+        """
+        Speech frames `(frames, audio_feature_size)` of one clip, by the extractor that made the training features.
+
+        Args:
+            clip: a path (or bytes) of sound or video, a waveform with its rate as `(array, sampling_rate)`, an entry
+                of a column of `datasets.Audio`, a part of any of them as `(clip, start, end)` in seconds, or `None`
+                for no sound.
+        """
+        return self._extract_audio([clip])[0]
+
+    def _extract_audio(self, clips: Sequence[Any]) -> list[np.ndarray | None]:
+        def read(clip: Any) -> tuple[np.ndarray, int] | None:
+            if clip is None:
+                return None
+            sampling_rate = self._extractor("audio").sampling_rate
+            is_waveform = isinstance(clip, tuple) and len(clip) == 2
+            source, start, end = (clip, None, None) if is_waveform else _clip_part(clip)
+            return read_sound(source, sampling_rate, start, end), sampling_rate
+
+        return self._extract("audio", [read(clip) for clip in clips])
+
+    def extract_vision(self, faces: Iterable[Any] | None) -> np.ndarray | None:
+        """
+        Face frames `(faces, vision_feature_size)` of one clip, by the extractor that made the training features.
+
+        Args:
+            faces: paths or images (`np.ndarray`, H × W × 3 RGB or H × W grey, uint8; PIL images; entries of a column
+                of `datasets.Image`) of the clip's faces in order, or a single one; `None` or nothing for no face.
+        """
+        return self._extract_vision([faces])[0]
+
+    def _extract_vision(self, clips: Sequence[Iterable[Any] | None]) -> list[np.ndarray | None]:
+        return self._extract("vision", [read_images(faces) or None for faces in clips])
+
+    def extract_faces(self, video: Any) -> FaceTrack:
+        """
+        The face of one clip, found as the processor's face reader says.
+
+        Args:
+            video: a path (or bytes) of a video, or a part of one as `(path, start, end)` in seconds.
+
+        Returns:
+            [`FaceTrack`], without images where the clip shows no face.
+
+        Raises:
+            `ValueError`: the processor has no face reader.
+            `MediaError`: the video cannot be read.
+        """
+        if "faces" not in self.extractors:
+            raise ValueError(
+                "This processor does not say how faces are found in video: give `faces`, or set "
+                "`processor.extractors['faces'] = FaceReader(detector=…).to_dict()` with the detector that made the "
+                "training faces (yunet, haar, mtcnn or whole-frame)."
+            )
+        source, start, end = _video_part(video)
+        return FaceReader.from_dict(self.resolved_extractor("faces"))(source, start, end)
+
+    def _video_sound(self, video: Any) -> tuple[np.ndarray, int] | None:
+        if video is None:
+            return None
+        source, start, end = _video_part(video)
+        sampling_rate = self._extractor("audio").sampling_rate
+        try:
+            return read_audio(source, sampling_rate, start, end), sampling_rate
+        except NoSoundError as error:
+            logger.warning_once(f"{error}; its sound is absent.")
+            return None
+
+    def _video_faces(self, video: Any) -> list[np.ndarray] | None:
+        if video is None:
+            return None
+        try:
+            track = self.extract_faces(video)
+        except NoVideoError as error:
+            logger.warning_once(f"{error}; its faces are absent.")
+            return None
+        if track.note:
+            source = _video_part(video)[0]
+            logger.warning_once(f"{'<bytes>' if isinstance(source, bytes) else source}: {track.note}.")
+        return track.images
+
+    def _extract_words(self, texts: Sequence[str]) -> list[np.ndarray | None]:
+        return self._extract("text", texts)
+
+    def _extract(self, modality: str, items: Sequence[Any]) -> list[np.ndarray | None]:
+        """Features of several clips at once; `None` where a clip is `None`."""
+        present = [item for item in items if item is not None]
+        frames = iter(self._extractor(modality).extract_batch(present) if present else ())
+        return [None if item is None else next(frames) for item in items]
+
+    def can_extract(self, modality: str) -> bool:
+        """Whether the features of a modality can be made from raw media."""
+        return self.extractors.get(modality, {}).get("extractor_type", PRECOMPUTED) != PRECOMPUTED
+
+    def _extractor(self, modality: str) -> Any:
+        if not self.can_extract(modality):
+            config = self.extractors.get(modality)
+            made_by = f"by {config.get('name')!r}" if config else "elsewhere"
+            raise ValueError(
+                f"This model's {modality} features were made {made_by} and this processor cannot make them from raw "
+                f"media: give `{modality}_features`."
+            )
+        return extractor_from_dict(self.resolved_extractor(modality))
+
+    # The whole
+
+    def __call__(
+        self,
+        dialogues: Sequence[Sequence[str] | EncodedDialogue] | None = None,
+        utterances: Sequence[tuple[int, int]] | None = None,
+        *,
+        audio: Sequence[Any] | None = None,
+        faces: Sequence[Any] | None = None,
+        video: Sequence[Any] | None = None,
+        text_features: Sequence[np.ndarray | None] | None = None,
+        audio_features: Sequence[np.ndarray | None] | None = None,
+        vision_features: Sequence[np.ndarray | None] | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """
+        Model inputs of B utterances out of some dialogues.
+
+        Args:
+            dialogues: every dialogue as the list of its utterances, or as `encode_dialogue` made it of them. On the
+                word-vector route `text_features` may be given instead.
+            utterances: `(dialogue, utterance)` indices of the utterances wanted; by default all, in order. The lists
+                below are in their order, one entry each, `None` where the modality is absent.
+            audio: clips of speech; see `extract_audio`.
+            faces: faces of each clip; see `extract_vision`.
+            video: video of each clip, from which sound and faces are taken where they are not given otherwise; see
+                `extract_faces`. What a video lacks (sound, picture, a face) is absent, with a warning.
+            text_features, audio_features, vision_features: ready features, `(frames, k)` each.
+
+        Returns:
+            `BatchFeature` of tensors, named and shaped as [`UnivaModel.forward`] takes them.
+
+        Raises:
+            `ValueError`: lists of unequal length, features and raw media of the same modality, an index out of range,
+                an argument of a modality that the model does not have.
+        """
+        if kwargs:
+            raise ValueError(f"Unknown arguments {sorted(kwargs)}.")
+        given = {"text": text_features, "audio": audio_features, "vision": vision_features}
+        for name, clips in (("audio", audio), ("faces", faces), ("video", video)):
+            if clips is not None:
+                check_clips(name, clips)
+        if video is not None:
+            audio, faces = self._from_video(video, audio, faces, given)
+        given["audio"] = self._from_raw("audio", audio, given["audio"], self._extract_audio)
+        given["vision"] = self._from_raw("vision", faces, given["vision"], self._extract_vision)
+        if dialogues is not None and "text" not in self.modalities:
+            raise ValueError(f"This model takes {self.modalities} and no text: leave `dialogues` out.")
+        batch: dict[str, torch.Tensor] = {}
+        if "text" in self.modalities and self.tokenizer is not None:
+            batch = self._text_inputs(dialogues, utterances)
+        elif dialogues is not None:
+            known, places = _checked_places(dialogues, utterances)
+            texts = [known[row][place] for row, place in places]
+            given["text"] = self._from_raw("text", texts, given["text"], self._extract_words)
+        size = self._batch_size(batch, given)
+        for modality in self.feature_sizes:
+            batch.update(self._feature_inputs(modality, given[modality], size))
+        return BatchFeature(batch)
+
+    def _from_video(self, video: Sequence[Any], audio: Any, faces: Any, given: dict[str, Any]) -> tuple[Any, Any]:
+        if "audio" not in self.feature_sizes and "vision" not in self.feature_sizes:
+            raise ValueError(f"This model takes {self.modalities} and nothing of a video: leave `video` out.")
+        if "audio" in self.feature_sizes and audio is None and given["audio"] is None:
+            audio = [self._video_sound(clip) for clip in video]
+        if "vision" in self.feature_sizes and faces is None and given["vision"] is None:
+            faces = [self._video_faces(clip) for clip in video]
+        return audio, faces
+
+    def _from_raw(self, modality: str, raw: Any, features: Any, extract: Callable[[Sequence[Any]], Any]) -> Any:
+        if raw is None:
+            return features
+        if features is not None:
+            raise ValueError(f"Give the {modality} modality as raw media or as features, not both.")
+        return extract(raw)
+
+    def _text_inputs(
+        self,
+        dialogues: Sequence[Sequence[str] | EncodedDialogue] | None,
+        utterances: Sequence[tuple[int, int]] | None,
+    ) -> dict[str, torch.Tensor]:
+        dialogues, utterances = _checked_places(dialogues, utterances)
+        rows: list[np.ndarray] = []
+        where: dict[tuple[int, int], tuple[int, ...]] = {}
+        for dialogue in sorted({row for row, _ in utterances}):
+            given = dialogues[dialogue]
+            encoded = given if isinstance(given, EncodedDialogue) else self.encode_dialogue(given)
+            for place in sorted({place for row, place in utterances if row == dialogue}):
+                row, span = encoded.locate(place)
+                where[dialogue, place] = (len(rows) + row, *span)
+            rows += [built.input_ids for built in encoded.rows]
+        found = np.array([where[row, place] for row, place in utterances])
+        used, index = np.unique(found[:, 0], return_inverse=True)
+        return {
+            "dialogue_index": torch.from_numpy(index.astype(np.int64)),
+            "utterance_span": torch.from_numpy(found[:, 1:].astype(np.int64)),
+            **self.pad_dialogues([rows[row] for row in used]),
+        }
+
+    def _batch_size(self, batch: dict[str, torch.Tensor], given: dict[str, Any]) -> int:
+        sizes = {f"{name} features": len(value) for name, value in given.items() if value is not None}
+        if batch:
+            sizes["utterances"] = len(batch["dialogue_index"])
+        surplus = [name for name, value in given.items() if value is not None and name not in self.feature_sizes]
+        if surplus:
+            raise ValueError(f"This model takes {list(self.feature_sizes)} features, not {surplus}.")
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"Every modality needs one entry an utterance; got {sizes or 'nothing'}.")
+        return next(iter(sizes.values()))
+
+    def _feature_inputs(
+        self, modality: str, features: Sequence[np.ndarray | None] | None, size: int
+    ) -> dict[str, torch.Tensor]:
+        if features is None:
+            logger.warning_once(f"No {modality} was given: the model takes it as absent in every utterance.")
+            features = [None] * size
+        width = self.feature_sizes[modality]
+        frames = [checked_frames(modality, () if clip is None else clip, width) for clip in features]
+        lengths = np.array([len(clip) for clip in frames])
+        longest = self.max_lengths.get(modality)
+        if longest and (lengths > longest).any():
+            logger.warning_once(
+                f"{(lengths > longest).sum()} of {size} clips have more than `max_{modality}_length` = {longest} "
+                "frames; they are cut at the end."
+            )
+        return self.pad_features(modality, np.concatenate(frames), lengths)
+
+
+def _check_settings(extractors: Any, modalities: Any, feature_sizes: Any, max_lengths: Any) -> None:
+    """Refuse settings of other types or beyond the limits, as a file may have them."""
+    if not isinstance(modalities, list | tuple) or not set(map(str, modalities)) <= set(MODALITIES):
+        raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {modalities!r}.")
+    for name, sizes, kind in (("feature_sizes", feature_sizes, "width"), ("max_lengths", max_lengths, "length")):
+        if sizes is None:
+            continue
+        if not isinstance(sizes, dict) or not set(sizes) <= set(MODALITIES):
+            raise ValueError(f"`{name}` must have a number for some of {list(MODALITIES)}, got {sizes!r}.")
+        for modality, size in sizes.items():
+            check_limit(kind, size, f"`{name}` of {modality}")
+            if not isinstance(size, int):
+                raise ValueError(f"`{name}` of {modality} must be a whole number, got {size!r}.")
+    if extractors is not None and not isinstance(extractors, dict):
+        raise ValueError(f"`extractors` must have the settings of an extractor by modality, got {extractors!r}.")
+    for modality, settings in (extractors or {}).items():
+        if settings is not None and not isinstance(settings, dict):
+            raise ValueError(f"`extractors` must have a dictionary for {modality}, got {settings!r}.")
+
+
+def _check_no_audio_tokenizer(name: Any, options: dict[str, Any]) -> None:
+    """Refuse what makes transformers load a further model, of any class and from any path, while it reads settings."""
+    hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
+    file = cached_file(str(name), PROCESSOR_NAME, _raise_exceptions_for_missing_entries=False, **hub)
+    named = file is not None and "audio_tokenizer" in json.loads(Path(file).read_text(encoding="utf-8"))
+    if named or _is_there(name, AUDIO_TOKENIZER_NAME, hub):
+        raise ValueError("it names an audio tokenizer, which this processor does not have.")
+
+
+def _known_tokens(name: Any, options: dict[str, Any]) -> int | None:
+    """Tokens of the text encoder beside a processor; `None` where there is none."""
+    hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
+    if not _is_there(name, CONFIG_NAME, hub):
+        return None
+    settings = UnivaConfig.get_config_dict(name, **hub)[0]
+    if settings.get("model_type") != UnivaConfig.model_type:
+        return None
+    with refusal(name, "The configuration of {} cannot be used"):
+        return getattr(UnivaConfig.from_dict(settings).text_config, "vocab_size", None)
+
+
+def _check_tokenizer(name: Any, tokenizer: Any, known: int | None, options: dict[str, Any]) -> None:
+    """Refuse a tokenizer whose vocabulary is not there, or has tokens that the text encoder does not know."""
+    hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
+    files = [file for kind, file in tokenizer.vocab_files_names.items() if kind != "merges_file"]
+    if files and not any(_is_there(name, file, hub) for file in files):
+        raise ValueError(f"{name} has no {' or '.join(files)}, the vocabulary of its tokenizer: save it again.")
+    if tokenizer.pad_token_id is None:
+        raise ValueError(
+            f"The tokenizer of {name} has no padding token, which tokenizer_config.json names: copy that file anew, "
+            "or set `pad_token` and save the tokenizer again."
+        )
+    if isinstance(known, int) and len(tokenizer) > known:
+        raise ValueError(
+            f"The tokenizer of {name} ({', '.join(files)}) has {len(tokenizer):,} tokens, and its text encoder knows "
+            f"{known:,}: it belongs to another model."
+        )
+
+
+def _is_there(name: Any, file: str, hub: dict[str, Any]) -> bool:
+    return cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **hub) is not None
+
+
+def _checked_places(
+    dialogues: Sequence[Sequence[str] | EncodedDialogue] | None, utterances: Sequence[tuple[int, int]] | None
+) -> tuple[Sequence[Any], Sequence[tuple[int, int]]]:
+    """Both arguments of `__call__`, checked; all utterances where none are named."""
+    if not dialogues or any(isinstance(dialogue, str) for dialogue in dialogues):
+        raise ValueError(
+            "`dialogues` must be a list of dialogues, each the list of its utterances, such as "
+            f'[["How was it?", "Wonderful!"]]; got {dialogues!r}.'
+        )
+    if utterances is None:
+        utterances = [(row, place) for row, dialogue in enumerate(dialogues) for place in range(len(dialogue))]
+    if len(utterances) == 0:
+        raise ValueError("`dialogues` and `utterances` name no utterance.")
+    for row, place in utterances:
+        if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
+            raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")
+    return dialogues, utterances
+
+
+def _clip_part(clip: Any) -> tuple[Any, float | None, float | None]:
+    """Source, start and end of a clip."""
+    if not isinstance(clip, tuple):
+        return clip, None, None
+    if len(clip) != 3:
+        raise ValueError(f"A part of a file is (source, start, end) with the times in seconds, got {clip!r}.")
+    return clip
+
+
+def _video_part(clip: Any) -> tuple[MediaSource, float | None, float | None]:
+    """Path or bytes, start and end of a video."""
+    source, start, end = _clip_part(clip)
+    return media_source("video", source), start, end
+
+
+def _same_files(folder: Path, other: Path) -> bool:
+    """Whether two folders hold files of the same names, sizes and times."""
+    compared = filecmp.dircmp(folder, other, ignore=[])
+    return not (compared.left_only or compared.right_only or compared.diff_files or compared.funny_files)
+
+
+def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
+    """
+    Lengths after dropping the last token of the longest utterance (ties: the earliest) until `budget` is met.
+
+    Args:
+        lengths: tokens of each utterance.
+        budget: tokens allowed in all; at least 0.
+
+    Returns:
+        `np.ndarray` of shape `(len(lengths),)`, what the step-by-step rule gives.
+    """
+    full = np.asarray(lengths, dtype=np.int64)
+    if full.sum() <= budget:
+        return full
+    # The highest level to which all of them can be cut, found by bisection.
+    level, above = 0, int(full.max())
+    while above - level > 1:
+        middle = (level + above) // 2
+        level, above = (middle, above) if np.minimum(full, middle).sum() <= budget else (level, middle)
+    kept = np.minimum(full, level)
+    # What is left goes to the latest of the long ones, since the earliest lose a token first.
+    candidates = np.flatnonzero(full > level)
+    kept[candidates[len(candidates) - (budget - kept.sum()) :]] += 1
+    return kept
+
+
+UnivaProcessor.register_for_auto_class()
+
+__all__ = ["DialogueRow", "EncodedDialogue", "PRECOMPUTED", "UnivaProcessor", "truncated_lengths"]

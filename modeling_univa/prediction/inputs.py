@@ -1,0 +1,164 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What a user names on the command line of `univa predict`, as utterances."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..data.metadata import UTTERANCE_COLUMNS, metadata_columns, metadata_rows
+from ..data.schema import TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
+from ..data.tables import files_of, read_text
+from ..models.trusted_paths_univa import OutsideError, inside
+from .media import Utterance
+
+
+__all__ = ["SOUND_SUFFIXES", "VIDEO_SUFFIXES", "collect_utterances", "read_utterances"]
+
+SOUND_SUFFIXES = (
+    ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".amr",
+    ".au", ".snd", ".caf", ".mka", ".w64",
+)  # fmt: skip
+VIDEO_SUFFIXES = (
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".mts",
+)  # fmt: skip
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def collect_utterances(
+    inputs: Iterable[str | Path], media_root: Path | None = None, texts_beside: bool = True
+) -> list[Utterance]:
+    """
+    Utterances of clips, folders of clips, and metadata csv files.
+
+    A clip is a dialogue of its own; what is said in it is read from the text file of its name beside it, where there
+    is one (clip.mp4, clip.txt). Folders are searched with their sub-folders, for files with the suffix of a sound or
+    video file; clips that are named themselves may have any name. What is wrong with a single clip is its `problem`.
+
+    Args:
+        inputs: paths of them.
+        media_root: as of `read_utterances`.
+        texts_beside: whether text files beside clips are read.
+
+    Raises:
+        CorpusError: a csv file that cannot be read, an image, a folder without clips, or a clip that is named twice.
+    """
+    utterances: list[Utterance] = []
+    order, texts = RowOrder("files"), lru_cache(maxsize=16)(_texts_in if texts_beside else lambda _: {})
+    for given in map(Path, inputs):
+        if given.suffix.lower() == ".csv":
+            utterances += read_utterances(given, media_root, order)
+        elif given.is_dir():
+            utterances += [_clip(path, texts) for path in _clips_in(given)]
+        else:
+            utterances.append(_clip(given, texts))
+    seen: set[str] = set()
+    for utterance in utterances:
+        if utterance.utterance_id in seen:
+            raise CorpusError(f"the utterance {utterance.utterance_id!r} is named twice; name it once")
+        seen.add(utterance.utterance_id)
+    return utterances
+
+
+def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOrder | None = None) -> list[Utterance]:
+    """
+    Utterances of a metadata csv, as `UtteranceFolder` reads it; emotions, positions and VA need not be there.
+
+    Media paths are relative to the csv's folder, or to the folder above where the csv lies in one called `metadata`.
+    A time that cannot be read, a text beyond all bounds, or a path that leads out of the folder of the media is the
+    `problem` of its utterance, which then has no media.
+
+    Args:
+        metadata: the csv file.
+        media_root: folder that media paths are relative to instead.
+        order: what checks the ids and the order of the rows, over several files.
+
+    Raises:
+        CorpusError: the file cannot be read, a column is missing or unknown, rows are not in order, or an id was there
+            before.
+    """
+    own = metadata.parent.parent if metadata.parent.name == "metadata" else metadata.parent
+    root = own if media_root is None else media_root
+    order = RowOrder("files") if order is None else order
+    metadata_columns(metadata, UTTERANCE_COLUMNS)
+    utterances = []
+    for where, _, row in metadata_rows(metadata, UTTERANCE_COLUMNS):
+        order.check(row, str(metadata), where)
+        utterances.append(_utterance(row, root, where))
+    return utterances
+
+
+def _utterance(row: Mapping[str, Any], root: Path, where: str) -> Utterance:
+    times: dict[str, Any] = {name: row.get(name) for name in TIME_COLUMNS}
+    text, problem = row["text"], None
+    try:
+        media = _media(row, root, where)
+    except RowError as error:
+        media, problem = {}, str(error)
+    try:
+        check_text(text, where)
+    except RowError as error:
+        text, problem = "", str(error)
+    try:
+        check_times(row, where)
+    except RowError as error:
+        times, problem = {}, str(error)
+    spoken = text if text.strip() else None
+    return Utterance(row["utterance_id"], row["dialogue_id"], spoken, **media, **times, problem=problem)
+
+
+def _media(row: Mapping[str, Any], root: Path, where: str) -> dict[str, Any]:
+    """The files of a row in the folder of the media. Raises `RowError` where one leads out of it."""
+    try:
+        media: dict[str, Any] = {name: inside(root, row[name]) for name in ("audio", "video") if row.get(name)}
+        media["faces"] = tuple(inside(root, path) for path in row.get("faces") or ())
+    except OutsideError as error:
+        raise RowError(f"{where}: {error} Or name the folder with --media-root.") from None
+    return media
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    found = [path for path in sorted(folder.rglob("*")) if _is_clip(path, path.relative_to(folder))]
+    if not found:
+        raise CorpusError(f"{folder} has no clip (such as .mp4, .mov, .mkv, .webm, .wav); name a folder of clips")
+    return found
+
+
+def _is_clip(path: Path, place: Path) -> bool:
+    # Hidden files are what macOS leaves beside the real ones, as is __MACOSX.
+    is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in place.parts)
+    return path.suffix.lower() in SOUND_SUFFIXES + VIDEO_SUFFIXES and not is_hidden
+
+
+def _clip(path: Path, texts: Callable[[Path], dict[str, Path]]) -> Utterance:
+    if path.suffix.lower() in _IMAGE_SUFFIXES:
+        raise CorpusError(f"{path} is an image; give the images of a face with --faces")
+    beside = texts(path.parent).get(path.stem)
+    text, problem = "", None
+    if beside is not None and beside != path:
+        try:
+            _check_beside(beside)
+            text = read_text(beside).strip()
+            check_text(text, str(beside))
+        except CorpusError as error:
+            text, problem = "", str(error)
+    is_sound = path.suffix.lower() in SOUND_SUFFIXES
+    return Utterance(
+        str(path), str(path), text or None, path if is_sound else None, video=None if is_sound else path,
+        problem=problem,
+    )  # fmt: skip
+
+
+def _texts_in(folder: Path) -> dict[str, Path]:
+    """Text files of a folder by their names without suffix; of `a.txt` and `a.TXT` the former."""
+    found = files_of(folder, ".txt") if folder.is_dir() else []
+    return {path.stem: path for path in found}
+
+
+def _check_beside(file: Path) -> None:
+    """Refuse a text that is a link to one elsewhere, of which the user may not know."""
+    try:
+        inside(file.parent, file.name)
+    except OutsideError:
+        raise CorpusError(f"{file} is a link to another folder: copy the text there, or remove the link") from None

@@ -1,0 +1,117 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A UniVA that `univa export` wrote, run by ONNX Runtime on the CPU."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.utils import cached_file
+
+from ..models.configuration_univa import UnivaConfig
+from ..models.modeling_univa import UnivaOutput
+from ..sharing.folder import ONNX_FILE
+
+
+__all__ = ["UnivaOnnxModel", "input_names", "require_onnx"]
+
+
+def require_onnx(*packages: str) -> None:
+    """Raise an `ImportError` that says what to install where one of the packages is missing."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ImportError(f'ONNX needs the Python package {missing[0]}: pip install "univa[onnx]"')
+
+
+def input_names(config: UnivaConfig) -> list[str]:
+    """Inputs of a model, in the order of a batch."""
+    names = []
+    if "text" in config.modalities and not config.uses_word_vectors:
+        names = ["dialogue_index", "utterance_span", "input_ids", "attention_mask"]
+    return names + [
+        f"{modality}_{kind}" for modality in config.feature_sizes for kind in ("features", "attention_mask")
+    ]
+
+
+class UnivaOnnxModel:
+    """
+    Stands in for a [`UnivaForEmotionClassification`] in [`predict`]: the same inputs, and logits only.
+
+    Args:
+        config: the model's.
+        file: `model.onnx`. ONNX Runtime works with as many threads as torch does.
+
+    Raises:
+        ValueError: the file is no ONNX model, or one with other inputs than the configuration's.
+        ImportError: onnxruntime is missing.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, config: UnivaConfig, file: str | Path):
+        require_onnx("onnxruntime")
+        from onnxruntime import InferenceSession, SessionOptions
+
+        self.config = config
+        options = SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        try:
+            self.session = InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own exceptions have no common base of theirs.
+            raise ValueError(f"{file} cannot be loaded by ONNX Runtime: {' '.join(str(error).split())}") from error
+        self.input_names = [node.name for node in self.session.get_inputs()]
+        if self.input_names != input_names(config):
+            raise ValueError(
+                f"{file} takes {', '.join(self.input_names)}, and its configuration says "
+                f"{', '.join(input_names(config))}: export the model anew."
+            )
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, revision: str | None = None) -> "UnivaOnnxModel":
+        """
+        Load what `univa export` wrote.
+
+        Args:
+            name: folder or Hub id.
+            revision: branch, tag or commit on the Hub.
+
+        Raises:
+            ValueError, ImportError: as of the class; also a folder or repository without `model.onnx`.
+            OSError: it is not to be had from the Hub.
+        """
+        require_onnx("onnxruntime")
+        hub = {"revision": revision or "main"}
+        file = cached_file(name, ONNX_FILE, **hub, _raise_exceptions_for_missing_entries=False)
+        if file is None:
+            raise ValueError(
+                f"{name} has no {ONNX_FILE}: make it with `univa export {name} --format onnx --output FOLDER`, and "
+                "give that folder."
+            )
+        return cls(UnivaConfig.from_pretrained(name, **hub), file)
+
+    def eval(self) -> "UnivaOnnxModel":
+        """Itself: the graph knows no training mode."""
+        return self
+
+    def __call__(self, **inputs: Any) -> Any:
+        """
+        [`UnivaOutput`] with `logits` `(B, C)` alone, for the inputs of [`UnivaModel.forward`].
+
+        Raises:
+            ValueError: an input is missing, or the graph refuses their shapes.
+        """
+        missing = [name for name in self.input_names if inputs.get(name) is None]
+        if missing:
+            raise ValueError(f"This model needs {', '.join(f'`{name}`' for name in missing)}.")
+        arrays = {name: inputs[name].cpu().numpy() for name in self.input_names}
+        try:
+            (logits,) = self.session.run(["logits"], arrays)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+            raise ValueError(f"ONNX Runtime refuses {shapes}: {' '.join(str(error).split())}") from error
+        if not np.isfinite(logits).all():
+            raise ValueError("ONNX Runtime gives scores that are not finite: export the model anew.")
+        return UnivaOutput(logits=torch.from_numpy(logits))

@@ -1,0 +1,137 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A picture of a prediction: the scores as bars, and the clip's modalities in the plane of valence and arousal."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL, UnivaConfig
+from .predict import Prediction
+
+
+__all__ = ["check_plotting", "emotion_points", "plot_files", "plot_prediction"]
+
+_ACTIVE, _INACTIVE, _WORDS = "#c4442a", "#c3c9cf", "#5a6570"
+_ASIAN_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC",
+    "Microsoft YaHei", "Arial Unicode MS",
+)  # fmt: skip
+_MARKERS = {"text": ("o", "#2a6fbb"), "audio": ("s", "#d98a1f"), "vision": ("^", "#3a9a5b")}
+
+
+def check_plotting(path: Path) -> None:
+    """
+    Refuse to begin where no picture could be drawn at the end.
+
+    Raises:
+        ImportError: matplotlib is not installed; the message names the extra.
+        ValueError: the suffix of `path` is no format that it writes.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise ImportError('plots need matplotlib: pip install "univa[plot]"') from error
+    known = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise ValueError(f"--plot {path}: the suffix must be one of {', '.join(sorted(known))}")
+
+
+def plot_files(path: Path, utterance_ids: Sequence[str]) -> dict[str, Path]:
+    """Where the picture of each clip goes: `path` itself, or with the name of the clip where there are several."""
+    if len(utterance_ids) == 1:
+        return {utterance_ids[0]: path}
+    names = [Path(name).name for name in utterance_ids]
+    if len(set(names)) < len(names):
+        names = list(utterance_ids)
+    plain = [re.sub(r"[^\w.-]+", "_", name).strip("._") for name in names]
+    if len(set(plain)) < len(plain):
+        plain = [f"{index}-{name}" for index, name in enumerate(plain)]
+    return {
+        utterance: path.with_name(f"{path.stem}-{name}{path.suffix}")
+        for utterance, name in zip(utterance_ids, plain, strict=True)
+    }
+
+
+def emotion_points(config: UnivaConfig) -> dict[str, tuple[float, float]]:
+    """(valence, arousal) in [-1, 1] of the model's emotions, as far as they are known."""
+    table: Mapping[str, Any] = EMOTION_VALENCE_AROUSAL
+    if config.label_affect is not None:
+        table = dict(zip(config.label_names, config.label_affect, strict=True))
+    return {name: (2 * table[name][0] - 1, 2 * table[name][1] - 1) for name in config.label_names if table.get(name)}
+
+
+def plot_prediction(prediction: Prediction, config: UnivaConfig, path: Path) -> None:
+    """
+    Draw a prediction to a file, whose suffix says in which format (png, pdf, svg, …).
+
+    Raises:
+        ImportError, ValueError: see `check_plotting`.
+        OSError: the file cannot be written.
+    """
+    check_plotting(path)
+    # A figure of its own and no pyplot: nothing is shown, and no window system is asked for.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = max(4.2, 1.6 + 0.42 * len(prediction.scores))
+    figure = Figure(figsize=(10, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    bars, plane = figure.subplots(1, 2, width_ratios=(1, 1))
+    _draw_scores(bars, prediction, config.decision_threshold)
+    _draw_plane(plane, prediction, emotion_points(config))
+    text = prediction.utterance.text
+    title = shorten(Path(prediction.utterance.utterance_id).name, 70, placeholder="…")
+    said = f"{title}\n“{shorten(text, 90, placeholder=' …')}”" if text else title
+    # Dollars are money here; and matplotlib's own font has no Chinese, Japanese or Korean.
+    figure.suptitle(said, fontsize=11, parse_math=False, fontfamily=_fonts())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def _fonts() -> list[str]:
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in _ASIAN_FONTS if name in installed)]
+
+
+def _draw_scores(axes: Any, prediction: Prediction, threshold: float) -> None:
+    names = list(prediction.scores)
+    scores = list(prediction.scores.values())
+    colours = [_ACTIVE if name in prediction.emotions else _INACTIVE for name in names]
+    drawn = axes.barh(names, scores, color=colours)
+    labels = axes.bar_label(drawn, fmt="%.3f", padding=3, fontsize=9)
+    for label in labels:
+        label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+    axes.axvline(threshold, color="#30363c", linewidth=1, linestyle="--", zorder=0)
+    axes.annotate(f"threshold {threshold:g}", (threshold, 1), (3, 3), fontsize=8, xycoords=("data", "axes fraction"),
+                  textcoords="offset points")  # fmt: skip
+    axes.set_xlim(0, min(1.0, max([*scores, threshold]) * 1.25))
+    axes.invert_yaxis()
+    axes.set_xlabel("probability")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_plane(axes: Any, prediction: Prediction, words: Mapping[str, tuple[float, float]]) -> None:
+    axes.axhline(0, color="#dde1e5", linewidth=1, zorder=0)
+    axes.axvline(0, color="#dde1e5", linewidth=1, zorder=0)
+    for name, (valence, arousal) in words.items():
+        active = name in prediction.emotions
+        axes.plot(valence, arousal, ".", color=_ACTIVE if active else _WORDS, markersize=5)
+        # Outwards, where the words of the corners do not run into one another.
+        left = valence < -0.75
+        axes.annotate(name, (valence, arousal), (-5 if left else 5, 3), textcoords="offset points",
+                      ha="right" if left else "left", fontsize=9, color=_ACTIVE if active else _WORDS)  # fmt: skip
+    for modality, pair in prediction.valence_arousal.items():
+        marker, colour = _MARKERS[modality]
+        label = modality if pair is not None else f"{modality} (absent)"
+        points = ([], []) if pair is None else ([pair[0]], [pair[1]])
+        axes.plot(*points, marker, color=colour, markersize=10, markeredgecolor="white", label=label, linestyle="")
+    if prediction.valence_arousal:
+        axes.legend(loc="lower right", fontsize=9, frameon=True)
+    else:
+        axes.set_title("no scorer given (--affect-text, --affect-audio, --affect-vision)", fontsize=8, color=_WORDS)
+    axes.set(xlim=(-1.4, 1.4), ylim=(-1.1, 1.1), xlabel="valence", ylabel="arousal", aspect="equal")

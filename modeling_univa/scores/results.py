@@ -1,0 +1,195 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of a model on a data set, in the forms in which the Hub wants them."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
+
+from ..models.files_univa import write_text
+
+
+__all__ = [
+    "Evaluation",
+    "HEADLINE",
+    "METRICS",
+    "RESULTS_FOLDER",
+    "merged",
+    "model_index_results",
+    "results_rule",
+    "results_section",
+    "results_table",
+    "results_title",
+    "with_section",
+    "write_eval_results",
+]
+
+RESULTS_FOLDER = ".eval_results"
+
+# Key of the metric, type and arguments of the Hub, name, decimals shown.
+METRICS: dict[str, tuple[str, dict[str, str], str, int]] = {
+    "accuracy": ("accuracy", {}, "Accuracy (Jaccard), %", 2),
+    "hamming_loss": ("hamming_loss", {}, "Hamming loss", 4),
+    "micro_f1": ("f1", {"average": "micro"}, "Micro F1, %", 2),
+    "macro_f1": ("f1", {"average": "macro"}, "Macro F1, %", 2),
+}
+_COUNTS = {
+    "num_rows": "rows",
+    "num_rows_without_label": "of them without any label",
+    "num_rows_without_prediction": "of them without any prediction",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    What `metrics/multilabel_emotion` says of a model on one split.
+
+    Args:
+        dataset: Hub id, or the name of a folder.
+        split: which rows.
+        scores: `accuracy`, `hamming_loss`, `micro_f1`, `macro_f1`, `num_rows…`, and `f1_LABEL` and `support_LABEL` of
+            every label; what is missing is left out everywhere.
+        threshold: a label was predicted where its probability was greater.
+        on_hub: whether `dataset` is a Hub id.
+        revision: commit of the data set.
+        date: ISO 8601.
+    """
+
+    dataset: str
+    split: str
+    scores: Mapping[str, float]
+    threshold: float
+    on_hub: bool = False
+    revision: str | None = None
+    date: str | None = None
+
+    @property
+    def label_names(self) -> list[str]:
+        """Labels with an F1 of their own, in order."""
+        names = [key.removeprefix("f1_") for key in self.scores if key.startswith("f1_")]
+        return [name for name in names if f"support_{name}" in self.scores]
+
+    @property
+    def conditions(self) -> str:
+        """Threshold, counts of rows and the empty-row rule, in one line."""
+        counts = [f"{self.scores[key]:.0f} {meaning}" for key, meaning in _COUNTS.items() if key in self.scores]
+        rule = "a row with neither label nor prediction has accuracy 0"
+        return "; ".join([f"threshold {self.threshold:g}", *counts, rule])
+
+
+def model_index_results(evaluation: Evaluation, task: str) -> list[EvalResult]:
+    """
+    The metrics of an evaluation for `model-index`.
+
+    Args:
+        task: the model's pipeline tag.
+    """
+    return [
+        EvalResult(
+            task_type=task,
+            task_name="Multi-label emotion recognition",
+            dataset_type=evaluation.dataset,
+            dataset_name=evaluation.dataset.split("/")[-1],
+            dataset_split=evaluation.split,
+            dataset_revision=evaluation.revision,
+            metric_type=kind,
+            metric_name=name,
+            metric_value=round(evaluation.scores[key], 4),
+            metric_args={**arguments, "threshold": evaluation.threshold},
+        )
+        for key, (kind, arguments, name, _) in METRICS.items()
+        if key in evaluation.scores
+    ]
+
+
+def merged(former: Iterable[EvalResult], new: list[EvalResult]) -> list[EvalResult]:
+    """Results with those of the data sets and splits in `new` put in the place of the former ones."""
+    replaced = {(result.dataset_type, result.dataset_split) for result in new}
+    return [item for item in former if (item.dataset_type, item.dataset_split) not in replaced] + new
+
+
+def write_eval_results(folder: Path, evaluation: Evaluation) -> Path:
+    """Write `.eval_results/DATASET-SPLIT.yaml`, in place of that of a former evaluation."""
+    notes = evaluation.conditions if evaluation.on_hub else f"data set not on the Hub; {evaluation.conditions}"
+    entries = [
+        EvalResultEntry(
+            dataset_id=evaluation.dataset,
+            task_id=f"{evaluation.split}_{key}",
+            value=round(evaluation.scores[key], 4),
+            dataset_revision=evaluation.revision,
+            date=evaluation.date,
+            notes=notes,
+        )
+        for key in METRICS
+        if key in evaluation.scores
+    ]
+    name = re.sub(r"[^\w.-]+", "--", f"{evaluation.dataset}-{evaluation.split}")
+    file = folder / RESULTS_FOLDER / f"{name}.yaml"
+    write_text(file, yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True))
+    return file
+
+
+def results_rule(threshold: float, chosen_on: str | None = None) -> str:
+    """How the metrics count, for the head of the section with the results; `chosen_on` chose the threshold."""
+    chosen = f" It is that of highest micro-F1 on the split {chosen_on}." if chosen_on else ""
+    return (
+        f"A label is predicted where its probability is greater than the threshold of {threshold:g}.{chosen} "
+        "Accuracy is the mean over the rows of the share of labels in common (Jaccard); a row that has neither label "
+        "nor prediction counts 0. F1 is 0 for a label that is neither there nor predicted."
+    )
+
+
+def results_title(evaluation: Evaluation) -> str:
+    """Title of the section of an evaluation in the card."""
+    return f"{evaluation.dataset}, {evaluation.split}"
+
+
+def results_section(evaluation: Evaluation) -> str:
+    """The four metrics, the rows they rest on, and F1 of every label, as Markdown."""
+    scores = evaluation.scores
+    lines = ["| metric | value |", "| --- | --- |"]
+    lines += [f"| {name} | {scores[key]:.{digits}f} |" for key, (*_, name, digits) in METRICS.items() if key in scores]
+    lines += [f"| {meaning} | {scores[key]:.0f} |" for key, meaning in _COUNTS.items() if key in scores]
+    if evaluation.label_names:
+        lines += ["", "| emotion | F1, % | rows that have it |", "| --- | --- | --- |"]
+        lines += [
+            f"| {name} | {scores[f'f1_{name}']:.2f} | {scores[f'support_{name}']:.0f} |"
+            for name in evaluation.label_names
+        ]
+    return "\n".join(lines)
+
+
+def with_section(text: str, title: str, body: str, parent: str) -> str:
+    """Markdown with a section of the third level put in place of the former one, else at the end of its parent's."""
+    section = f"### {title}\n\n{body}\n\n"
+    found = re.search(rf"^### {re.escape(title)}\n.*?(?=^##|\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    if found is None:
+        found = re.search(rf"(?<=^## {re.escape(parent)}\n).*?(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+        if found is None:
+            return f"{text.rstrip()}\n\n## {parent}\n\n{section}".rstrip() + "\n"
+        section = f"{found.group().rstrip()}\n\n{section}"
+    return f"{text[: found.start()]}{section}{text[found.end() :]}".rstrip() + "\n"
+
+
+HEADLINE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1")
+
+
+def results_table(results: dict[str, dict[str, Any]]) -> str:
+    """The four metrics of each split, with the number of rows that they rest on."""
+    lines = [
+        f"{'split':<12}{'Acc %':>8}{'HL':>8}{'miF1 %':>8}{'maF1 %':>8}{'rows':>8}{'no label':>10}{'none given':>12}"
+    ]
+    for split, metrics in results.items():
+        accuracy, hamming, micro, macro = (metrics[f"eval_{name}"] for name in HEADLINE)
+        counts = [metrics[f"eval_num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
+        lines.append(
+            f"{split:<12}{accuracy:>8.2f}{hamming:>8.4f}{micro:>8.2f}{macro:>8.2f}"
+            f"{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}"
+        )
+    return "\n".join(lines)

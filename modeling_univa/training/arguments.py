@@ -1,0 +1,282 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of a training run: a YAML recipe, overridden by the command line."""
+
+import argparse
+import dataclasses
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_type_hints
+
+import yaml
+from transformers import HfArgumentParser
+
+from ..models.configuration_univa import UnivaConfig
+from .training_arguments import UnivaTrainingArguments
+
+
+__all__ = ["AUTO", "DataArguments", "ModelArguments", "parse_arguments"]
+
+# A value of `decision_threshold`.
+AUTO = "auto"
+
+# Arguments that say how the corpus is built where it is not there yet.
+_BUILDING = ("corpus_script", "corpus_source", "corpus_options")
+
+
+@dataclass
+class ModelArguments:
+    """The model. Fields named as those of `UnivaConfig` override its defaults; `UnivaConfig` documents them."""
+
+    model: str | None = field(default=None, metadata={"help": "Trained UniVA model to go on from, folder or Hub id."})
+    model_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of `model`."})
+    text_model: str | None = field(
+        default=None,
+        metadata={
+            "help": "Pretrained text encoder: Hub id, folder, or package://NAME/FOLDER for one that a Python package "
+            "carries. Without it text comes as word vectors."
+        },
+    )
+    text_model_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of `text_model`."})
+    text_attention_dropout: float | None = field(
+        default=None,
+        metadata={"help": "Attention dropout of the text encoder; 0 lets a CPU use its fast attention in training."},
+    )
+    frozen_text_layers: int | None = field(
+        default=None,
+        metadata={"help": "Keep the text encoder's embeddings and this many of its lower layers as pretrained."},
+    )
+    modalities: list[str] | None = field(default=None, metadata={"help": "Some of text, audio, vision."})
+    text_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over word vectors."})
+    audio_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over speech frames."})
+    vision_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over face frames."})
+    max_text_length: int | None = field(default=None, metadata={"help": "Longest dialogue in tokens, or words."})
+    max_audio_length: int | None = field(default=None, metadata={"help": "Longest clip in speech frames."})
+    max_vision_length: int | None = field(default=None, metadata={"help": "Longest clip in face frames."})
+    hidden_size: int | None = field(default=None, metadata={"help": "Size of an embedding."})
+    num_attention_heads: int | None = field(default=None, metadata={"help": "Attention heads."})
+    intermediate_size: int | None = field(default=None, metadata={"help": "Size of the feed-forward layers."})
+    projection_dropout: float | None = field(default=None, metadata={"help": "Dropout after input projections."})
+    hidden_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout in the layers."})
+    attention_probs_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout on attention."})
+    classifier_dropout: float | None = field(default=None, metadata={"help": "Dropout on the logits."})
+    modality_dropout: float | None = field(
+        default=None, metadata={"help": "Probability that a modality is taken as absent in training."}
+    )
+    objective: str | None = field(default=None, metadata={"help": "released or paper."})
+    contrastive_loss: str | None = field(default=None, metadata={"help": "va, supervised, self or none."})
+    contrastive_weight: float | None = field(default=None, metadata={"help": "λ."})
+    contrastive_temperature: float | None = field(default=None, metadata={"help": "τ."})
+    contrastive_modality_weights: list[float] | None = field(
+        default=None, metadata={"help": "Weights of the text, audio and vision terms."}
+    )
+    va_distance_threshold: float | None = field(default=None, metadata={"help": "δ."})
+    correlation_prior_weight: float | None = field(default=None, metadata={"help": "Factor on the prior; 0 is off."})
+    learn_label_similarity: bool | None = field(default=None, metadata={"help": "Whether M is trained."})
+    decision_threshold: float | str | None = field(
+        default=None,
+        metadata={
+            "help": "Probability above which a label is predicted: a number, or auto for that of highest micro-F1 on "
+            "the validation split at each evaluation. By default auto, but for an adapter of a model that stays as it "
+            "is."
+        },
+    )
+    attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager or flash_attention_2."})
+    lora_rank: int | None = field(
+        default=None,
+        metadata={"help": "Rank of LoRA updates of the text encoder, trained instead of its weights."},
+    )
+    lora_alpha: int | None = field(default=None, metadata={"help": "Updates count alpha / rank; by default 2."})
+    lora_dropout: float | None = field(default=None, metadata={"help": "Dropout on the input of the updates."})
+    lora_target_modules: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Linear layers of the text encoder that get an update: attention (the default: all of its "
+            "attention layers), all-linear, or names such as query value."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.decision_threshold, str) and self.decision_threshold != AUTO:
+            try:
+                self.decision_threshold = float(self.decision_threshold)
+            except ValueError:
+                raise ValueError(
+                    f"`decision_threshold` must be a number in [0, 1) or {AUTO}, got {self.decision_threshold!r}."
+                ) from None
+
+    def config_overrides(self) -> dict[str, Any]:
+        """The fields of `UnivaConfig` that were given."""
+        known = {item.name for item in dataclasses.fields(UnivaConfig)}
+        given = {name: value for name, value in vars(self).items() if name in known and value is not None}
+        return {name: value for name, value in given.items() if (name, value) != ("decision_threshold", AUTO)}
+
+
+@dataclass
+class DataArguments:
+    """The corpus."""
+
+    dataset: str | None = field(
+        default=None, metadata={"help": "Corpus: a folder built by datasets_scripts/, or a Hub id."}
+    )
+    dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit on the Hub."})
+    streaming: bool = field(
+        default=False,
+        metadata={"help": "Read the training split as it comes instead of downloading it first; needs `max_steps`."},
+    )
+    streaming_window: int = field(
+        default=2000, metadata={"help": "Rows of a stream that are shuffled together, whole dialogues at the least."}
+    )
+    corpus_script: str | None = field(
+        default=None,
+        metadata={
+            "help": "Script of datasets_scripts/ that builds the folder `dataset` where it is not there yet; that of "
+            "a recipe is for the recipe's own `dataset` alone."
+        },
+    )
+    corpus_source: str | None = field(default=None, metadata={"help": "The script's --source."})
+    corpus_options: list[str] | None = field(default=None, metadata={"help": "Further options of the script."})
+    train_split: str = field(default="train", metadata={"help": "Split to train on."})
+    eval_split: str | None = field(
+        default=None,
+        metadata={
+            "help": "Split that chooses the checkpoint; by default that called validation, valid, val or dev, as far "
+            "as there is one. `none` keeps the last checkpoint."
+        },
+    )
+    test_split: str | None = field(
+        default="test", metadata={"help": "Split tested at the end, if there is one; `none` for no test."}
+    )
+
+    def __post_init__(self) -> None:
+        self.dataset = self.dataset or None
+        if self.test_split in ("none", ""):
+            self.test_split = None
+        if self.eval_split == "":
+            self.eval_split = None
+
+
+def parse_arguments(
+    arguments: Sequence[str], types: Sequence[type] = (ModelArguments, DataArguments, UnivaTrainingArguments)
+) -> tuple[Any, ...]:
+    """
+    Parse `[RECIPE.yaml …] [--name value …]`; the command line wins over the recipes, a later recipe over an earlier.
+
+    Raises:
+        ValueError: a recipe that is missing, is not YAML or not a mapping, a key or option that nothing knows, or a
+            value of the wrong type.
+    """
+    arguments = list(arguments)
+    recipe: dict[str, Any] = {}
+    while arguments and not arguments[0].startswith("-"):
+        recipe = _merged(recipe, read_recipe(Path(arguments.pop(0))))
+    recipe = _merged(recipe, _named_dataset(arguments))
+    parser = _Parser(types, allow_abbrev=False)
+    actions = {action.dest: action for action in parser._actions}
+    unknown = sorted(map(str, set(recipe) - set(actions)))
+    if unknown:
+        raise ValueError(f"The recipe has the unknown key {unknown[0]!r}; `--help` lists the known ones.")
+    optional = {name for kind in types for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
+    for name, value in recipe.items():
+        if value is None and name not in optional:
+            raise ValueError(f"The recipe leaves {name!r} empty: give it a value or remove the line.")
+        actions[name].default = _as_typed(actions[name], value)
+    with _named_options(recipe, arguments):
+        *parsed, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    if remaining:
+        raise ValueError(f"Unknown option {remaining[0]!r}; `--help` lists the known ones.")
+    for group in parsed:
+        _check_values(group)
+    return tuple(parsed)
+
+
+def _merged(recipe: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Both, the later one winning. How a corpus is built belongs to the `dataset` that it is named with."""
+    if later.get("dataset", recipe.get("dataset")) != recipe.get("dataset"):
+        recipe = {name: value for name, value in recipe.items() if name not in _BUILDING}
+    return recipe | later
+
+
+def _named_dataset(arguments: Sequence[str]) -> dict[str, Any]:
+    parser = _Parser((), allow_abbrev=False, add_help=False)
+    parser.add_argument("--dataset", default=argparse.SUPPRESS)
+    return vars(parser.parse_known_args(arguments)[0])
+
+
+@contextmanager
+def _named_options(recipe: dict[str, Any], arguments: Sequence[str]) -> Iterator[None]:
+    """Put the name of the option before what transformers says of a value alone ("x is not a valid SaveStrategy")."""
+    try:
+        yield
+    except ValueError as error:
+        value, says, _ = str(error).partition(" is not a valid ")
+        given = [(name.lstrip("-"), text) for name, text in zip(arguments, arguments[1:], strict=False)]
+        names = [name for name, text in [*given, *recipe.items()] if says and str(text) == value]
+        if not names:
+            raise
+        # Several options may have one value: that of a SaveStrategy is called a strategy.
+        kind = str(error).partition(" is not a valid ")[2].lower()
+        name = max(names, key=lambda name: sum(word in kind for word in name.split("_")))
+        raise ValueError(f"`{name}`: {error}") from error
+
+
+def _check_values(group: Any) -> None:
+    for name, value in vars(group).items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"`{name}` must be a finite number, got {value}.")
+    output = getattr(group, "output_dir", None)
+    if output is not None and (not output or Path(output).exists() and not Path(output).is_dir()):
+        raise ValueError(f"`output_dir` is {output!r}, expected a folder to write to.")
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; `--help` describes the options.")
+
+
+def _as_typed(action: argparse.Action, value: Any) -> Any:
+    """A recipe's value as the command line would give it; strings are converted by argparse itself."""
+    if value is None:
+        return None
+    if isinstance(value, list) != (action.nargs in ("+", "*")):
+        raise ValueError(f"The recipe's {action.dest!r} takes {'a list' if action.nargs else 'one value'}: {value!r}.")
+    if action.choices is not None and not isinstance(value, list):
+        return _as_choice(action, value)
+    if not isinstance(value, list):
+        return json.dumps(value) if isinstance(value, dict) else str(value)
+    try:
+        return [action.type(str(item)) if callable(action.type) else str(item) for item in value]
+    except ValueError as error:
+        kind = getattr(action.type, "__name__", "value")
+        raise ValueError(f"The recipe's {action.dest!r} is {value!r}, expected a list of {kind} values.") from error
+
+
+def _as_choice(action: argparse.Action, value: Any) -> str:
+    """One of an option's values; YAML reads a bare `no` as false."""
+    choices = [str(getattr(choice, "value", choice)) for choice in action.choices or ()]
+    text = "no" if value is False and "no" in choices else str(value)
+    if text not in choices:
+        raise ValueError(f"The recipe's {action.dest!r} is {value!r}, expected one of {', '.join(choices)}.")
+    return text
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, with a `ValueError` for anything else."""
+    if not path.is_file():
+        raise ValueError(f"There is no recipe {path}; recipes/ has some.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply: write `name: value` lines.") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else type(content).__name__
+        raise ValueError(f"{path} must hold `name: value` lines, found {found}.")
+    return content

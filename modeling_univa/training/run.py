@@ -1,0 +1,466 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""From arguments to a trained, tested and saved model; what `train_hf.py` runs."""
+
+import copy
+import json
+import os
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from torch import nn
+from transformers import AutoTokenizer, PreTrainedModel, set_seed
+from transformers.trainer_utils import IntervalStrategy
+from transformers.utils import logging
+
+from ..convert.packages import resolve_package
+from ..corpora.build import build_from_options, corpus_class, corpus_parser, summary
+from ..data.corpus import VALIDATION_NAMES, Corpus, is_hub_id
+from ..data.loading import check_extractors, load_corpus, make_split
+from ..data.schema import CorpusError, odd_labels
+from ..data.streaming import StreamedCorpus, StreamedUtterances
+from ..data.utterances import UtteranceDataset
+from ..models.configuration_univa import UnivaConfig, affect_of_labels
+from ..models.files_univa import exclusive, write_text
+from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.processing_univa import UnivaProcessor
+from ..scores.results import results_table
+from ..scores.thresholds import threshold_for
+from ..sharing.adapters import is_adapter
+from ..sharing.embedding import embed_small_networks
+from .adapters import add_adapter, check_base_for_push, check_lora_arguments, shares_base
+from .arguments import DataArguments, ModelArguments
+from .card_callback import ModelCardCallback
+from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint
+from .trainer import UnivaTrainer
+from .training_arguments import UnivaTrainingArguments
+
+
+__all__ = ["build_model", "prepare_corpus", "resolve_package", "run_training"]
+
+logger = logging.get_logger(__name__)
+
+# Training arguments that change the weights a run ends with.
+_DECISIVE_ARGUMENTS = (
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "world_size",
+    "num_train_epochs",
+    "max_steps",
+    "learning_rate",
+    "heads_learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "adam_epsilon",
+    "max_grad_norm",
+    "seed",
+    "data_seed",
+    "batching",
+    "va_scaling",
+    "ema_decay",
+    "logit_adjustment",
+    "fp16",
+    "bf16",
+    "optim",
+    "optim_args",
+    "adam_beta1",
+    "adam_beta2",
+    "lr_scheduler_kwargs",
+    "neftune_noise_alpha",
+    "metric_for_best_model",
+    "greater_is_better",
+    "load_best_model_at_end",
+)
+
+
+def run_training(
+    model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> dict[str, dict[str, Any]]:
+    """
+    Train, choose the best checkpoint on validation, score validation and test, save the model.
+
+    A run that was stopped goes on from its last complete checkpoint in `training_args.output_dir`.
+
+    Returns:
+        Metrics of the validation and, if asked for, the test split, as also written to `all_results.json`.
+
+    Raises:
+        CorpusError, ValueError: what does not fit, in one sentence.
+    """
+    check_world_size(training_args)
+    check_lora_arguments(model_args)
+    if training_args.push_to_hub:
+        check_base_for_push(model_args)
+    output = training_args.output_dir
+    with exclusive(output, "output_dir") if training_args.should_save else nullcontext():
+        if training_args.should_save:
+            clear_scratch(output)
+        return _run_training(model_args, data_args, training_args)
+
+
+def _run_training(
+    model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> dict[str, dict[str, Any]]:
+    checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
+    if checkpoint is not None:
+        check_checkpoint(checkpoint)
+    set_seed(training_args.seed)
+    corpus = prepare_corpus(data_args, training_args)
+    check_labels(corpus)
+    check_same_run(checkpoint, model_args, data_args, training_args, corpus)
+    eval_split, test_split = choose_splits(corpus, data_args, training_args)
+    model, processor = build_model(model_args, corpus)
+    # Before training, so that what does not fit does not end it at the last moment.
+    test = make_split(corpus, test_split, processor, model.config) if test_split else None
+    if training_args.should_save:
+        embed_small_networks(training_args.output_dir, processor)
+    if model_args.lora_rank is not None:
+        write_base = checkpoint is None and training_args.should_save
+        model = add_adapter(model, model_args, training_args.output_dir, write_base, processor)
+    trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args, eval_split)
+    trainer.train(resume_from_checkpoint=checkpoint)
+    results = {eval_split: trainer.evaluate()} if eval_split else {}
+    if test is not None:
+        results[str(test_split)] = trainer.evaluate(test, metric_key_prefix="eval")
+    finish(trainer, results)
+    return results
+
+
+def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]]) -> None:
+    """
+    Save the model and its metrics, tell them, and push them where that is wanted.
+
+    Raises:
+        ValueError: training has diverged.
+    """
+    broken = [name for name, value in trainer.model.named_parameters() if not value.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"Training has diverged: {len(broken)} weights, {broken[0]} among them, are not finite. Use a lower "
+            "`learning_rate`, in another `output_dir`."
+        )
+    trainer.save_model(_internal_call=True)
+    trainer.save_state()
+    if trainer.is_world_process_zero():
+        write_text(Path(trainer.args.output_dir, "all_results.json"), json.dumps(results, indent=2) + "\n")
+        if results:
+            print(results_table(results))
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub()
+
+
+def check_world_size(args: UnivaTrainingArguments) -> None:
+    """Refuse to run as several independent processes when one run over all of them was meant."""
+    launched = int(os.environ.get("WORLD_SIZE", 1))
+    if launched != args.world_size:
+        raise ValueError(
+            f"{launched} processes were launched, but the training arguments see {args.world_size}. On CPU start them "
+            "with `torchrun --nproc_per_node N train_hf.py … --use_cpu true`."
+        )
+
+
+def check_same_run(
+    checkpoint: str | None,
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+    corpus: Corpus,
+) -> None:
+    """
+    Remember what a run was started with, and refuse to go on from a checkpoint of a run with other arguments, or with
+    a corpus that has been made anew.
+
+    Raises:
+        ValueError: names the first argument that differs.
+    """
+    arguments = {**vars(model_args), **vars(data_args)}
+    arguments |= {name: getattr(training_args, name) for name in _DECISIVE_ARGUMENTS}
+    rows = {split: len(found) for split, found in corpus.splits.items() if hasattr(found, "__len__")}
+    arguments |= {"corpus_rows": rows, "corpus_labels": corpus.label_names, "corpus_extractors": corpus.extractors}
+    arguments = json.loads(json.dumps(arguments, default=str))
+    file = Path(training_args.output_dir, "run_arguments.json")
+    if checkpoint is not None:
+        logger.warning(f"Going on from {checkpoint}; to start anew choose another --output_dir.")
+        former = json.loads(file.read_text()) if file.is_file() else arguments
+        for name, value in arguments.items():
+            if former.get(name, value) != value:
+                raise ValueError(
+                    f"{checkpoint} is of a run with {name} = {former.get(name)!r}, and now it is {value!r}: choose "
+                    "another --output_dir to start anew, or give the former value to go on."
+                )
+    elif training_args.should_save:
+        write_text(file, json.dumps(arguments, indent=2) + "\n")
+
+
+def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArguments) -> Corpus:
+    """Load the corpus, building it first where the recipe says how and it is not there yet."""
+    if data_args.dataset is None:
+        raise ValueError("There is no corpus to train on: give `--dataset FOLDER_OR_ID`.")
+    if data_args.corpus_script and not Path(data_args.dataset).exists():
+        _check_is_folder(data_args.dataset)
+        with training_args.main_process_first(desc="building the corpus"):
+            if not Path(data_args.dataset).exists():
+                _build_corpus(data_args, data_args.corpus_script)
+    if data_args.streaming and training_args.max_steps <= 0:
+        raise ValueError("A stream has no end: give `--max_steps N` with `--streaming true`.")
+    corpus = load_corpus(data_args.dataset, data_args.dataset_revision, data_args.streaming)
+    problems = [f"{label!r} {problem}" for label, problem in odd_labels(corpus.label_names).items()]
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+        logger.warning(
+            f"{corpus.name} has odd labels: {problems[0]}{more}. Build the corpus again if that is not one label."
+        )
+    return corpus
+
+
+def _check_is_folder(dataset: str) -> None:
+    """Refuse to build what may as well be on the Hub."""
+    if is_hub_id(dataset):
+        raise ValueError(
+            f"`dataset` is {dataset!r}, which is a Hub id: write './{dataset}' for a folder that `corpus_script` "
+            "builds, or leave `corpus_script` out to load the data set of the Hub."
+        )
+
+
+def choose_splits(
+    corpus: Corpus, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> tuple[str | None, str | None]:
+    """
+    Names of the splits to validate and to test on, as far as there are any; without validation the arguments are
+    changed to keep the last checkpoint.
+
+    Raises:
+        CorpusError, ValueError: a split that there is not, or one split for both.
+    """
+    corpus_splits = list(corpus.splits)
+    for name in (data_args.train_split, data_args.eval_split, data_args.test_split):
+        if name not in (None, "none", DataArguments.test_split, *corpus_splits):
+            raise CorpusError(f"{corpus.name} has no split {name!r}; it has {', '.join(corpus_splits)}")
+    eval_split = data_args.eval_split
+    if eval_split is None:
+        eval_split = corpus.validation_split or "none"
+    test_split = data_args.test_split if data_args.test_split in corpus_splits else None
+    if eval_split in (test_split, data_args.train_split):
+        raise ValueError(
+            f"`eval_split` is {eval_split!r}, which is the split to {'test' if eval_split == test_split else 'train'} "
+            "on: the checkpoint and the threshold would be chosen on rows that must not decide about them. Choose "
+            "another split, or `none` to keep the last checkpoint."
+        )
+    if test_split is None and data_args.test_split is not None:
+        logger.warning(f"{corpus.name} has no split {data_args.test_split!r}: nothing is tested.")
+    if eval_split == "none":
+        _train_without_validation(corpus, data_args, training_args)
+    if training_args.eval_strategy == "no" and (data_args.eval_split or eval_split != "none"):
+        logger.warning(
+            "Nothing is evaluated while training (`eval_strategy`, `eval_split`): the last checkpoint is kept."
+        )
+    return (None if eval_split == "none" else eval_split), test_split
+
+
+def _train_without_validation(corpus: Corpus, data_args: DataArguments, training_args: UnivaTrainingArguments) -> None:
+    if data_args.eval_split is None:
+        logger.warning(
+            f"{corpus.name} has no split called {', '.join(VALIDATION_NAMES[:-1])} or {VALIDATION_NAMES[-1]}: the "
+            "last checkpoint is kept. Name another one with `eval_split`."
+        )
+    for name, value in (("save_strategy", "best"), ("lr_scheduler_type", "reduce_lr_on_plateau"),
+                        ("lr_scheduler_type", "greedy")):  # fmt: skip
+        if getattr(training_args, name) == value:
+            raise ValueError(f"`{name}` = {value} needs a validation split: name one with `eval_split`.")
+    training_args.eval_strategy = IntervalStrategy.NO
+    training_args.do_eval = training_args.load_best_model_at_end = training_args.eval_on_start = False
+
+
+def check_labels(corpus: Corpus) -> None:
+    """
+    Check that the labels of a corpus are some that a model can learn to tell apart.
+
+    Raises:
+        CorpusError: there is one label alone.
+    """
+    names = corpus.label_names
+    if len(names) < 2:
+        raise CorpusError(
+            f"{corpus.name} has one label alone, {', '.join(names)}: the scores of a row sum to 1, so that it would "
+            "always be predicted; add a label for what is not, such as neutral"
+        )
+
+
+def _build_corpus(data_args: DataArguments, name: str) -> None:
+    started = time.perf_counter()
+    arguments = ["--output", str(data_args.dataset), *(data_args.corpus_options or [])]
+    builder_class = corpus_class(name, arguments)
+    if data_args.corpus_source:
+        arguments += [builder_class.SOURCE_OPTION, data_args.corpus_source]
+    try:
+        options = corpus_parser(builder_class).parse_args(arguments)
+        builder = build_from_options(builder_class, options)
+    except (SystemExit, CorpusError) as error:
+        reason = "see the message above" if isinstance(error, SystemExit) else str(error)
+        raise CorpusError(f"`corpus_script` {name} could not build {data_args.dataset}: {reason}") from error
+    print("\n".join(summary(builder, str(data_args.dataset), time.perf_counter() - started)))
+
+
+def build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionClassification, UnivaProcessor]:
+    """
+    The model and the processor of a run: a trained one to go on from, or a new one that fits the corpus.
+
+    Raises:
+        ValueError: there is no such model or text encoder, arguments that contradict each other, or the corpus'
+            features were made by another extractor than the trained model's.
+    """
+    try:
+        return _build_model(args, corpus)
+    except OSError as error:
+        raise ValueError(
+            f"{args.model or args.text_model} cannot be loaded: {' '.join(str(error).split())}"
+        ) from error
+    except StrictDataclassError as error:
+        raise ValueError(str(error).rsplit("Error: ", maxsplit=1)[-1]) from error
+
+
+def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionClassification, UnivaProcessor]:
+    attention = {"attn_implementation": args.attn_implementation} if args.attn_implementation else {}
+    if args.model:
+        hub = {"revision": args.model_revision or "main"}
+        if is_adapter(args.model, args.model_revision):
+            raise ValueError(
+                f"{args.model} is an adapter: make a whole model of it first, `univa merge-adapter {args.model} "
+                "--output FOLDER`."
+            )
+        config = UnivaConfig.from_pretrained(args.model, **hub, **args.config_overrides())
+        model = UnivaForEmotionClassification.from_pretrained(args.model, config=config, **hub, **attention)
+        if sorted(corpus.label_names) != sorted(config.label_names):
+            model = with_new_labels(model, args, corpus.label_names)
+        processor = UnivaProcessor.from_pretrained(args.model, **hub)
+        check_extractors(corpus, processor)
+    else:
+        model, tokenizer = _new_model(args, config_for_corpus(args, corpus), attention)
+        made_by = corpus.extractors
+        # Faces that were found in videos are part of how the vision features were made.
+        kept = [*model.config.feature_sizes, *(["faces"] if "vision" in model.config.feature_sizes else [])]
+        extractors = {name: made_by[name] for name in kept if name in made_by}
+        processor = UnivaProcessor.from_config(model.config, tokenizer, extractors, source=corpus.name)
+    tell_unused(args, processor.tokenizer is not None)
+    if args.frozen_text_layers is not None and processor.tokenizer is not None:
+        freeze_lower_layers(model.univa.encoders["text"].encoder, args.frozen_text_layers)
+    return model, processor
+
+
+def tell_unused(args: ModelArguments, has_text_encoder: bool) -> None:
+    """Name the arguments that were given and change nothing."""
+    of_a_new_encoder = ("text_model", "text_model_revision", "text_attention_dropout")
+    reasons = {name: f"the text encoder is that of {args.model}" for name in of_a_new_encoder if args.model}
+    if not has_text_encoder:
+        reasons |= dict.fromkeys((*of_a_new_encoder, "frozen_text_layers"), "the model has no pretrained text encoder")
+    if args.model is None:
+        reasons["model_revision"] = "there is no `model`"
+    for name, reason in reasons.items():
+        if getattr(args, name) is not None:
+            logger.warning(f"`{name}` has no effect: {reason}.")
+
+
+def with_new_labels(
+    model: UnivaForEmotionClassification, args: ModelArguments, label_names: list[str]
+) -> UnivaForEmotionClassification:
+    """A model for other labels with the encoders of a trained one; its head and label similarity are new."""
+    config = copy.deepcopy(model.config)
+    config.id2label, config.label2id = dict(enumerate(label_names)), {name: i for i, name in enumerate(label_names)}
+    config.label_affect = affect_of_labels(label_names)
+    if args.config_overrides().get("decision_threshold") is None:
+        config.decision_threshold = threshold_for(len(label_names))
+    if config.label_affect is None and args.correlation_prior_weight is None:
+        config.correlation_prior_weight = 0.0
+    new = UnivaForEmotionClassification._from_config(
+        UnivaConfig.from_dict(config.to_dict()),
+        attn_implementation=model.config._attn_implementation,
+        dtype=model.dtype,
+    )
+    new.univa.load_state_dict(model.univa.state_dict())
+    logger.warning(
+        f"{args.model} has the labels {', '.join(model.config.label_names)}, and the corpus has "
+        f"{', '.join(label_names)}: its encoders are kept, and the classifier and the label similarity begin anew."
+    )
+    return new
+
+
+def freeze_lower_layers(encoder: PreTrainedModel, count: int) -> None:
+    """Exclude the embeddings and the `count` lowest layers of a text encoder from training."""
+    layers = next((module for module in encoder.modules() if isinstance(module, nn.ModuleList)), nn.ModuleList())
+    if not 0 <= count <= len(layers):
+        raise ValueError(
+            f"`frozen_text_layers` must lie between 0 and {len(layers)}, the encoder's layers, got {count}."
+        )
+    layers[:count].requires_grad_(False)
+    for name, parameter in encoder.named_parameters():
+        if "embeddings." in name:
+            parameter.requires_grad_(False)
+
+
+def _new_model(
+    args: ModelArguments, config: UnivaConfig, attention: dict[str, str]
+) -> tuple[UnivaForEmotionClassification, Any]:
+    if args.text_model is None or "text" not in config.modalities:
+        return UnivaForEmotionClassification._from_config(config, **attention), None
+    name, hub = resolve_package(args.text_model), {"revision": args.text_model_revision or "main"}
+    dropout = args.text_attention_dropout
+    overrides = None if dropout is None else {"attention_probs_dropout_prob": dropout}
+    model = UnivaForEmotionClassification.from_text_encoder(
+        config, name, text_config_overrides=overrides, **hub, **attention
+    )
+    return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
+
+
+def config_for_corpus(args: ModelArguments, corpus: Corpus) -> UnivaConfig:
+    """Configuration of a new model: the labels and feature sizes of the corpus, and what the arguments say."""
+    overrides = args.config_overrides()
+    sizes = {modality: corpus.feature_size(modality) for modality in ("text", "audio", "vision")}
+    sizes = {f"{modality}_feature_size": size for modality, size in sizes.items() if size is not None}
+    overrides.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))
+    if affect_of_labels(corpus.label_names) is None:
+        overrides.setdefault("correlation_prior_weight", 0.0)
+        logger.warning(f"No valence and arousal is known for all of {corpus.label_names}: the prior is off.")
+    return UnivaConfig(id2label=dict(enumerate(corpus.label_names)), **sizes, **overrides)
+
+
+def make_training_split(
+    corpus: Corpus, data_args: DataArguments, processor: UnivaProcessor, config: UnivaConfig, va_scaling: str
+) -> UtteranceDataset | StreamedUtterances:
+    """The split to train on, with VA."""
+    if not isinstance(corpus, StreamedCorpus):
+        split = make_split(corpus, data_args.train_split, processor, config, va_scaling)
+        absent = [name for name, count in zip(config.label_names, split.labels.sum(axis=0), strict=True) if not count]
+        if absent:
+            logger.warning(f"No row of {split.name} has {', '.join(absent)}: the model cannot learn to predict that.")
+        return split
+    name = f"{corpus.name} ({data_args.train_split})"
+    stream = corpus.stream(data_args.train_split)
+    return StreamedUtterances(stream, processor, config.label_names, va_scaling, data_args.streaming_window, name)
+
+
+def build_trainer(
+    model: UnivaForEmotionClassification,
+    processor: UnivaProcessor,
+    corpus: Corpus,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+    model_args: ModelArguments | None = None,
+    eval_split: str | None = "validation",
+) -> UnivaTrainer:
+    """The trainer of a run; `model_args` are for the model card and say whether the threshold is chosen."""
+    config, args = model.config, model_args or ModelArguments()
+    chooses = eval_split is not None and "decision_threshold" not in args.config_overrides()
+    chooses = chooses and not shares_base(config, args)
+    return UnivaTrainer(
+        model,
+        training_args,
+        train_dataset=make_training_split(corpus, data_args, processor, config, training_args.va_scaling),
+        eval_dataset=make_split(corpus, eval_split, processor, config) if eval_split else None,
+        processing_class=processor,
+        choose_threshold=chooses,
+        callbacks=[ModelCardCallback(processor, corpus, model_args, eval_split if chooses else None)],
+    )

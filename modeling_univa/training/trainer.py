@@ -1,0 +1,464 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Trainer of UniVA: the objective's terms, batches of utterances, and the multi-label metrics."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate.data_loader import prepare_data_loader
+from huggingface_hub import HfApi
+from torch import nn
+from torch.utils.data import DataLoader, SequentialSampler
+from transformers import Trainer, TrainerCallback
+from transformers.trainer import TRAINER_STATE_NAME, TRAINING_ARGS_NAME
+from transformers.trainer_callback import TrainerState
+from transformers.trainer_utils import EvalLoopOutput
+from transformers.utils import logging
+
+from ..data.samplers import UtteranceBatchSampler
+from ..data.schema import VA_COLUMNS
+from ..data.streaming import StreamedBatches, StreamedUtterances
+from ..data.utterances import UtteranceCollator, UtteranceDataset
+from ..models.modeling_emotion import EmotionOutput
+from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.processing_univa import UnivaProcessor
+from ..scores.metrics import MultilabelMetrics
+from ..scores.thresholds import threshold_problem
+from ..sharing.adapters import BASE_FOLDER, set_base_threshold
+from ..sharing.push import check_base_repository, make_repository, push_folder
+from .card_callback import ModelCardCallback
+from .checkpoints import last_complete_checkpoint, weights_damage
+from .training_arguments import UnivaTrainingArguments
+from .weight_averaging import WeightAveraging
+
+
+__all__ = ["UnivaTrainer", "last_complete_checkpoint"]
+
+logger = logging.get_logger(__name__)
+
+
+# What `metric_for_best_model` may be, besides F1 of one label.
+_CHOOSING_METRICS = ("micro_f1", "macro_f1", "accuracy", "hamming_loss", "loss")
+
+
+class UnivaTrainer(Trainer):
+    """
+    Trains a `UnivaForEmotionClassification` on `UtteranceDataset` splits.
+
+    Args:
+        model: to train; its configuration says what the objective is.
+        args: `UnivaTrainingArguments`.
+        train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the former only, which may also be
+            `StreamedUtterances` (with `max_steps`).
+        processing_class: the model's `UnivaProcessor`, saved beside it.
+        choose_threshold: whether every evaluation of `eval_dataset` while training sets the model's
+            `decision_threshold` to that of highest micro-F1. The model that is left has that of its checkpoint.
+
+    Raises:
+        ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
+            with a stream, of which nobody knows the frequencies of the labels; a `metric_for_best_model` that there
+            is not.
+    """
+
+    # The objective is a mean over the batch, so Trainer divides it by the accumulation steps.
+    loss_is_scaled_for_ga = False
+
+    def __init__(
+        self,
+        model: UnivaForEmotionClassification,
+        args: UnivaTrainingArguments,
+        train_dataset: UtteranceDataset | StreamedUtterances | None = None,
+        eval_dataset: UtteranceDataset | None = None,
+        processing_class: UnivaProcessor | None = None,
+        choose_threshold: bool = True,
+        **kwargs: Any,
+    ):
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"One process sees {args.n_gpu} GPUs, and DataParallel would split dialogues and utterances alike: "
+                "start one process a GPU, `torchrun --nproc_per_node N train_hf.py …` or `accelerate launch "
+                "train_hf.py …`."
+            )
+        self.processor = processing_class
+        self._terms: dict[str, torch.Tensor] = {}
+        self._term_counts: dict[str, int] = defaultdict(int)
+        if args.neftune_noise_alpha is not None and model.get_input_embeddings() is None:
+            raise ValueError("`neftune_noise_alpha` needs a pretrained text encoder, and the model has none.")
+        self.choose_threshold = choose_threshold
+        self._metrics = MultilabelMetrics(model.config)
+        if "compute_metrics" not in kwargs:
+            _check_metric(args, model.config)
+            kwargs["compute_metrics"] = self._metrics
+        super().__init__(
+            model,
+            args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            # Trainer reads special tokens off a processor's tokenizer, and word vectors have none; see `_save`.
+            processing_class=getattr(processing_class, "tokenizer", None) and processing_class,
+            data_collator=lambda rows: rows,
+            **kwargs,
+        )
+        self._label_offsets = self._make_label_offsets()
+        self.averaging = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
+        if self.averaging is not None:
+            self.add_callback(self.averaging)
+
+    def _make_label_offsets(self) -> torch.Tensor | None:
+        """What `logit_adjustment` adds to the logits in the loss, (C,)."""
+        if not self.args.logit_adjustment or self.train_dataset is None:
+            return None
+        if isinstance(self.train_dataset, StreamedUtterances):
+            raise ValueError("`logit_adjustment` needs the frequencies of the labels, which a stream does not tell.")
+        labels = self.train_dataset.labels
+        # A label that never occurs counts as occurring once.
+        frequencies = labels.sum(axis=0).clip(1) / len(labels)
+        offsets = self.args.logit_adjustment * np.log(frequencies)
+        return torch.tensor(offsets, dtype=torch.float32, device=self.args.device)
+
+    # Batches
+
+    def _loader_options(self, workers: int | None = None) -> dict[str, Any]:
+        """How a `DataLoader` works, whatever it loads."""
+        return {
+            "num_workers": self.args.dataloader_num_workers if workers is None else workers,
+            "pin_memory": self.args.dataloader_pin_memory and self.args.device.type != "cpu",
+            "multiprocessing_context": self.args.dataloader_multiprocessing_context,
+            "prefetch_factor": self.args.dataloader_prefetch_factor,
+            "in_order": self.args.dataloader_in_order,
+        }
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of `UtteranceBatchSampler`, with VA, shared by all processes."""
+        if isinstance(self.train_dataset, StreamedUtterances):
+            return self._streaming_dataloader(self.train_dataset)
+        dataset: UtteranceDataset = self.train_dataset
+        sampler = UtteranceBatchSampler(
+            dataset.lengths,
+            dataset.dialogues,
+            self._train_batch_size,
+            self.args.batching,
+            self.args.world_size,
+            self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+        )
+        self.add_callback(_SetEpoch(sampler))
+        loader = DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=cast(Any, UtteranceCollator(dataset, with_va=True)),
+            persistent_workers=self.args.dataloader_persistent_workers,
+            **self._loader_options(),
+        )
+        return self.accelerator.prepare(loader)
+
+    def _streaming_dataloader(self, utterances: StreamedUtterances) -> DataLoader:
+        batches = StreamedBatches(
+            utterances,
+            self._train_batch_size,
+            self.args.batching,
+            self.args.world_size,
+            self.args.process_index,
+            self.args.data_seed if self.args.data_seed is not None else self.args.seed,
+        )
+        workers = min(self.args.dataloader_num_workers, 1)
+        if workers < self.args.dataloader_num_workers:
+            logger.warning("A stream is read by one worker: a second one would read the same rows again.")
+        loader = DataLoader(batches, batch_size=None, **self._loader_options(workers))
+        # The processes share the batches already; accelerate would share them again, and by default hand out slices
+        # of what the first process reads.
+        return prepare_data_loader(
+            loader, self.args.device, num_processes=1, process_index=0, put_on_device=True, dispatch_batches=False
+        )
+
+    def get_eval_dataloader(self, eval_dataset: str | UtteranceDataset | None = None) -> DataLoader:
+        """Corpus order, batches of fixed size: only a dialogue that a border cuts is encoded twice."""
+        if eval_dataset is None:
+            return self.get_test_dataloader(self.eval_dataset)
+        return self.get_test_dataloader(
+            self.eval_dataset[eval_dataset] if isinstance(eval_dataset, str) else eval_dataset
+        )
+
+    def get_test_dataloader(self, test_dataset: UtteranceDataset) -> DataLoader:
+        """As `get_eval_dataloader`."""
+        loader = DataLoader(
+            test_dataset,
+            sampler=SequentialSampler(test_dataset),
+            batch_size=self.args.eval_batch_size,
+            collate_fn=cast(Any, UtteranceCollator(test_dataset)),
+            **self._loader_options(),
+        )
+        return self.accelerator.prepare(loader)
+
+    # Objective
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
+        """The model's own loss: in training what the method minimises, in evaluation the terms of the labels."""
+        outputs = model(**inputs)
+        if model.training:
+            if self._label_offsets is not None:
+                outputs = self._with_offsets(outputs, inputs)
+            self._track(outputs.loss_terms)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def _with_offsets(self, outputs: Any, inputs: dict[str, torch.Tensor]) -> Any:
+        """The outputs with the loss of the logits that `logit_adjustment` moves."""
+        va = {name: inputs.get(name) for name in VA_COLUMNS}
+        moved = replace(outputs, logits=outputs.logits + self._label_offsets)
+        with_loss = self.accelerator.unwrap_model(self.model).with_loss(moved, inputs["labels"], va)
+        return replace(with_loss, logits=outputs.logits)
+
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """As Trainer's, but the loss is over every row once: Trainer's counts those again that fill up a batch."""
+        output = super().evaluation_loop(*args, **kwargs)
+        if output.predictions is not None and output.label_ids is not None:
+            logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
+            model = self.accelerator.unwrap_model(self.model)
+            loss = model.with_loss(EmotionOutput(logits=logits), labels).loss
+            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
+            if not self.is_in_train:
+                self._tell_problem(logits, output.label_ids)
+        return output
+
+    def _tell_problem(self, logits: torch.Tensor, labels: np.ndarray) -> None:
+        config = self._metrics.config
+        scores = config.probabilities(logits).numpy()
+        problem = threshold_problem(scores, labels, config.decision_threshold, config.decision)
+        if problem is not None and self.is_world_process_zero():
+            logger.warning(problem)
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """
+        As Trainer's; of the averaged weights where they are averaged (`ema_decay`).
+
+        Of `eval_dataset`, while training, at the threshold of highest micro-F1, which the model gets. After training
+        the model's threshold stays as it is, but for a model that was not evaluated when it was saved.
+        """
+        is_own = eval_dataset is None and self.choose_threshold
+        is_due = self.is_in_train or (self.state.global_step > 0 and self._threshold_of(self._kept_step) is None)
+        with self._averaged(), self._kept_precision(), self._metrics.choosing(is_own and is_due):
+            return super().evaluate(eval_dataset, *args, **kwargs)
+
+    @property
+    def _kept_step(self) -> int:
+        """Of the checkpoint whose weights the model has after training."""
+        loaded = self.args.load_best_model_at_end and self.state.best_model_checkpoint
+        return (loaded and self.state.best_global_step) or self.state.global_step
+
+    def _threshold_of(self, step: int | None) -> float | None:
+        return _logged_threshold(self.state, step)
+
+    def _set_threshold(self, value: float | None) -> None:
+        if self.choose_threshold and value is not None:
+            self._metrics.config.decision_threshold = value
+
+    @contextmanager
+    def _kept_precision(self) -> Iterator[None]:
+        """Trainer's `…_full_eval` moves the weights themselves to half precision, also those that are saved later."""
+        halved = (self.args.fp16_full_eval or self.args.bf16_full_eval) and not self.is_in_train
+        tensors = [*self.model.parameters(), *self.model.buffers()] if halved else []
+        before = [tensor.data for tensor in tensors]
+        yield
+        for tensor, value in zip(tensors, before, strict=True):
+            tensor.data = value
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.averaging is None else self.averaging.applied()
+
+    def _track(self, terms: dict[str, torch.Tensor]) -> None:
+        for name, value in terms.items():
+            self._terms[name] = self._terms.get(name, 0.0) + value.detach()
+            self._term_counts[name] += 1
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of every objective term since the last log, over all processes, to the training logs."""
+        if "loss" in logs and self._terms:
+            names = sorted(self._terms)
+            means = torch.stack([self._terms[name] / self._term_counts[name] for name in names])
+            gathered = self.accelerator.gather(means[None]).mean(dim=0)
+            logs.update(zip(names, gathered.tolist(), strict=True))
+            self._terms.clear()
+            self._term_counts.clear()
+        super().log(logs, start_time)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """As Trainer's, with a learning rate of their own for all parameters but the text encoder's, if asked for."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new and self.args.heads_learning_rate is not None:
+            encoder = {id(value) for name, value in self.model.named_parameters() if ".text.encoder." in name}
+            for group in list(optimizer.param_groups):
+                heads = [value for value in group["params"] if id(value) not in encoder]
+                group["params"] = [value for value in group["params"] if id(value) in encoder]
+                optimizer.add_param_group({**group, "params": heads, "lr": self.args.heads_learning_rate})
+        return optimizer
+
+    # Files
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        with self._averaged():
+            super()._save_checkpoint(model, trial)
+
+    def _load_best_model(self) -> None:
+        best = str(self.state.best_model_checkpoint)
+        problem = weights_damage(best)
+        if problem is not None:
+            raise ValueError(
+                f"{best}, the best checkpoint, cannot be loaded: {problem}. Remove the folder and run again, "
+                "which keeps the last checkpoint."
+            )
+        super()._load_best_model()
+        self._set_threshold(self._threshold_of(self.state.best_global_step))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        state = TrainerState.load_from_json(str(Path(resume_from_checkpoint, TRAINER_STATE_NAME)))
+        self._set_threshold(_logged_threshold(state))
+        if self.averaging is not None:
+            self.averaging.resume(model or self.model, resume_from_checkpoint)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if self.averaging is not None and self.args.should_save:
+            self.averaging.save_raw_weights(output_dir)
+        # The first process writes `trainer_state.json` next, which declares the checkpoint of all of them complete.
+        self.accelerator.wait_for_everyone()
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(output_dir or self.args.output_dir)
+        card = folder / "README.md"
+        former = card.read_bytes() if card.exists() else None
+        super()._save(output_dir, state_dict)
+        # A pickle has no place beside weights that are to be shared, nor the empty form of a card that PEFT writes.
+        if self.args.should_save:
+            if former is not None:
+                card.write_bytes(former)
+            else:
+                card.unlink(missing_ok=True)
+            if self.processing_class is None and self.processor is not None:
+                self.processor.save_pretrained(folder)
+            (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)
+            (folder / "training_args.json").write_text(self.args.to_json_string() + "\n")
+            set_base_threshold(folder, self._metrics.threshold)
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Make the repository before training begins: a token that may not write fails now and not at the end."""
+
+        if self.is_world_process_zero():
+            name = self.args.hub_model_id or Path(self.args.output_dir).absolute().name
+            private = self.args.hub_private_repo if private is None else private
+            self.hub_model_id = make_repository(name, private=private, token=token or self.args.hub_token)
+            self.push_in_progress = None
+            if Path(self.args.output_dir, BASE_FOLDER).is_dir():
+                check_base_repository(self.hub_model_id, token or self.args.hub_token)
+
+    def create_model_card(
+        self,
+        language: str | list[str] | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        **others: Any,
+    ) -> None:
+        """
+        Write `README.md` into the output folder from what the run and its [`ModelCardCallback`] know.
+
+        Args:
+            language, license, tags, model_name: instead of what is known, or besides.
+
+        Raises:
+            ValueError: one of the other arguments of `Trainer.create_model_card`; the card has them from the run.
+        """
+
+        if any(value is not None for value in others.values()):
+            raise ValueError(f"The card says by itself what was trained on what: leave {sorted(others)} out.")
+        callbacks = [item for item in self.callback_handler.callbacks if isinstance(item, ModelCardCallback)]
+        callback = callbacks[0] if callbacks else ModelCardCallback(self.processor)
+        given = {"language": language, "license": license, "model_name": model_name, "model_id": self.hub_model_id}
+        names = [tags] if isinstance(tags, str) else tags
+        callback.write(self.args, self.state, self.accelerator.unwrap_model(self.model), tags=names, **given)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Save the model, write its card, and push both in one commit; see [`hub.push.push_folder`].
+
+        Args:
+            blocking: whether to wait for the end, or return a `Future`.
+            token, revision, private: by default the `hub_…` arguments of the run.
+            kwargs: of `create_model_card`.
+
+        Returns:
+            On the first process the commit, elsewhere `None`.
+
+        Raises:
+            PushError: the Hub refused, or the connection broke; give it again.
+        """
+
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        token = self.args.hub_token if token is None else token
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)
+        if not self.is_world_process_zero():
+            return None
+        kwargs.setdefault("model_name", self.hub_model_id.split("/")[-1])
+        self.create_model_card(**kwargs)
+        push = partial(
+            push_folder,
+            self.args.output_dir,
+            self.hub_model_id,
+            private=self.args.hub_private_repo if private is None else private,
+            revision=revision or self.args.hub_revision,
+            commit_message=commit_message or "End of training",
+            token=token,
+        )
+        return push() if blocking else HfApi().run_as_future(push)
+
+
+def _logged_threshold(state: TrainerState, step: int | None = None) -> float | None:
+    """The `decision_threshold` of the evaluation after this step; by default of the last one."""
+    entries = (entry for entry in reversed(state.log_history) if "eval_threshold" in entry)
+    return next((entry["eval_threshold"] for entry in entries if step in (None, entry["step"])), None)
+
+
+def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:
+    """Refuse a `metric_for_best_model` that no evaluation will have."""
+    if args.metric_for_best_model is None or args.eval_strategy == "no":
+        return
+    known = [*_CHOOSING_METRICS, *(f"f1_{label}" for label in config.label_names)]
+    name = args.metric_for_best_model.removeprefix("eval_")
+    if name not in known:
+        near = get_close_matches(name, known, n=len(known), cutoff=0.5)
+        ordered = [*near, *(other for other in known if other not in near)]
+        raise ValueError(f"`metric_for_best_model` must be one of {', '.join(ordered)}, got {name!r}.")
+
+
+class _SetEpoch(TrainerCallback):
+    """Tells the batch sampler which epoch begins, also after resuming in the middle of one."""
+
+    def __init__(self, sampler: UtteranceBatchSampler):
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        self.sampler.set_epoch(int(state.epoch or 0))

@@ -1,0 +1,75 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from testing_utils import tiny_config
+
+from modeling_univa.models.configuration_univa import EMOTION_VALENCE_AROUSAL
+from modeling_univa.models.media_univa import read_image
+from modeling_univa.prediction.media import Utterance
+from modeling_univa.prediction.plot import check_plotting, emotion_points, plot_files, plot_prediction
+from modeling_univa.prediction.predict import Prediction
+
+
+pytest.importorskip("matplotlib")
+
+
+def _prediction(affect, text="It cost $5, or $6_{x}.") -> Prediction:
+    scores = dict(
+        zip(("happy", "sad", "anger", "surprise", "disgust", "fear"), np.linspace(0.3, 0.02, 6), strict=True)
+    )
+    return Prediction(Utterance("a/clip.mp4", "a", text), scores, ["happy", "sad"], affect)
+
+
+def _share(path: Path, colour: tuple[int, int, int]) -> float:
+    """Share of the picture's pixels that have a colour."""
+    return float((np.abs(read_image(path).astype(int) - colour).max(axis=-1) < 12).mean())
+
+
+def test_bars_and_points_are_drawn(tmp_path):
+    blue, orange, red = (42, 111, 187), (217, 138, 31), (196, 68, 42)
+    config = tiny_config()
+    plot_prediction(_prediction({}), config, tmp_path / "none.png")
+    plot_prediction(_prediction({"text": (0.2, -0.4), "audio": (-0.9, 0.9)}), config, tmp_path / "deep" / "two.png")
+    assert _share(tmp_path / "none.png", blue) < 1e-4 < _share(tmp_path / "deep" / "two.png", blue)
+    assert _share(tmp_path / "none.png", orange) < 1e-4 < _share(tmp_path / "deep" / "two.png", orange)
+    # The bars of the two predicted emotions are the same in both.
+    shares = [_share(tmp_path / name, red) for name in ("none.png", "deep/two.png")]
+    assert shares[0] > 0.02 and shares[1] == pytest.approx(shares[0], rel=0.2)
+
+
+def test_absent_modality_and_no_text(tmp_path):
+    plot_prediction(_prediction({"vision": None}, text=None), tiny_config(), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text(encoding="utf-8").count("<path") > 20
+
+
+def test_words_are_those_of_the_model():
+    config = tiny_config()
+    assert emotion_points(config)["sad"] == pytest.approx([2 * value - 1 for value in EMOTION_VALENCE_AROUSAL["sad"]])
+    other = tiny_config(id2label={0: "bliss", 1: "happy"}, label_affect=None, correlation_prior_weight=0.0)
+    assert list(emotion_points(other)) == ["happy"]
+    own = tiny_config(id2label={0: "bliss", 1: "happy"}, label_affect=[[1.0, 0.5], [0.0, 0.0]])
+    assert emotion_points(own) == {"bliss": (1.0, 0.0), "happy": (-1.0, -1.0)}
+
+
+def test_names_of_several_pictures():
+    path = Path("out/p.png")
+    assert plot_files(path, ["x/y.mp4"]) == {"x/y.mp4": path}
+    assert plot_files(path, ["x/y z.mp4", "v.mov"]) == {
+        "x/y z.mp4": Path("out/p-y_z.mp4.png"),
+        "v.mov": Path("out/p-v.mov.png"),
+    }
+    same = plot_files(path, ["x/v.mov", "y/v.mov"])
+    assert list(map(str, same.values())) == ["out/p-x_v.mov.png", "out/p-y_v.mov.png"]
+    assert len(set(plot_files(path, ["a b", "a_b"]).values())) == 2
+
+
+def test_what_cannot_be_drawn_is_refused_first(monkeypatch):
+    with pytest.raises(ValueError, match="p.docx: the suffix must be one of .*png"):
+        check_plotting(Path("p.docx"))
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    with pytest.raises(ImportError, match=r'pip install "univa\[plot\]"'):
+        check_plotting(Path("p.png"))

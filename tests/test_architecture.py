@@ -1,0 +1,91 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Where modules lie and what they import, as CONTRIBUTING.md has it."""
+
+import ast
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from testing_utils import REPOSITORY
+
+
+PACKAGE = REPOSITORY / "modeling_univa"
+# A room imports those before it.
+ROOMS = [
+    "models", "scores", "data", "convert", "features", "corpora", "sharing", "prediction", "training", "affect",
+    "commands",
+]  # fmt: skip
+OUTSIDE = {"huggingface_hub", "numpy", "torch", "transformers"}
+FILES = {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in PACKAGE.rglob("*.py")}
+HUB_MODULES = sorted(name for name in FILES if name.startswith("models.") and not name.endswith("__init__"))
+
+
+def imports(name: str) -> list[tuple[str, ast.AST]]:
+    """What a module imports of this package, "room.module" or "module", with the statement."""
+    here = name.split(".")[:-1]
+    found = []
+    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.level:
+            continue
+        base = here[: len(here) - node.level + 1] + (node.module.split(".") if node.module else [])
+        for alias in node.names:
+            place = ".".join([*base, alias.name])
+            target = place if place in FILES else ".".join(base)
+            found.append((target if target in FILES else f"{target}.__init__", node))
+    return found
+
+
+def room(name: str) -> str | None:
+    return name.split(".")[0] if "." in name else None
+
+
+def test_every_folder_is_a_room():
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(ROOMS)
+    assert len(FILES) > 100
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_point_down(name):
+    if room(name) is None:  # the public names, and the command line
+        return
+    above = ROOMS[ROOMS.index(room(name)) + 1 :]
+    assert not [target for target, _ in imports(name) if room(target) in above]
+
+
+def test_imports_run_in_no_circle():
+    graph = {name: {target for target, _ in imports(name)} - {name} for name in FILES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {error.args[1]}")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_import_is_hidden_in_a_function(name):
+    top = {id(node) for node in ast.parse(FILES[name].read_text(encoding="utf-8")).body}
+    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
+    top = {node.lineno for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert not [target for target, node in imports(name) if node.lineno not in top]
+
+
+@pytest.mark.parametrize("name", HUB_MODULES)
+def test_what_travels_with_weights_imports_four_packages_and_its_siblings(name):
+    """At module level; transformers refuses remote code whose other imports are missing."""
+    packages = set()
+    for node in ast.parse(FILES[name].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            packages.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 1 and "." not in (node.module or "."), ast.unparse(node)
+    assert not packages - OUTSIDE - set(sys.stdlib_module_names)
+
+
+def test_nothing_is_a_link():
+    files = [path for path in REPOSITORY.rglob("*") if ".venv" not in path.parts and path.is_symlink()]
+    assert not [path for path in files if path.parent != REPOSITORY]
+    assert Path(REPOSITORY, "model_card.md").is_file()

@@ -1,0 +1,58 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The wheel, in a folder with nothing of the repository."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from testing_utils import REPOSITORY, subprocess_environment
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The files of the wheel."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(REPOSITORY)]
+    subprocess.run([*command, "--wheel-dir", str(folder)], check=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_every_module_and_the_files_they_read_are_in_it(installed):
+    modules = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "modeling_univa").rglob("*.py")}
+    assert modules <= {path.relative_to(installed) for path in installed.rglob("*.py")}
+    shipped = installed / "modeling_univa" / "shipped_files"
+    assert (shipped / "model_card.md").read_bytes() == (REPOSITORY / "model_card.md").read_bytes()
+    assert (shipped / "metrics" / "multilabel_emotion" / "multilabel_emotion.py").is_file()
+
+
+def test_a_run_builds_its_corpus_trains_and_writes_its_card(installed, tmp_path):
+    """`corpus_script` has no checkout to look in."""
+    code = (
+        "import sys, modeling_univa; from modeling_univa.training.run import run_training\n"
+        "from modeling_univa.training.arguments import parse_arguments\n"
+        f"assert modeling_univa.__file__.startswith({str(installed)!r}), modeling_univa.__file__\n"
+        "run_training(*parse_arguments(sys.argv[1:]))"
+    )
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16, "audio_num_hidden_layers": 1}
+    corpus = {"dataset": "./corpora/demo", "corpus_script": "demo", "corpus_options": ["--num-dialogues", "4"]}
+    training = {"output_dir": "run", "num_train_epochs": 1, "use_cpu": True, "modalities": ["audio"]}
+    options = {**sizes, **corpus, **training}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(options))
+    environment = subprocess_environment(tmp_path / "cache") | {"PYTHONPATH": str(installed)}
+    run = subprocess.run(
+        [sys.executable, "-c", code, "recipe.yaml"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    assert "raw media in ./corpora/demo-media" in run.stdout
+    assert (tmp_path / "run" / "model.safetensors").is_file() and (tmp_path / "run" / "README.md").is_file()

@@ -1,0 +1,206 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes and the command line: precedence, types, refusals, and the numbers of the published runs."""
+
+from pathlib import Path
+
+import pytest
+from testing_utils import REPOSITORY
+
+from modeling_univa.models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig
+from modeling_univa.training.arguments import DataArguments, ModelArguments, parse_arguments
+from modeling_univa.training.training_arguments import UnivaTrainingArguments
+
+
+RECIPES = sorted(REPOSITORY.joinpath("recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write a recipe; output folders of parsed arguments are below a folder that is thrown away."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_recipe(content: str, name: str = "recipe.yaml") -> str:
+        path = tmp_path / name
+        path.write_text(content)
+        return str(path)
+
+    return write_recipe
+
+
+def test_defaults_without_recipe(write):
+    model, data, training = parse_arguments([])
+    assert (model.config_overrides(), data.dataset, data.test_split) == ({}, None, "test")
+    assert (training.adam_epsilon, training.warmup_steps, training.seed) == (1e-6, 0.1, 1111)
+    assert (training.weight_decay, training.max_grad_norm, training.lr_scheduler_type) == (0.0, 1.0, "linear")
+    assert (training.adam_beta1, training.adam_beta2) == (0.9, 0.999)
+    assert (training.metric_for_best_model, training.load_best_model_at_end) == ("micro_f1", True)
+    assert training.eval_strategy == training.save_strategy == "epoch"
+
+
+def test_command_line_wins_over_the_recipe_and_a_later_recipe_over_an_earlier(write):
+    first = write("hidden_size: 8\nlearning_rate: 0.1\nnum_train_epochs: 2\nmodalities: [text, audio]\n")
+    second = write("learning_rate: 0.2\nnum_train_epochs: 3\n", "second.yaml")
+    arguments = [first, second, "--num_train_epochs", "4", "--modalities", "vision"]
+    model, _, training = parse_arguments(arguments)
+    assert model.config_overrides() == {"hidden_size": 8, "modalities": ["vision"]}
+    assert (training.learning_rate, training.num_train_epochs) == (0.2, 4)
+
+
+def test_values_have_the_types_of_their_options(write):
+    # YAML reads 5e-5 as a string, since it has no point.
+    recipe = write(
+        "learning_rate: 5e-5\nnum_train_epochs: 3\ncontrastive_weight: 1\nuse_cpu: true\nlearn_label_similarity: no\n"
+        "run_name: 7\ncontrastive_modality_weights: [3, 1, 1e0]\ndata_seed: 5\nlr_scheduler_kwargs: {num_cycles: 2}\n"
+        "corpus_options: [--labels, 'a,b']\n"
+    )
+    model, data, training = parse_arguments([recipe])
+    assert training.learning_rate == 5e-5
+    assert (training.num_train_epochs, training.use_cpu, training.run_name, training.data_seed) == (3, True, "7", 5)
+    assert training.lr_scheduler_kwargs == {"num_cycles": 2}
+    assert data.corpus_options == ["--labels", "a,b"]
+    assert model.config_overrides() == {
+        "contrastive_weight": 1.0,
+        "learn_label_similarity": False,
+        "contrastive_modality_weights": [3.0, 1.0, 1.0],
+    }
+
+
+@pytest.mark.parametrize("value", ["none", "null", "''"])
+def test_test_split_may_be_none(value, write):
+    assert parse_arguments([write(f"test_split: {value}\n")])[1].test_split is None
+    assert parse_arguments(["--test_split", "none"])[1].test_split is None
+
+
+def test_group_by_dialogue_chooses_the_batching(write):
+    assert parse_arguments([write("group_by_dialogue: true\n")])[2].batching == "dialogue"
+    assert parse_arguments([])[2].batching == "length"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("learning_rat: 1e-5\n", [], "unknown key 'learning_rat'"),
+        ("1: 2\n", [], "unknown key '1'"),
+        ("", ["--learning_rat", "1"], "Unknown option '--learning_rat'"),
+        ("", ["--learning", "1"], "Unknown option '--learning'"),
+        ("", ["stray"], "Unknown option 'stray'|There is no recipe stray"),
+        ("- a\n- b\n", [], "must hold `name: value` lines, found list"),
+        ("just text\n", [], "must hold `name: value` lines, found str"),
+        ("a: [1\nb: 2\n", [], "recipe.yaml is not YAML: .*line"),
+        ("a: !!python/object/apply:os.system ['true']\n", [], "is not YAML: could not determine a constructor"),
+        ("learning_rate: fast\n", [], "--learning_rate.*invalid float value: 'fast'"),
+        ("learning_rate: [1, 2]\n", [], r"'learning_rate' takes one value: \[1, 2\]"),
+        ("modalities: text\n", [], "'modalities' takes a list: 'text'"),
+        (
+            "contrastive_modality_weights: [a, b]\n",
+            [],
+            r"'contrastive_modality_weights' is \['a', 'b'\], expected a list of float",
+        ),
+        ("hidden_size: 64.5\n", [], "--hidden_size.*invalid int value: '64.5'"),
+        ("use_cpu: maybe\n", [], "--use_cpu.*Truthy value expected: got maybe"),
+        ("num_train_epochs:\n", [], "leaves 'num_train_epochs' empty"),
+        ("batching: speaker\n", [], "`batching` must be one of length, dialogue, random, got 'speaker'"),
+        ("va_scaling: minmax\n", [], "`va_scaling` must be one of none, released, standardize, got 'minmax'"),
+        ("eval_strategy: sometimes\n", [], "sometimes is not a valid IntervalStrategy"),
+        ("per_device_train_batch_size: 0\n", [], "`per_device_train_batch_size` must be at least 1, got 0"),
+        ("gradient_accumulation_steps: 0\n", [], "`gradient_accumulation_steps` must be at least 1"),
+        ("num_train_epochs: -1\n", [], "`num_train_epochs` must be greater than 0"),
+        ("", ["--learning_rate", "fast"], "invalid float value: 'fast'"),
+        ("", ["--learning_rate"], "expected one argument"),
+    ],
+)
+def test_mistakes_are_named(content, options, message, write):
+    recipe = [write(content)] if content else []
+    with pytest.raises(ValueError, match=message) as error:
+        parse_arguments([*recipe, *options])
+    # One sentence, not the usage of all options.
+    assert len(str(error.value)) < 400
+
+
+def test_missing_recipe_is_refused():
+    with pytest.raises(ValueError, match="There is no recipe nowhere.yaml; recipes/ has some"):
+        parse_arguments(["nowhere.yaml"])
+
+
+def test_recipe_that_is_a_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="There is no recipe"):
+        parse_arguments([str(tmp_path)])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_parses_and_describes_a_model(recipe, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    model, data, training = parse_arguments([str(recipe)])
+    assert data.dataset
+    assert Path(training.output_dir) == Path("outputs", recipe.stem)
+    UnivaConfig(**model.config_overrides())
+    if data.corpus_script:
+        assert (REPOSITORY / "datasets_scripts" / f"{data.corpus_script}.py").is_file()
+
+
+# Processes, batch, epochs, learning rate, layers (text, audio, vision), τ, λ, prior, weight of the text term.
+PUBLISHED = {
+    "mosei_roberta": (4, 12, 5, 5e-5, (None, 5, 3), 0.7, 0.45, True, 3, MOSEI_EMOTIONS),
+    "mosei_glove": (1, 32, 15, 7e-5, (7, 3, 5), 0.4, 0.2, False, 3, MOSEI_EMOTIONS),
+    "m3ed_roberta": (4, 22, 10, 5e-5, (None, 5, 3), 0.4, 0.2, True, 1, M3ED_EMOTIONS),
+    "m3ed_glove": (1, 32, 15, 5e-5, (3, 5, 3), 0.4, 0.1, True, 1, M3ED_EMOTIONS),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_recipes_hold_the_published_numbers(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = REPOSITORY / "recipes" / f"{name}.yaml"
+    model, _, training = parse_arguments([str(path)])
+    processes, batch, epochs, rate, layers, temperature, weight, prior, text_weight, labels = PUBLISHED[name]
+    config = UnivaConfig(id2label=dict(enumerate(labels)), **model.config_overrides())
+    assert training.per_device_train_batch_size == batch
+    assert (training.num_train_epochs, training.learning_rate) == (epochs, rate)
+    assert (training.adam_epsilon, training.weight_decay, training.seed) == (1e-6, 0.0, 1111)
+    assert (training.warmup_steps, training.max_grad_norm, training.lr_scheduler_type) == (0.1, 1.0, "linear")
+    assert (training.bf16, training.fp16, training.gradient_accumulation_steps) == (False, False, 1)
+    assert (training.batching, training.va_scaling) == ("random", "released")
+    found = (config.audio_num_hidden_layers, config.vision_num_hidden_layers)
+    assert found == layers[1:]
+    if layers[0] is None:
+        text_models = {"mosei_roberta": "FacebookAI/roberta-base", "m3ed_roberta": "hfl/chinese-roberta-wwm-ext"}
+        assert model.text_model == text_models[name]
+    else:
+        assert (model.text_model, config.text_num_hidden_layers) == (None, layers[0])
+    assert (config.contrastive_temperature, config.contrastive_weight) == (temperature, weight)
+    assert config.correlation_prior_weight == float(prior)
+    assert config.contrastive_modality_weights == [text_weight, 1, 1]
+    assert (config.va_distance_threshold, config.decision_threshold) == (0.1, 0.18)
+    assert (config.objective, config.contrastive_loss, config.learn_label_similarity) == ("released", "va", True)
+    assert (config.hidden_size, config.num_attention_heads, config.intermediate_size) == (768, 12, 3072)
+    dropouts = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+    assert all(getattr(config, dropout) == 0.1 for dropout in dropouts)
+    command = "python" if processes == 1 else f"torchrun --nproc_per_node {processes}"
+    assert f"#   {command} train_hf.py recipes/{name}.yaml" in path.read_text()
+
+
+def test_options_of_the_model_are_fields_of_its_configuration():
+    own = {
+        "model", "model_revision", "text_model", "text_model_revision", "text_attention_dropout",
+        "frozen_text_layers", "attn_implementation", "lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules",
+    }  # fmt: skip
+    given = {name: 1 for name in vars(ModelArguments()) if name not in own}
+    assert set(ModelArguments(**given).config_overrides()) == set(given)
+
+
+def test_no_option_has_two_meanings():
+    names = [set(kind.__dataclass_fields__) for kind in (ModelArguments, DataArguments, UnivaTrainingArguments)]
+    assert sum(map(len, names)) == len(set.union(*names))
+
+
+def test_how_a_corpus_is_built_belongs_to_the_dataset_beside_it(write):
+    recipe = write("dataset: made/by/hand\ncorpus_script: demo\ncorpus_source: media\ncorpus_options: [--seed, '3']\n")
+    assert parse_arguments([recipe])[1].corpus_script == "demo"
+    assert parse_arguments([recipe, "--dataset", "made/by/hand"])[1].corpus_script == "demo"
+    for other in (["--dataset", "ORG/NAME"], ["--dataset=ORG/NAME"], [write("dataset: ORG/NAME\n", "second.yaml")]):
+        arguments = [recipe, *other] if other[0].endswith(".yaml") else [recipe, *other, "--streaming", "true"]
+        data = parse_arguments(arguments)[1]
+        assert data.dataset == "ORG/NAME"
+        assert (data.corpus_script, data.corpus_source, data.corpus_options) == (None, None, None)
+    assert parse_arguments([recipe, "--dataset", "x", "--corpus_script", "mosei"])[1].corpus_script == "mosei"

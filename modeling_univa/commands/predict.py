@@ -12,7 +12,7 @@ from typing import Any
 
 from ..features.arguments import face_reader_from_argument
 from ..models.affect_scorers_univa import load_scorer
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
 from ..prediction.inputs import collect_utterances

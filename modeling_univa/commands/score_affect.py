@@ -10,7 +10,7 @@ from ..features.arguments import face_reader_from_argument
 from ..features.scoring import ScoringJob, ScoringOptions, describe_scorer
 from ..features.shards import own_device
 from ..models.affect_scorers_univa import load_scorer
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from ..models.translation_univa import load_translator
 from .jobs import add_job_options, run_command
 

@@ -17,8 +17,8 @@ from transformers.utils import logging
 
 from ..data.unpickler import plain
 from ..models.checked_loading_univa import read_config
+from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig
-from ..models.modeling_emotion import MODALITIES
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import PRECOMPUTED, UnivaProcessor
 

@@ -18,7 +18,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from ..data.corpus_card import SplitStatistics
 from ..data.schema import CorpusError, RowError, RowValidator, row_features
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 
 
 __all__ = ["CorpusConfig", "CorpusDescription", "UnivaCorpusBuilder"]

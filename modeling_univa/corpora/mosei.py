@@ -16,8 +16,8 @@ import numpy as np
 
 from ..data.schema import CorpusError, RowError
 from ..data.tables import csv_rows, read_text
+from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import MOSEI_EMOTIONS
-from ..models.modeling_emotion import MODALITIES
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 from .computational_sequences import (
     ComputationalSequence,

@@ -13,7 +13,7 @@ import numpy as np
 from ..data.schema import CorpusError, RowError
 from ..data.tables import read_json
 from ..data.unpickler import load_restricted_pickle
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 
 

@@ -19,10 +19,10 @@ from ..data.schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, check_inferr
 from ..data.tables import files_of, read_text
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
 from ..features.row_features import AbsentSignal, Clip, MediaFeatures
+from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from ..models.faces_univa import FaceReader
 from ..models.light_features_univa import HogExtractor, LogMelExtractor
-from ..models.modeling_emotion import MODALITIES
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 
 

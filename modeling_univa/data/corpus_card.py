@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import yaml
 
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 
 
 __all__ = [

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from .schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError
 from .tables import csv_header, csv_rows, read_seconds
 

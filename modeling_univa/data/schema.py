@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Features, List, Value
 
+from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
-from ..models.modeling_emotion import MODALITIES
 from ..models.trusted_paths_univa import OutsideError, inside
 
 

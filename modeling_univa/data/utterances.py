@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset as TorchDataset
 
+from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
-from ..models.modeling_emotion import MODALITIES
 from ..models.processing_univa import UnivaProcessor
 from .schema import CorpusError
 from .va_scaling import scale_va

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..data.corpus import EXTRACTORS_FILE, Corpus
 from ..data.schema import CorpusError, RowError, check_frames
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
 from .report import frame_counts, write_card
 from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, device_kind, library_versions

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from huggingface_hub import DatasetCard
 
 from ..data.corpus_card import SplitStatistics, generated_sections, summary_line, task_categories
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from .shards import REJECTED_FILE, Shard
 
 

@@ -18,7 +18,7 @@ from ..data.corpus import SCORERS_FILE, Corpus
 from ..data.licenses import license_of
 from ..data.schema import CorpusError
 from ..models.affect_scorers_univa import AffectScorer
-from ..models.modeling_emotion import MODALITIES
+from ..models.configuration_emotion import MODALITIES
 from ..models.translation_univa import TranslationCache, Translator
 from ..models.trusted_paths_univa import network_files
 from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of

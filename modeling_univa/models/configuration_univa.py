@@ -12,8 +12,8 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
 
 from .checked_loading_univa import check_activation, estimated_parameters
+from .configuration_emotion import MODALITIES, EmotionConfig
 from .limits_univa import check_limit
-from .modeling_emotion import MODALITIES, EmotionConfig
 
 
 logger = logging.get_logger(__name__)

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from .configuration_emotion import MODALITIES
 from .configuration_univa import UnivaConfig
-from .modeling_emotion import MODALITIES, EmotionOutput
+from .modeling_emotion import EmotionOutput
 
 
 OBJECTIVES: tuple[str, ...] = ("released", "paper")

@@ -1,130 +1,14 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What all systems of this package share: labels, modalities, and the way from scores to emotions."""
+"""What the networks of all systems share."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
-from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig
-from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 from transformers.utils import ModelOutput
 
-from .checked_loading_univa import CheckedConfig, check_architecture, check_finite_fields, checked_labels
-from .limits_univa import check_limit
 
-
-MODALITIES: tuple[str, ...] = ("text", "audio", "vision")
-
-# Which limit each size has.
-_SIZES = {
-    **dict.fromkeys([f"{modality}_feature_size" for modality in MODALITIES], "width"),
-    **dict.fromkeys([f"max_{modality}_length" for modality in MODALITIES], "length"),
-}
-
-
-@strict
-class EmotionConfig(CheckedConfig, PreTrainedConfig):
-    r"""
-    Configuration of any system that predicts every emotion of an utterance from its text, voice and face.
-
-    What turns logits into emotions (trainer, pipeline, `univa predict`, export, card, Space) asks the configuration,
-    so that systems of independent labels and of one distribution over the labels go through the same code.
-
-    Args:
-        id2label (`dict`):
-            Names of the emotions, in the order of the logits.
-        text_config (`dict` or `PreTrainedConfig`, *optional*):
-            Configuration of the pretrained text encoder that reads a whole dialogue. `None` selects the word-vector
-            route: one vector a word, encoded utterance by utterance.
-        text_feature_size, audio_feature_size, vision_feature_size (`int`, defaults to 300, 1024, 512):
-            Width of the word vectors, speech frames and face frames. `text_feature_size` is used without
-            `text_config` only.
-        max_text_length (`int`, defaults to 512):
-            Longest dialogue in tokens, special tokens included; on the word-vector route, longest utterance in words.
-        max_audio_length, max_vision_length (`int`, defaults to 512, 128):
-            Longest clip in frames.
-        modalities (`list[str]`):
-            Which of text, audio and vision the model has.
-        decision (`"softmax"` or `"sigmoid"`):
-            Whether the probabilities are one distribution over the emotions, or one of each emotion by itself.
-        decision_threshold (`float`):
-            An emotion is predicted where its probability is greater than this.
-
-    Raises:
-        `huggingface_hub.errors.StrictDataclassError`: a field of the wrong type, or fields that contradict each other.
-    """
-
-    sub_configs_defaults = {
-        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
-    }
-
-    id2label: dict[int, str] | dict[str, str] | None = None
-    label2id: dict[str, int] | dict[str, str] | None = None
-    text_config: dict | PreTrainedConfig | None = None
-    text_feature_size: int = 300
-    audio_feature_size: int = 1024
-    vision_feature_size: int = 512
-    max_text_length: int = 512
-    max_audio_length: int = 512
-    max_vision_length: int = 128
-    modalities: list[str] | tuple[str, ...] = MODALITIES
-    decision: Literal["softmax", "sigmoid"] = "softmax"
-    decision_threshold: float | int = 0.5
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        self.id2label, self.label2id = checked_labels(self.id2label, kwargs.get("num_labels"))
-        known = [name for name in MODALITIES if name in self.modalities]
-        self.modalities = known + [name for name in self.modalities if name not in MODALITIES]
-        super().__post_init__(**kwargs)
-
-    def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """
-        Probabilities of the emotions, float32, in the shape of `logits` `(…, C)`.
-
-        Args:
-            logits (`torch.Tensor` of shape `(…, C)`): scores of the emotions, any floating dtype.
-        """
-        logits = logits.float()
-        return logits.softmax(dim=-1) if self.decision == "softmax" else logits.sigmoid()
-
-    @property
-    def label_names(self) -> list[str]:
-        """Names of the labels, in order."""
-        names: Any = self.id2label
-        return [names[index] for index in range(self.num_labels)]
-
-    @property
-    def uses_word_vectors(self) -> bool:
-        """Whether text comes as word vectors instead of tokens for a pretrained encoder."""
-        return "text" in self.modalities and self.text_config is None
-
-    @property
-    def feature_sizes(self) -> dict[str, int]:
-        """Frame width of each modality that comes as features."""
-        sizes = {"audio": self.audio_feature_size, "vision": self.vision_feature_size}
-        if self.text_config is None:
-            sizes["text"] = self.text_feature_size
-        return {name: sizes[name] for name in MODALITIES if name in sizes and name in self.modalities}
-
-    @property
-    def max_lengths(self) -> dict[str, int]:
-        """Longest sequence of each modality, in tokens, words or frames."""
-        return {name: getattr(self, f"max_{name}_length") for name in MODALITIES}
-
-    def validate_architecture(self) -> None:
-        """Check fields against each other; called by the strict dataclass. A system calls it before its own checks."""
-        for name, kind in _SIZES.items():
-            check_limit(kind, getattr(self, name), f"`{name}`")
-        if isinstance(self.text_config, PreTrainedConfig):
-            check_architecture(self.text_config, "text_config")
-        check_finite_fields(self)
-        unknown = [name for name in self.modalities if name not in MODALITIES]
-        if unknown or not self.modalities:
-            raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
-        if not 0 <= self.decision_threshold < 1:
-            raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
+__all__ = ["EmotionOutput"]
 
 
 @dataclass
@@ -149,6 +33,3 @@ class EmotionOutput(ModelOutput):
     audio_embeds: torch.Tensor | None = None
     vision_embeds: torch.Tensor | None = None
     loss_terms: dict[str, torch.Tensor] | None = None
-
-
-__all__ = ["MODALITIES", "EmotionConfig", "EmotionOutput"]

@@ -17,10 +17,10 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.utils import logging
 
 from .checked_loading_univa import load_network
+from .configuration_emotion import MODALITIES
 from .extractor_base_univa import same_extractor
 from .faces_univa import FaceReader
 from .media_univa import NoSoundError, NoVideoError, read_audio
-from .modeling_emotion import MODALITIES
 from .processing_univa import EncodedDialogue, UnivaProcessor
 from .utterance_inputs_univa import check_finite_rows, checked_frames, media_source, read_images, read_sound
 from .word_vectors_univa import tokenize_words

@@ -22,12 +22,12 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import AUDIO_TOKENIZER_NAME, CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
 
 from .checked_loading_univa import refusal
+from .configuration_emotion import MODALITIES
 from .configuration_univa import UnivaConfig
 from .extractors_univa import extractor_from_dict
 from .faces_univa import FaceReader, FaceTrack
 from .limits_univa import check_limit
 from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio
-from .modeling_emotion import MODALITIES
 from .trusted_paths_univa import EMBEDDED, check_settings, embedded_parts, embedded_place, from_hub_cache
 from .utterance_inputs_univa import (
     check_clips,

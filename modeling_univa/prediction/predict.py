@@ -11,11 +11,11 @@ import torch
 from transformers.utils import logging
 
 from ..data.schema import CorpusError
+from ..models.configuration_emotion import MODALITIES
 from ..models.extractor_base_univa import same_extractor
 from ..models.faces_univa import FaceReader
 from ..models.files_univa import explanation
 from ..models.media_univa import MediaError
-from ..models.modeling_emotion import MODALITIES
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
 from .inputs import read_utterances

@@ -17,9 +17,9 @@ from huggingface_hub import DatasetCard, ModelCard, ModelCardData
 from ..data.corpus import Corpus
 from ..data.licenses import is_hub_id, license_of
 from ..data.loading import corpus_file
+from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import UnivaConfig
 from ..models.files_univa import write_text
-from ..models.modeling_emotion import MODALITIES
 from ..models.processing_univa import PRECOMPUTED
 from ..scores.results import Evaluation, merged, model_index_results, results_rule, results_section, results_title
 from ..shipped import shipped

@@ -19,8 +19,8 @@ from transformers.utils import is_peft_available
 
 from ..convert.packages import resolve_package
 from ..data.corpus import Corpus
+from ..models.configuration_emotion import EmotionConfig
 from ..models.configuration_univa import UnivaConfig
-from ..models.modeling_emotion import EmotionConfig
 from ..models.processing_univa import UnivaProcessor
 from ..scores.results import RESULTS_FOLDER, Evaluation, write_eval_results
 from ..sharing.card import ModelFacts, TrainingTime, write_model_card

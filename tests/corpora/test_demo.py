@@ -12,9 +12,9 @@ import pytest
 
 from modeling_univa.commands.build import build_main
 from modeling_univa.data.schema import row_features
+from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.configuration_univa import EMOTION_VALENCE_AROUSAL, MOSEI_EMOTIONS
 from modeling_univa.models.extractors_univa import extractor_from_dict
-from modeling_univa.models.modeling_emotion import MODALITIES
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, flatten_frames, known_va
+from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
-from modeling_univa.models.modeling_emotion import MODALITIES
 
 
 SIZES = (3, 1, 4, 2)

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.configuration_univa import UnivaConfig
 from modeling_univa.models.losses_univa import (
     CONTRASTIVE_LOSSES,
@@ -25,7 +26,6 @@ from modeling_univa.models.losses_univa import (
     supervised_positives,
     va_positives,
 )
-from modeling_univa.models.modeling_emotion import MODALITIES
 
 
 OPTIONS = {

@@ -14,7 +14,7 @@ from transformers import EvalPrediction
 
 from modeling_univa import UnivaForEmotionClassification, UnivaProcessor, cli
 from modeling_univa.data.utterances import UtteranceDataset
-from modeling_univa.models.modeling_emotion import EmotionConfig
+from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.models.pipeline_univa import UnivaPipeline
 from modeling_univa.prediction.media import Utterance
 from modeling_univa.prediction.onnx_export import export_onnx

@@ -14,9 +14,9 @@ from testing_utils import Utterances, tiny_config, tiny_model, write_text_encode
 from torch import nn
 from transformers import AutoModel
 
+from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig, affect_of_labels
 from modeling_univa.models.losses_univa import UnivaObjective, kl_divergence_loss
-from modeling_univa.models.modeling_emotion import MODALITIES
 from modeling_univa.models.modeling_univa import (
     UnivaForEmotionClassification,
     UnivaModel,

@@ -12,8 +12,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,12 +33,8 @@ from transformers.utils import logging
 from ..data.corpus import Corpus
 from ..data.parquet import WRITE_OPTIONS, check_files, damage, write_checksums
 from ..data.schema import CorpusError
+from ..models.files_univa import beside, locked, one_line, sync, whole_file, write_text
 
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "REJECTED_FILE",
@@ -195,6 +191,7 @@ class _Run:
     def __init__(self, job: ShardJob, output: Path, shard_rows: int, strict: bool):
         self.job, self.output, self.strict = job, output, strict
         self.work = output.with_name(output.name + ".partial")
+        self._plan = self.work / "plan.json"
         self.record = f"{job.name}.json"
         splits = sorted(job.corpus.splits, key=lambda split: (split != "train", split == "test", split))
         plans = [plan_shards(job.corpus.splits[split], split, shard_rows) for split in splits]
@@ -232,9 +229,9 @@ class _Run:
     def _start(self) -> None:
         (self.work / "shards").mkdir(parents=True, exist_ok=True)
         text = json.dumps({"arguments": self.arguments, "shards": [shard.name for shard in self.shards]}, indent=2)
-        plan = self.work / "plan.json"
+        plan = self._plan
         # The first of several processes writes it; a link, unlike a renaming, fails where another was faster.
-        with _temporary(plan) as file:
+        with beside(plan) as file:
             file.write_text(text + "\n", encoding="utf-8")
             if not plan.exists():
                 _link_or_replace(file, plan)
@@ -255,6 +252,20 @@ class _Run:
     def _lines_file(self, shard: Shard) -> Path:
         return self.work / "shards" / f"{shard.name}.json"
 
+    def _is_open(self) -> bool:
+        """Whether the work is still to be done here: whoever has finished it takes it away."""
+        return self._plan.exists()
+
+    @contextlib.contextmanager
+    def _lock(self, name: str) -> Iterator[bool]:
+        """Whether this process is the one that holds a lock of the work, and the work is still there."""
+        if not self._is_open():
+            yield False
+            return
+        # It makes the folder anew where that was taken away just now.
+        with locked(self.work / name) as mine:
+            yield mine and self._is_open()
+
     def _left(self) -> list[Shard]:
         return [shard for shard in self.shards if not self._table_file(shard).exists()]
 
@@ -271,7 +282,7 @@ class _Run:
                 if not self._make_some(_from_own_place(left), bar):
                     time.sleep(_POLL_SECONDS)
                 left = self._left()
-                if left and not self.work.exists():
+                if left and not self._is_open():
                     # Another process has finished all of it.
                     return
                 bar.update(max(0, total - sum(shard.num_rows for shard in left) - bar.n))
@@ -282,7 +293,7 @@ class _Run:
             table = self._table_file(shard)
             if not table.exists():
                 continue
-            with _lock(table.with_suffix(".lock")) as mine:
+            with self._lock(f"shards/{shard.name}.lock") as mine:
                 reason = damage(table, self.job.features.arrow_schema) if mine else None
                 if mine and reason is None:
                     reason = _json_damage(self._lines_file(shard))
@@ -293,7 +304,7 @@ class _Run:
     def _make_some(self, shards: Sequence[Shard], bar: Any) -> bool:
         worked = False
         for shard in shards:
-            with _lock(self.work / "shards" / f"{shard.name}.lock") as mine:
+            with self._lock(f"shards/{shard.name}.lock") as mine:
                 if mine and not self._table_file(shard).exists():
                     self._make(shard, bar)
                     worked = True
@@ -306,25 +317,25 @@ class _Run:
             raise CorpusError(_first_reason(result.lines[REJECTED_FILE]))
         # First what belongs to the shard, then the file whose presence says that the shard is done.
         about = {"lines": result.lines, "summary": self.job.summary(result.table)}
-        _write(self._lines_file(shard), lambda file: file.write_text(json.dumps(about), encoding="utf-8"))
-        _write(self._table_file(shard), lambda file: _write_parquet(result.table, self.job.features, file))
-        _sync(self.work / "shards")
+        write_text(self._lines_file(shard), json.dumps(about))
+        with whole_file(self._table_file(shard)) as file:
+            _write_parquet(result.table, self.job.features, file)
+        sync(self.work / "shards")
 
     # The whole
 
     def _assemble(self) -> None:
         while not self._is_complete():
-            with _lock(self.work / "assembly.lock") as mine:
-                if mine and self.work.exists() and not self._is_complete():
+            with self._lock("assembly.lock") as mine:
+                if mine and not self._is_complete():
                     self._build_output()
                     return
-            if not self.work.exists() and not self._is_complete():
+            if not self._is_open() and not self._is_complete():
                 raise CorpusError(f"{self.work} was removed while it was being filled; start again")
             time.sleep(_POLL_SECONDS)
 
     def _build_output(self) -> None:
-        folder = self.work / f"assembly-{_process_name()}"
-        shutil.rmtree(folder, ignore_errors=True)
+        folder = self.work / f"assembly-{secrets.token_hex(4)}"
         (folder / "data").mkdir(parents=True)
         about = {shard: json.loads(self._lines_file(shard).read_text(encoding="utf-8")) for shard in self.shards}
         lines: dict[str, list[dict[str, Any]]] = {}
@@ -342,14 +353,14 @@ class _Run:
         text = json.dumps({"arguments": self.arguments}, indent=2) + "\n"
         (folder / self.record).write_text(text, encoding="utf-8")
         for path in [*folder.iterdir(), folder]:
-            _sync(path)
+            sync(path)
         try:
             folder.rename(self.output)
         except OSError:
             # Without locks another process may have been faster; then its output is as good.
             if not self._is_complete():
                 raise
-        _sync(self.output.parent)
+        sync(self.output.parent)
 
     def _check_rejected(self, rejected: list[dict[str, Any]]) -> None:
         if self.strict and rejected:
@@ -377,7 +388,7 @@ def _json_damage(file: Path) -> str | None:
     try:
         json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        return f"{file.name}: {error}"
+        return f"{file.name}: {one_line(error)}"
     return None
 
 
@@ -412,33 +423,6 @@ def corpus_folder(corpus: Corpus) -> Path:
     return Path(snapshot_download(corpus.name, repo_type="dataset", allow_patterns=["*.json", "*.jsonl", "README.md"]))
 
 
-@contextlib.contextmanager
-def _lock(file: Path) -> Iterator[bool]:
-    """Whether this process is the one that holds the lock; always where the file system knows no locks."""
-    try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        yield _is_locked(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _is_locked(descriptor: int) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        # No locks here: work may be done twice, with the same bytes.
-        return True
-    return True
-
-
 def library_versions() -> dict[str, str]:
     """Of the packages that may change a bit of the output."""
     return {name: metadata.version(name) for name in ("torch", "transformers", "numpy", "pyarrow", "datasets")}
@@ -458,37 +442,6 @@ def own_device(device: str | None) -> str | None:
     if device is not None or not torch.accelerator.is_available():
         return device
     return f"{device_kind(None)}:{int(os.environ.get('LOCAL_RANK', 0)) % torch.accelerator.device_count()}"
-
-
-def _process_name() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
-@contextlib.contextmanager
-def _temporary(file: Path) -> Iterator[Path]:
-    temporary = file.with_name(f"{file.name}.{_process_name()}.tmp")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write(file: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file so that it is whole wherever it is seen, after a power cut too."""
-    with _temporary(file) as temporary:
-        write(temporary)
-        _sync(temporary)
-        os.replace(temporary, file)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        # Some network file systems cannot sync a folder.
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _link_or_replace(source: Path, target: Path) -> None:

@@ -23,6 +23,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 from transformers.utils import CONFIG_NAME, SAFE_WEIGHTS_INDEX_NAME
 
+from .files_univa import field_message, one_line
 from .limits_univa import LIMITS, check_limit
 
 
@@ -319,24 +320,8 @@ def _reason(error: Exception) -> str | None:
     """What an exception says to a user; `None` where it speaks of Python."""
     if isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError | AssertionError | RecursionError):
         return None
-    text = field_message(error) if isinstance(error, StrictDataclassError) else " ".join(str(error).split())
+    text = field_message(error) if isinstance(error, StrictDataclassError) else one_line(error)
     return text or None
-
-
-# "Field 'x' with value [1] doesn't match any type in (<class 'int'>, <class 'NoneType'>). Errors: …"
-_UNION = re.compile(r"(Field '[^']*') with value (.*) doesn't match any type in \((.*?)\)\. Errors: .*", re.DOTALL)
-_CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
-
-
-def field_message(error: StrictDataclassError) -> str:
-    """What is wrong with which field of a configuration."""
-    # "Validation error for field 'x':\n    TypeError: what is wrong"; the cause alone is for users.
-    text = " ".join(str(error).rsplit("Error: ", maxsplit=1)[-1].split())
-    match = _UNION.fullmatch(text)
-    if match is None:
-        return text.replace("NoneType", "nothing")
-    types = _CLASS.sub(r"\1", match[3]).replace("NoneType", "nothing").split(", ")
-    return f"{match[1]} expected {' or '.join(types)}, got {match[2]}"
 
 
 def _damaged_file(name: Any) -> str | None:
@@ -349,7 +334,7 @@ def _damaged_file(name: Any) -> str | None:
         except RecursionError:
             return f"{path.name} is nested too deeply: copy the file again"
         except (OSError, ValueError) as error:
-            return f"{path.name} cannot be read as JSON ({' '.join(str(error).split())}): copy the file again"
+            return f"{path.name} cannot be read as JSON ({one_line(error)}): copy the file again"
     for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else ():
         try:
             # In a `try` as transformers wants it; it is what read the weights.
@@ -358,7 +343,7 @@ def _damaged_file(name: Any) -> str | None:
             with safe_open(path, "pt"):
                 pass
         except Exception as error:
-            return f"{path.name} is damaged ({' '.join(str(error).split())}): copy the file again"
+            return f"{path.name} is damaged ({one_line(error)}): copy the file again"
     return None
 
 

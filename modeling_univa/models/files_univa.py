@@ -1,23 +1,36 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are whole or not there, folders that one job at a time writes to, and what went wrong in one line."""
+"""Files that are whole or not there, their SHA-256, folders of one job at a time, and what went wrong in one line."""
 
 import errno
+import hashlib
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers.utils import logging
 
-from .checked_loading_univa import field_message
 
-
-__all__ = ["LOCK_FILE", "exclusive", "explanation", "one_line", "scratch_folder", "write_text"]
+__all__ = [
+    "LOCK_FILE",
+    "beside",
+    "exclusive",
+    "explanation",
+    "field_message",
+    "locked",
+    "one_line",
+    "scratch_folder",
+    "sha256_of_files",
+    "sync",
+    "whole_file",
+    "whole_folder",
+    "write_text",
+]
 
 logger = logging.get_logger(__name__)
 
@@ -38,21 +51,49 @@ def exclusive(folder: str | Path, argument: str = "output", output: str | Path |
     Raises:
         ValueError: another process holds it.
     """
-    from filelock import FileLock, Timeout
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK_FILE)
+    with locked(folder / LOCK_FILE) as mine:
+        if not mine:
+            raise ValueError(
+                f"Another process is writing to {output or folder}: wait for its end, or choose another `{argument}`."
+            )
+        yield
+
+
+# What a file system says that has no locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[bool]:
+    """
+    Try to hold a lock file for this process until the end of the context; the system frees it if the process dies.
+
+    Args:
+        file: its folder is there.
+
+    Returns:
+        Whether no other process holds it; always where the file system has no locks, which is told.
+    """
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError as error:
+        raise ImportError("A folder is held by a lock of filelock: pip install filelock.") from error
+
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(
-            f"Another process is writing to {output or folder}: wait for its end, or choose another `{argument}`."
-        ) from error
-    except NotImplementedError:
-        logger.warning(f"The disk of {folder} has no locks: take care that no other process writes there.")
+        mine = True
+    except Timeout:
+        mine = False
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        logger.warning(f"The disk of {file.parent} has no locks: take care that no other process writes there.")
+        mine = True
     try:
-        yield
+        yield mine
     finally:
         lock.release()
 
@@ -99,7 +140,7 @@ def explanation(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return _RESUME
     if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
-        reason = one_line(str(error)).partition(". ")[0]
+        reason = one_line(error).partition(". ")[0]
         return (
             f"The memory is too small for a batch ({reason}): use a smaller batch size "
             "(in training `per_device_train_batch_size`, with more `gradient_accumulation_steps`)."
@@ -110,21 +151,19 @@ def explanation(error: BaseException) -> str:
         place = f" on the disk of {error.filename}" if error.filename else ""
         return f"There is no space left{place}: make room, then run the same command again to resume."
     if isinstance(error, StrictDataclassError):
-        # Not above: it takes transformers, which these errors come from.
-
         return one_line(field_message(error))
     if isinstance(error, OSError) and error.strerror and error.filename:
         return one_line(f"{os.fsdecode(error.filename)}: {error.strerror}.")
-    return one_line(str(error)) or f"{type(error).__name__} without a message."
+    return one_line(error) or f"{type(error).__name__} without a message."
 
 
 def _detail(error: MemoryError) -> str:
-    return f" ({one_line(str(error))})" if str(error) else ""
+    return f" ({one_line(error)})" if str(error) else ""
 
 
-def one_line(text: str) -> str:
-    """A message of any text: one line without control characters, its middle left out where it is long."""
-    words = ("".join(filter(str.isprintable, word)) for word in text.split())
+def one_line(text: object) -> str:
+    """What a text or an error says, in one line without control characters, its middle left out where it is long."""
+    words = ("".join(filter(str.isprintable, word)) for word in str(text).split())
     line = " ".join(_shortened(word, _LONGEST_WORD) for word in words if word)
     return _shortened(line, _LONGEST)
 
@@ -133,12 +172,96 @@ def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest * 2 // 3]} … {text[-longest // 3 :]}"
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a file that is there as a whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=file.parent, prefix=f".{file.name}-", suffix=".writing", delete=False, encoding="utf-8"
-    ) as temporary:
-        temporary.write(text)
-    os.chmod(temporary.name, 0o644)
-    os.replace(temporary.name, file)
+# "Field 'x' with value [1] doesn't match any type in (<class 'int'>, <class 'NoneType'>). Errors: …"
+_UNION = re.compile(r"(Field '[^']*') with value (.*) doesn't match any type in \((.*?)\)\. Errors: .*", re.DOTALL)
+_CLASS = re.compile(r"<class '(?:[\w.]+\.)?(\w+)'>")
+
+
+def field_message(error: StrictDataclassError) -> str:
+    """What is wrong with which field of a configuration."""
+    # "Validation error for field 'x':\n    TypeError: what is wrong"; the cause alone is for users.
+    text = " ".join(str(error).rsplit("Error: ", maxsplit=1)[-1].split())
+    match = _UNION.fullmatch(text)
+    if match is None:
+        return text.replace("NoneType", "nothing")
+    types = _CLASS.sub(r"\1", match[3]).replace("NoneType", "nothing").split(", ")
+    return f"{match[1]} expected {' or '.join(types)}, got {match[2]}"
+
+
+@contextmanager
+def whole_file(file: str | Path) -> Iterator[Path]:
+    """
+    A path to write to; what is there at the end of the context takes the place of `file`, after a power cut too.
+
+    Args:
+        file: its folder is made if it is not there yet; after an error the file is as it was before.
+    """
+    file = Path(file)
+    with beside(file) as temporary:
+        yield temporary
+        sync(temporary)
+        os.replace(temporary, file)
+
+
+@contextmanager
+def whole_folder(folder: str | Path) -> Iterator[Path]:
+    """
+    An empty folder to fill; at the end of the context it takes the place of `folder`, which is removed.
+
+    Args:
+        folder: that above it is made if it is not there yet; after an error it is as it was before.
+    """
+    folder = Path(folder)
+    with beside(folder) as temporary:
+        new, replaced = temporary / "new", temporary / "replaced"
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            os.replace(folder, replaced)
+        try:
+            os.replace(new, folder)
+        except OSError:
+            if replaced.exists():
+                os.replace(replaced, folder)
+            raise
+
+
+@contextmanager
+def beside(place: Path) -> Iterator[Path]:
+    """A new path beside another one, removed at the end; hidden, so that what a killed job leaves is not pushed."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(f".{place.name}-{secrets.token_hex(4)}.writing")
+    try:
+        yield temporary
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(file: str | Path, text: str) -> None:
+    """Write a file that is there as a whole or not at all, in UTF-8."""
+    with whole_file(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Some network file systems cannot sync a folder.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of_files(*files: str | Path) -> str:
+    """SHA-256 of the contents of some files, one after the other, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for file in files:
+        with open(file, "rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

@@ -116,8 +116,8 @@ def hub_modules(folders) -> list[Path]:
 def test_all_hub_modules_are_copied(hub_modules):
     names = {path.stem for path in hub_modules}
     assert names >= {
-        "configuration_univa", "faces_univa", "feature_extraction_univa", "losses", "media_univa", "modeling_univa",
-        "pipeline_univa", "processing_univa",
+        "configuration_univa", "faces_univa", "files_univa", "light_features_univa", "losses_univa", "media_univa",
+        "modeling_univa", "pipeline_univa", "processing_univa",
     }  # fmt: skip
 
 

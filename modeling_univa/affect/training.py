@@ -30,7 +30,7 @@ from ..convert.packages import resolve_package
 from ..data.corpus import VALIDATION_NAMES, find_validation_split
 from ..data.schema import CorpusError
 from ..models.checked_loading_univa import load_network, read_config
-from ..models.files_univa import LOCK_FILE, exclusive, write_text
+from ..models.files_univa import LOCK_FILE, exclusive, one_line, write_text
 from ..models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from ..models.processing_univa import UnivaProcessor
 from ..training.checkpoints import clear_scratch, last_complete_checkpoint
@@ -244,7 +244,7 @@ def _text_task(options: AffectTrainingOptions) -> _Task:
         model = load_network(AutoModelForSequenceClassification, name, config=config, new=_HEADS, **hub)
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
     except OSError as error:
-        raise ValueError(f"{options.model} cannot be loaded: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{options.model} cannot be loaded: {one_line(error)}") from error
     length = min(options.max_length or 512, tokenizer.model_max_length)
     return _Task(
         model=model,

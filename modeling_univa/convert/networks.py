@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published weights of the face and speech networks to folders that `from_pretrained` loads."""
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedConfig, PreTrainedModel, Wav2Vec2FeatureExtractor
 
 from ..data.hdf5 import HDF5_ERRORS, attribute_names, member, read_array
-from ..models.files_univa import scratch_folder
+from ..models.files_univa import scratch_folder, sha256_of_files
 from ..models.modeling_emonet import EmoNetConfig, EmoNetModel
 from ..models.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
 from ..models.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
@@ -79,7 +78,6 @@ def convert_network(network: str, checkpoint: str | Path, output: str | Path) ->
     state = read_state_dict(checkpoint)
     model = published.model_class(published.configure(state, checkpoint))
     _load(model, state, published, checkpoint)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output) as scratch:
         folder = Path(scratch, "model")
         model.save_pretrained(folder)
@@ -99,7 +97,7 @@ def packaged_network(network: str) -> str:
         `ValueError`: the Python package is not installed, or its file does not hold the network.
     """
     checkpoint = Path(resolve_package(PACKAGED[network]))
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest() if checkpoint.is_file() else ""
+    digest = sha256_of_files(checkpoint) if checkpoint.is_file() else ""
     folder = Path(constants.HF_HOME, "univa", "networks", f"{network}-{digest[:16]}")
     if not folder.is_dir():
         try:

@@ -16,7 +16,7 @@ from ..data.corpus import EXTRACTORS_FILE
 from ..data.corpus_card import BENCHMARK_FILE, benchmark
 from ..data.parquet import write_checksums, write_shard
 from ..data.schema import CorpusError
-from ..models.files_univa import scratch_folder
+from ..models.files_univa import replace_folder, scratch_folder
 from .builder import UnivaCorpusBuilder
 from .card import CardFacts, corpus_card
 
@@ -67,7 +67,7 @@ def build_corpus(
         if tasks is not None:
             Path(folder, BENCHMARK_FILE).write_text(tasks, encoding="utf-8")
         write_checksums(folder)
-        _replace(folder, output, Path(scratch, "former"))
+        replace_folder(folder, output)
     return builder
 
 
@@ -95,17 +95,6 @@ def _collect(builder: UnivaCorpusBuilder, built: Path, folder: Path) -> None:
     for path in built.iterdir():
         if path.name != datasets.config.DATASET_INFO_FILENAME:
             path.rename(folder / path.name)
-
-
-def _replace(folder: Path, output: Path, former: Path) -> None:
-    if output.exists():
-        output.rename(former)
-    try:
-        folder.rename(output)
-    except BaseException:
-        if former.exists():
-            former.rename(output)
-        raise
 
 
 def corpus_class(name: str, arguments: Sequence[str] = ()) -> type[UnivaCorpusBuilder]:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The card of a corpus that was built."""
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ..data.corpus_card import (
     summary_line,
     task_categories,
 )
+from ..models.files_univa import sha256_of_files
 from .builder import UnivaCorpusBuilder
 
 
@@ -80,7 +80,9 @@ def _provenance(builder: UnivaCorpusBuilder) -> str:
     source = Path(builder.config.source)
     options = {key: value for key, value in vars(builder.config).items() if key in builder.config_kwargs and value}
     options["source"] = source.resolve().name
-    listing = "\n".join(f"- `{path.relative_to(source).as_posix()}` {_sha256(path)}" for path in builder.corpus.files)
+    listing = "\n".join(
+        f"- `{path.relative_to(source).as_posix()}` {sha256_of_files(path)}" for path in builder.corpus.files
+    )
     lines = [
         builder.PROVENANCE,
         f"Builder: `{type(builder).__name__}` {builder.VERSION} with `{json.dumps(options, default=str)}`, "
@@ -104,7 +106,3 @@ def _usage(splits: Iterable[str]) -> str:
         lines += ["", "Scores of a model, which also go into its card and its evaluation results:", "", "```bash"]
         lines += [f"univa evaluate MODEL {CORPUS_ID} --split {split}", "```"]
     return "\n".join(lines)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """EmoBank: English sentences rated for valence, arousal and dominance (Buechel and Hahn, EACL 2017)."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from huggingface_hub import DatasetCardData
 from ..data.parquet import WRITE_OPTIONS
 from ..data.schema import CorpusError
 from ..data.tables import csv_rows
-from ..models.files_univa import scratch_folder
+from ..models.files_univa import scratch_folder, sha256_of_files
 
 
 __all__ = ["EmoBank", "EmoBankConfig", "RATINGS", "read_emobank", "scale_ratings"]
@@ -116,7 +115,7 @@ class EmoBankConfig(datasets.BuilderConfig):
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name of the cache folder; it changes with the content of the file."""
-        return super().create_config_id({**config_kwargs, "checksum": _sha256(self.file)}, custom_features)
+        return super().create_config_id({**config_kwargs, "checksum": sha256_of_files(self.file)}, custom_features)
 
 
 class EmoBank(datasets.GeneratorBasedBuilder):
@@ -193,9 +192,5 @@ def _card(rows: dict[str, list[dict[str, Any]]], file: Path) -> str:
         moments = np.stack([columns.mean(axis=0), columns.std(axis=0)], axis=1).ravel()
         lines.append(f"| {split} | {len(found)} | " + " | ".join(f"{value:.3f}" for value in moments) + " |")
     num_rows = sum(map(len, rows.values()))
-    body = _CARD.format(num_rows=num_rows, splits="\n".join(lines), file=file.name, checksum=_sha256(file))
+    body = _CARD.format(num_rows=num_rows, splits="\n".join(lines), file=file.name, checksum=sha256_of_files(file))
     return f"---\n{metadata}\n---\n{body}"
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -3,7 +3,6 @@
 """MOSEI from the data files that the authors of UniVA published, or from CMU's own computational sequences."""
 
 import argparse
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from ..data.schema import CorpusError, RowError
 from ..data.tables import csv_rows, read_text
 from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import MOSEI_EMOTIONS
+from ..models.files_univa import sha256_of_files
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 from .computational_sequences import (
     ComputationalSequence,
@@ -110,7 +110,7 @@ class MoseiSequencesConfig(CorpusConfig):
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name of the cache folder; the lists of the folds may lie outside the source folder."""
-        folds = {split: _sha256(path) for split, path in _fold_files(Path(self.folds)).items()}
+        folds = {split: sha256_of_files(path) for split, path in _fold_files(Path(self.folds)).items()}
         return super().create_config_id({**config_kwargs, "folds_state": folds}, custom_features)
 
 
@@ -175,7 +175,9 @@ class MoseiSequences(UnivaCorpusBuilder):
             self.notes.append(f"No feature sequence was asked for; {root} has {', '.join(others) or 'none'}.")
         files = _fold_files(Path(self.config.folds))
         self._videos = self._match(_read_folds(files))
-        self.notes.extend(f"Fold {split}: `{path.name}` {_sha256(path)} (SHA-256)." for split, path in files.items())
+        self.notes.extend(
+            f"Fold {split}: `{path.name}` {sha256_of_files(path)} (SHA-256)." for split, path in files.items()
+        )
         return CorpusDescription(
             label_names=list(MOSEI_EMOTIONS),
             splits={split: path.name for split, path in files.items()},
@@ -366,10 +368,6 @@ def _read_folds(files: Mapping[str, Path]) -> dict[str, list[str]]:
         if not folds[split]:
             raise CorpusError(f"{path}: no video id; write one a line")
     return folds
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 BUILDER = Mosei

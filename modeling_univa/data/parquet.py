@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from ..models.files_univa import one_line
 from .schema import CorpusError
 
 
@@ -75,7 +76,7 @@ def damage(file: Path, schema: pa.Schema | None = None) -> str | None:
             for index in range(reader.num_row_groups):
                 reader.read_row_group(index)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        return " ".join(str(error).split()) or type(error).__name__
+        return one_line(error) or type(error).__name__
     return None
 
 

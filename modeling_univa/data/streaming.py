@@ -16,6 +16,7 @@ from datasets.arrow_writer import ArrowWriter
 from datasets.table import InMemoryTable
 from torch.utils.data import IterableDataset
 
+from ..models.files_univa import one_line
 from ..models.processing_univa import UnivaProcessor
 from .corpus import Corpus
 from .samplers import UtteranceBatchSampler
@@ -184,7 +185,7 @@ def _tables(stream: datasets.IterableDataset, size: int, name: str) -> Iterator[
     try:
         yield from stream.with_format("arrow").iter(batch_size=size)
     except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise CorpusError(
             f"{name}: a file of it cannot be read ({reason}); build the corpus again, or download it anew"
         ) from error

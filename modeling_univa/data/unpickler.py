@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
+from ..models.files_univa import one_line
 from .schema import CorpusError
 
 
@@ -255,11 +256,7 @@ def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
     # A damaged pickle may fail in any way; all of them mean the same to the user.
     except Exception as error:
         cut_off = "truncated" in str(error)
-        what = (
-            "the pickle is cut off"
-            if cut_off
-            else f"not a sound pickle of numpy arrays ({' '.join(str(error).split())})"
-        )
+        what = "the pickle is cut off" if cut_off else f"not a sound pickle of numpy arrays ({one_line(error)})"
         raise CorpusError(f"{path}: {what}; copy the file again") from None
 
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`univa score-affect`: a corpus in, the same corpus with the scorers' valence and arousal in its VA columns out."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from ..data.schema import CorpusError
 from ..models.affect_scorers_univa import AffectScorer
 from ..models.configuration_emotion import MODALITIES
 from ..models.translation_univa import TranslationCache, Translator
-from ..models.trusted_paths_univa import network_files
+from ..models.trusted_paths_univa import content_digest, network_files
 from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
 from .report import frame_counts, write_card
 from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, corpus_folder, device_kind, library_versions
@@ -235,7 +234,4 @@ def describe_scorer(scorer: Any, model: str) -> dict[str, Any]:
     """Which network a scorer is: the commit on the Hub, or the SHA-256 of the files of a folder."""
     if not Path(model).is_dir():
         return {"model": model, "revision": getattr(scorer.model.config, "_commit_hash", None)}
-    digest = hashlib.sha256()
-    for file in network_files(Path(model)):
-        digest.update(file.read_bytes())
-    return {"model": model, "sha256": digest.hexdigest()}
+    return {"model": model, "sha256": content_digest(network_files(Path(model)))}

@@ -14,6 +14,7 @@ from transformers.utils import CONFIG_NAME, logging
 from .checked_loading_univa import load_network, refusal
 from .extractor_base_univa import check_image, check_waveform
 from .extractors_univa import extractor_from_dict
+from .files_univa import one_line
 from .modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from .modeling_emonet import EmoNetModel
 from .modeling_wav2vec2_affect import SAMPLING_RATE, Wav2Vec2AffectModel
@@ -299,4 +300,4 @@ def load_scorer(
     try:
         return _SCORERS[modality].from_pretrained(model, revision, device, **options)
     except OSError as error:
-        raise ValueError(f"{model} cannot be loaded: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{model} cannot be loaded: {one_line(error)}") from error

@@ -12,6 +12,7 @@ import torch
 from transformers.utils import CONFIG_NAME, cached_file
 from transformers.utils.hub import extract_commit_hash
 
+from .files_univa import one_line
 from .limits_univa import check_limit
 from .trusted_paths_univa import check_digest, check_sha256, content_digest, network_files
 
@@ -170,4 +171,4 @@ def placement(device: str | None, dtype: str) -> tuple[str, torch.dtype]:
 
 def cannot_be_loaded(model: str, kind: str, error: Exception) -> ValueError:
     """The error of a checkpoint that is not of the kind that was expected."""
-    return ValueError(f"{model} cannot be loaded as {kind}: {' '.join(str(error).split())}")
+    return ValueError(f"{model} cannot be loaded as {kind}: {one_line(error)}")

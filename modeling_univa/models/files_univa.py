@@ -24,6 +24,7 @@ __all__ = [
     "field_message",
     "locked",
     "one_line",
+    "replace_folder",
     "scratch_folder",
     "sha256_of_files",
     "sync",
@@ -204,23 +205,35 @@ def whole_file(file: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(folder: str | Path) -> Iterator[Path]:
+def whole_folder(folder: str | Path, replace: bool = True) -> Iterator[Path]:
     """
-    An empty folder to fill; at the end of the context it takes the place of `folder`, which is removed.
+    An empty folder to fill; at the end of the context it takes the place of `folder`.
 
     Args:
         folder: that above it is made if it is not there yet; after an error it is as it was before.
+        replace: whether one that is there by then is replaced; otherwise it stays, since another process was faster.
     """
-    folder = Path(folder)
-    with beside(folder) as temporary:
-        new, replaced = temporary / "new", temporary / "replaced"
-        new.mkdir(parents=True)
+    with beside(Path(folder)) as new:
+        new.mkdir()
         yield new
-        if folder.exists():
-            os.replace(folder, replaced)
+        if replace:
+            replace_folder(new, folder)
+            return
         try:
             os.replace(new, folder)
         except OSError:
+            if not Path(folder).is_dir():
+                raise
+
+
+def replace_folder(new: Path, folder: str | Path) -> None:
+    """Put a folder in the place of another one, which is removed; after an error that one is there as before."""
+    with beside(Path(folder)) as replaced:
+        if Path(folder).exists():
+            os.replace(folder, replaced)
+        try:
+            os.replace(new, folder)
+        except BaseException:
             if replaced.exists():
                 os.replace(replaced, folder)
             raise

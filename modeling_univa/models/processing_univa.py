@@ -6,7 +6,6 @@ import filecmp
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from .configuration_emotion import MODALITIES
 from .configuration_univa import UnivaConfig
 from .extractors_univa import extractor_from_dict
 from .faces_univa import FaceReader, FaceTrack
+from .files_univa import whole_folder
 from .limits_univa import check_limit
 from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio
 from .trusted_paths_univa import EMBEDDED, check_settings, embedded_parts, embedded_place, from_hub_cache
@@ -283,12 +283,8 @@ class UnivaProcessor(ProcessorMixin):
                 raise ValueError(f"{source} is missing: the extractor that lies with the model.")
             if copy.is_dir() and (source.samefile(copy) or _same_files(source, copy)):
                 continue
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=copy.parent) as temporary:
-                shutil.copytree(source, Path(temporary, copy.name))
-                if copy.is_dir():
-                    shutil.rmtree(copy)
-                Path(temporary, copy.name).rename(copy)
+            with whole_folder(copy) as new:
+                shutil.copytree(source, new, dirs_exist_ok=True)
 
     def _upload_modified_files(
         self, working_dir, repo_id, files_timestamps, commit_message=None, token=None, create_pr=False, revision=None,

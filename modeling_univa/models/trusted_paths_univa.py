@@ -8,7 +8,6 @@ knows the content can tell. Media of a corpus lie in the folder that the user na
 wrong with a place, and never quote what it holds, so that nothing can be found out by asking.
 """
 
-import hashlib
 import os
 import re
 import stat
@@ -18,6 +17,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from transformers.utils import CONFIG_NAME, FEATURE_EXTRACTOR_NAME, PROCESSOR_NAME
+
+from .files_univa import sha256_of_files
 
 
 __all__ = [
@@ -240,12 +241,7 @@ def _regular(path: Path) -> os.stat_result:
 
 @lru_cache(maxsize=64)
 def _digest_once(paths: tuple[str, ...], state: tuple[tuple[int, int], ...]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
+    return sha256_of_files(*paths)
 
 
 def check_digest(place: str, sha256: str | None, is_folder: bool = True) -> None:

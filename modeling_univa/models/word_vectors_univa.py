@@ -6,9 +6,7 @@ import gzip
 import io
 import itertools
 import json
-import os
 import re
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -28,6 +26,7 @@ from .extractor_base_univa import (
     extractor_to_dict,
     set_values,
 )
+from .files_univa import whole_folder
 from .limits_univa import LIMITS, check_limit
 from .trusted_paths_univa import check_digest, content_digest
 
@@ -218,18 +217,10 @@ def _word_vectors(model: str, sha256: str) -> _WordVectors:
 def _build_table(path: Path, sha256: str, folder: Path) -> None:
     check_digest(str(path), sha256, is_folder=False)
     logger.warning(f"Reading {path} once into {folder}.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        table = Path(temporary, "table")
-        table.mkdir()
+    with whole_folder(folder, replace=False) as table:
         with open(table / "vectors.f16", "wb") as file:
             words = _write_vectors(path, file)
         (table / "words.json").write_text(json.dumps(words))
-        try:
-            os.rename(table, folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was faster
-                raise
 
 
 def _write_vectors(path: Path, file: BinaryIO) -> list[str]:

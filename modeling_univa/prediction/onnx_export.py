@@ -20,7 +20,7 @@ from ..data.corpus import VALIDATION_NAMES
 from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.utterances import UtteranceCollator
 from ..models.configuration_univa import UnivaConfig
-from ..models.files_univa import scratch_folder
+from ..models.files_univa import one_line, scratch_folder
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
 from ..scores.metrics import MultilabelMetrics
@@ -169,7 +169,6 @@ def export_onnx(
     _check_size(eager)
     processor = UnivaProcessor.from_pretrained(model, revision=revision or "main")
     batches = None if dataset is None else _batches(dataset, dataset_revision, split, eager.config, processor)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(output) as scratch:
         exact, filled = Path(scratch, ONNX_FILE), Path(scratch, output.name)
         filled.mkdir()
@@ -188,7 +187,7 @@ def export_onnx(
             _check_scores(scores)
         export = OnnxExport(output, Path(filled, ONNX_FILE).stat().st_size, quantize, difference, scores)
         _write_metadata(eager.config, processor, export, filled)
-        os.replace(filled, output)
+        filled.rename(output)
     return export
 
 
@@ -248,7 +247,7 @@ def _write_graph(model: UnivaForEmotionClassification, longest: Mapping[str, int
                 dynamo=False,
             )
     except RuntimeError as error:
-        raise ValueError(f"The model cannot be written as ONNX: {' '.join(str(error).split())}") from error
+        raise ValueError(f"The model cannot be written as ONNX: {one_line(error)}") from error
     finally:
         model.set_attn_implementation(attention)
 

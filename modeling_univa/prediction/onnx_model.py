@@ -11,6 +11,7 @@ import torch
 from transformers.utils import cached_file
 
 from ..models.configuration_univa import UnivaConfig
+from ..models.files_univa import one_line
 from ..models.modeling_univa import UnivaOutput
 from ..sharing.folder import ONNX_FILE
 
@@ -61,7 +62,7 @@ class UnivaOnnxModel:
         try:
             self.session = InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exceptions have no common base of theirs.
-            raise ValueError(f"{file} cannot be loaded by ONNX Runtime: {' '.join(str(error).split())}") from error
+            raise ValueError(f"{file} cannot be loaded by ONNX Runtime: {one_line(error)}") from error
         self.input_names = [node.name for node in self.session.get_inputs()]
         if self.input_names != input_names(config):
             raise ValueError(
@@ -111,7 +112,7 @@ class UnivaOnnxModel:
             (logits,) = self.session.run(["logits"], arrays)
         except Exception as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-            raise ValueError(f"ONNX Runtime refuses {shapes}: {' '.join(str(error).split())}") from error
+            raise ValueError(f"ONNX Runtime refuses {shapes}: {one_line(error)}") from error
         if not np.isfinite(logits).all():
             raise ValueError("ONNX Runtime gives scores that are not finite: export the model anew.")
         return UnivaOutput(logits=torch.from_numpy(logits))

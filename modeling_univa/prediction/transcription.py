@@ -8,6 +8,7 @@ import numpy as np
 from transformers import pipeline
 
 from ..models.checked_loading_univa import check_finite, read_config
+from ..models.files_univa import one_line
 
 
 __all__ = ["Transcriber"]
@@ -37,7 +38,7 @@ class Transcriber:
             )  # fmt: skip
             check_finite(model, self._pipeline.model)
         except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise ValueError(f"{model} cannot be loaded as a speech recognition model: {reason}") from error
         if self._pipeline.feature_extractor is None or self._pipeline.tokenizer is None:
             raise ValueError(f"{model} has no feature extractor or no tokenizer, which speech recognition needs")

@@ -12,8 +12,6 @@ Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 20
 
 import json
 import math
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,7 @@ from huggingface_hub import hf_hub_download
 from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_config_file, is_peft_available, logging
 
 from ..models.checked_loading_univa import check_finite, refusal
-from ..models.files_univa import scratch_folder
+from ..models.files_univa import one_line, replace_folder, scratch_folder, write_text
 from ..models.limits_univa import check_limit
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
@@ -81,9 +79,7 @@ def set_base_threshold(folder: str | Path, threshold: float) -> None:
         return
     config = json.loads(file.read_text(encoding="utf-8"))
     if config.get("decision_threshold") != threshold:
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(config | {"decision_threshold": threshold}, indent=2, sort_keys=True) + "\n")
-        os.replace(temporary, file)
+        write_text(file, json.dumps(config | {"decision_threshold": threshold}, indent=2, sort_keys=True) + "\n")
 
 
 # Use
@@ -119,7 +115,7 @@ def load_adapter(name: str | Path, revision: str | None = None, **kwargs: Any) -
     try:
         model = UnivaForEmotionClassification.from_pretrained(base.name, revision=base.revision or "main", **kwargs)
     except OSError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ValueError(f"The base {base.name} of the adapter {name} cannot be loaded: {reason}") from error
     with refusal(name, "The adapter {} cannot be loaded", ADAPTER_CONFIG_NAME, WEIGHTS_FILE):
         adapted = PeftModel.from_pretrained(model, str(name), revision=revision).eval()
@@ -191,9 +187,7 @@ def set_adapter_base(folder: str | Path, base: AdapterBase) -> None:
     file = Path(folder, ADAPTER_CONFIG_NAME)
     if not file.is_file():
         raise ValueError(f"{folder} holds no {ADAPTER_CONFIG_NAME}: it is not an adapter.")
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(adapter_config_with_base(file.read_text(), base))
-    os.replace(temporary, file)
+    write_text(file, adapter_config_with_base(file.read_text(encoding="utf-8"), base))
 
 
 def adapter_config_with_base(text: str, base: AdapterBase) -> str:
@@ -244,11 +238,9 @@ def merge_adapter(name: str | Path, output: str | Path, revision: str | None = N
 
 def write_model(model: UnivaForEmotionClassification, processor: UnivaProcessor | None, folder: Path) -> None:
     """Save to a folder beside `folder`, which takes its place once it is whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder) as scratch:
         filled = Path(scratch, folder.name)
         model.save_pretrained(filled)
         if processor is not None:
             processor.save_pretrained(filled)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(filled, folder)
+        replace_folder(filled, folder)

@@ -3,9 +3,7 @@
 """A model trained on ready features gets the extractors that make them, so that it takes raw media."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from transformers.utils import logging
 
 from ..models.extractor_base_univa import same_extractor
 from ..models.extractors_univa import extractor_from_dict
-from ..models.files_univa import LOCK_FILE
+from ..models.files_univa import LOCK_FILE, one_line, whole_folder
 from ..models.processing_univa import PRECOMPUTED, UnivaProcessor
 from ..models.trusted_paths_univa import check_digest, check_inside, from_hub_cache, network_files, without_places
 from ..models.word_vectors_univa import WordVectorExtractor
@@ -64,7 +62,7 @@ def complete_model(
     try:
         processor = UnivaProcessor.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{model} has no processor that can be loaded: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{model} has no processor that can be loaded: {one_line(error)}") from error
     if not Path(model).is_dir() or from_hub_cache(model):
         processor.extractors = {name: without_places(settings) for name, settings in processor.extractors.items()}
     for modality, extractor in extractors.items():
@@ -77,15 +75,13 @@ def complete_model(
     target = Path(output)
     if target.exists():
         raise ValueError(f"{target} is there already: give another --output")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as temporary:
-        folder = Path(temporary, target.name)
+    with whole_folder(target) as folder:
         for path in source.rglob("*"):
             check_inside(source, path, f"{path} is a link that leads out of the model's folder: remove it")
         # Not the checkpoints of a training run.
-        shutil.copytree(source, folder, ignore=shutil.ignore_patterns("checkpoint-*", LOCK_FILE))
+        ignored = shutil.ignore_patterns("checkpoint-*", LOCK_FILE)
+        shutil.copytree(source, folder, ignore=ignored, dirs_exist_ok=True)
         _complete(folder, processor, extractors, faces, most_frequent_words)
-        folder.rename(target)
     return target
 
 
@@ -123,7 +119,7 @@ def _model_folder(model: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(model, revision=revision, ignore_patterns="checkpoint-*"))
     except OSError as error:
-        raise ValueError(f"{model} cannot be had from the Hub: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{model} cannot be had from the Hub: {one_line(error)}") from error
 
 
 def _check_fit(model: str, processor: UnivaProcessor, modality: str, extractor: Any) -> None:
@@ -173,14 +169,14 @@ def _embed(folder: Path, modality: str, extractor: Any, most_frequent_words: int
     if isinstance(extractor, WordVectorExtractor):
         if most_frequent_words is None:
             return extractor.to_dict()
-        with _replaced(folder / "extractors" / modality) as place:
+        with whole_folder(folder / "extractors" / modality) as place:
             copy = extractor.write_most_frequent(place / "vectors.txt.gz", most_frequent_words)
         return {**copy.to_dict(), "model": f"./extractors/{modality}/vectors.txt.gz"}
     if model is None or not Path(model).is_dir():
         return extractor.to_dict()
     place = folder / "extractors" / modality
     if not (place.is_dir() and place.samefile(model)):
-        with _replaced(place) as new:
+        with whole_folder(place) as new:
             _copy_network(Path(model), new)
         extractor = replace(extractor, model=str(place), sha256=None)
     return {**extractor.to_dict(), "model": f"./extractors/{modality}"}
@@ -202,20 +198,6 @@ def _embed_detector(folder: Path, faces: dict[str, Any]) -> dict[str, Any]:
     model = faces.get("detector_model")
     if model is None or not Path(model).is_file():
         return faces
-    with _replaced(folder / "extractors" / "faces") as place:
+    with whole_folder(folder / "extractors" / "faces") as place:
         shutil.copy2(model, place)
     return {**faces, "detector_model": f"./extractors/faces/{Path(model).name}"}
-
-
-@contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `folder` when all went well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden, so that what a killed job leaves is not pushed.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-", suffix=".writing") as temporary:
-        new = Path(temporary, folder.name)
-        new.mkdir()
-        yield new
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        new.rename(folder)

@@ -25,6 +25,7 @@ from transformers.utils import (
 
 from ..models import modeling_univa
 from ..models.configuration_univa import UnivaConfig
+from ..models.files_univa import one_line
 from ..models.processing_univa import UnivaProcessor
 from ..models.trusted_paths_univa import OutsideError, check_inside, embedded_place
 from .adapters import BASE_FOLDER
@@ -270,7 +271,7 @@ def _check_processor(folder: Path, config: UnivaConfig) -> None:
         processor = UnivaProcessor.from_pretrained(folder)
     # Tokenizers raise whatever they like on damaged files.
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise IncompleteFolderError(f"The processor in {folder} cannot be loaded ({reason}): {advice}.") from error
     sizes = config.feature_sizes
     if processor.feature_sizes != sizes or (processor.tokenizer is None) != (config.text_config is None):
@@ -308,7 +309,7 @@ def _check_metadata(folder: Path, files: list[str]) -> None:
         try:
             metadata_load(folder / "README.md")
         except (ValueError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise IncompleteFolderError(f"The metadata of {folder / 'README.md'} are no YAML: {reason}") from error
     else:
         logger.warning(f"{folder} has no README.md: nobody will know what the model is for.")
@@ -317,4 +318,4 @@ def _check_metadata(folder: Path, files: list[str]) -> None:
             try:
                 yaml.safe_load((folder / name).read_text(encoding="utf-8"))
             except yaml.YAMLError as error:
-                raise IncompleteFolderError(f"{folder / name} is no YAML: {' '.join(str(error).split())}") from error
+                raise IncompleteFolderError(f"{folder / name} is no YAML: {one_line(error)}") from error

@@ -14,7 +14,7 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelet
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
-from ..models.files_univa import LOCK_FILE
+from ..models.files_univa import LOCK_FILE, one_line
 from ..scores.metrics import metric_path
 from .adapters import BASE_FOLDER, AdapterBase, adapter_config_with_base
 from .folder import base_beside, check_folder, shared_files
@@ -291,9 +291,10 @@ def _explained(what: str, repo_id: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code
         reason = error.server_message or f"{status} {error.response.reason_phrase}"
-        raise PushError(f"{what} was not pushed to {repo_id}: {_one_line(reason)}. {_advice(status)}") from error
+        reason = one_line(reason).rstrip(".")
+        raise PushError(f"{what} was not pushed to {repo_id}: {reason}. {_advice(status)}") from error
     except (HTTPError, OSError, RuntimeError) as error:
-        reason = _one_line(f"{error} {error.__cause__ or ''}")
+        reason = one_line(f"{error} {error.__cause__ or ''}").rstrip(".")
         raise PushError(f"{what} was not pushed to {repo_id}: {reason}. {_advice(None)}") from error
 
 
@@ -303,7 +304,3 @@ def _advice(status: int | None) -> str:
     if status == 412:
         return "Somebody else has changed the repository meanwhile: look at it, then push again."
     return "Nothing in the repository has changed, or all of it: give the same command again to be sure."
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")

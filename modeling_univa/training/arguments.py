@@ -16,6 +16,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from ..models.configuration_univa import UnivaConfig
+from ..models.files_univa import one_line
 from .training_arguments import UnivaTrainingArguments
 
 
@@ -275,7 +276,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply: write `name: value` lines.") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(f"{path} is not YAML: {one_line(error)}") from error
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__
         raise ValueError(f"{path} must hold `name: value` lines, found {found}.")

@@ -24,7 +24,7 @@ from ..data.schema import CorpusError, odd_labels
 from ..data.streaming import StreamedCorpus, StreamedUtterances
 from ..data.utterances import UtteranceDataset
 from ..models.configuration_univa import UnivaConfig, affect_of_labels
-from ..models.files_univa import exclusive, write_text
+from ..models.files_univa import exclusive, one_line, write_text
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
 from ..scores.results import results_table
@@ -316,9 +316,7 @@ def build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionCl
     try:
         return _build_model(args, corpus)
     except OSError as error:
-        raise ValueError(
-            f"{args.model or args.text_model} cannot be loaded: {' '.join(str(error).split())}"
-        ) from error
+        raise ValueError(f"{args.model or args.text_model} cannot be loaded: {one_line(error)}") from error
     except StrictDataclassError as error:
         raise ValueError(str(error).rsplit("Error: ", maxsplit=1)[-1]) from error
 

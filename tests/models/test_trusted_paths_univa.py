@@ -127,8 +127,8 @@ def places(secrets: Path, name: str) -> list[Any]:
 @pytest.mark.parametrize("name", KINDS)
 def test_no_place_of_this_machine_is_opened(stranger, secrets, clip, name, monkeypatch, capsys, caplog):
     opened = []
-    for reader in ("faces_univa.content_digest", "pretrained_features_univa.content_digest"):
-        monkeypatch.setattr(f"modeling_univa.{reader}", lambda paths: opened.append(paths))
+    for reader in ("faces_univa", "extractor_base_univa", "word_vectors_univa", "trusted_paths_univa"):
+        monkeypatch.setattr(f"modeling_univa.models.{reader}.content_digest", lambda paths: opened.append(paths))
     # From here `proc/self` is both a path and what looks like a Hub id.
     monkeypatch.chdir("/")
     for place in places(secrets, name):

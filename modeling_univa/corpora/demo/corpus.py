@@ -22,7 +22,7 @@ import numpy as np
 
 from ...data.schema import CorpusError
 from ...models.configuration_univa import MOSEI_EMOTIONS
-from ...models.files_univa import scratch_folder
+from ...models.files_univa import replace_folder, scratch_folder
 from ..utterance_folder import UtteranceFolder, UtteranceFolderConfig
 from .dialogues import NAMES, DemoUtterance, write_dialogues
 from .face import Appearance, draw_faces
@@ -130,14 +130,11 @@ def write_demo_corpus(folder: str | Path, *, seed: int = DEFAULT_SEED, num_dialo
     if folder.exists() and _read_marker(folder) is None and (folder.is_file() or any(folder.iterdir())):
         raise CorpusError(f"{folder} is there already and is no demo corpus (no {_MARKER}); choose another folder")
     dialogues = write_dialogues(seed, num_dialogues)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(folder) as scratch:
         new = Path(scratch, "new")
         _write_files(new, dialogues, seed)
         Path(new, _MARKER).write_text(json.dumps(_settings(seed, num_dialogues)) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(Path(scratch, "former"))
-        new.rename(folder)
+        replace_folder(new, folder)
 
 
 def _write_files(folder: Path, dialogues: dict[str, list[DemoUtterance]], seed: int) -> None:

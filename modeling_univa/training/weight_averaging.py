@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
@@ -28,7 +29,7 @@ class WeightAveraging(TrainerCallback):
     """
 
     def __init__(self, decay: float):
-        self.decay = decay
+        self._update = get_ema_multi_avg_fn(decay)
         self._weights: dict[str, nn.Parameter] = {}
         self._averages: dict[str, torch.Tensor] = {}
 
@@ -44,7 +45,7 @@ class WeightAveraging(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Move the average towards the weights."""
-        torch._foreach_lerp_(list(self._averages.values()), list(self._weights.values()), 1 - self.decay)
+        self._update(list(self._averages.values()), list(self._weights.values()), 0)
 
     @torch.no_grad()
     def on_train_end(

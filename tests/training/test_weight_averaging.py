@@ -34,7 +34,7 @@ class TorchAverage(TrainerCallback):
         expected = dict(self.average.module.named_parameters())
         assert weights.keys() == expected.keys()
         for name in weights:
-            torch.testing.assert_close(weights[name], expected[name], rtol=1e-5, atol=1e-6)
+            assert torch.equal(weights[name], expected[name]), name
 
 
 def averaged_run(folder: Path, **options):

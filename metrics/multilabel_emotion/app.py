@@ -10,7 +10,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
-from scoring import STYLE, compute, refusal, tables
+from page import STYLE, compute, refusal, tables
 
 
 CARD = Path(__file__).with_name("README.md")

@@ -11,7 +11,8 @@ import datasets
 import evaluate
 import numpy as np
 from evaluate.utils.file_utils import add_start_docstrings
-from sklearn.metrics import f1_score, hamming_loss, jaccard_score
+
+from .scoring import FIGURES, score
 
 
 _DESCRIPTION = """
@@ -34,9 +35,7 @@ Args:
     "indices", which allow that form only.
 
 Returns:
-    accuracy (float): percent; mean over the rows of |labels and predictions| / |labels or predictions|.
-    hamming_loss (float): fraction of all row-label pairs that are wrong, 0 to 1.
-    micro_f1, macro_f1 (float): percent.
+    {figures}
     label_f1 (dict of str to float): percent, by label. 0 for a label with neither predictions nor positives.
     label_support (dict of str to int): rows that have the label.
     num_rows, num_rows_without_label, num_rows_without_prediction (int): counts of rows.
@@ -69,7 +68,9 @@ Examples:
     >>> scores = [[0.50, 0.20, 0.15, 0.15], [0.18, 0.18, 0.18, 0.46]]
     >>> metric.compute(predictions=scores, references=[[1, 0, 0, 0], [0, 0, 0, 1]], threshold=0.18)["accuracy"]
     75.0
-"""
+""".replace(
+    "{figures}", "\n    ".join(f"{key} (float): {figure.unit}; {figure.meaning}." for key, figure in FIGURES.items())
+)
 
 _CITATION = """\
 @inproceedings{zheng2024univa,
@@ -136,7 +137,7 @@ class MultilabelEmotion(evaluate.Metric):
             predicted = _threshold_scores(predictions, size, threshold)
         expected = self._to_multi_hot("references", references, size, allow_indices)
         names = [f"LABEL_{index}" for index in range(size)] if label_names is None else label_names
-        return _score(expected, predicted, names, int(empty_score))
+        return score(expected, predicted, names, int(empty_score))
 
     def _inferred_size(self, predictions: Rows, references: Rows, scores: bool) -> int:
         """The number of labels as the width of the rows that cannot be indices."""
@@ -232,18 +233,3 @@ def _from_indices(name: str, rows: Rows, num_labels: int) -> np.ndarray:
             )
         multi_hot[index, [int(value) for value in row]] = 1
     return multi_hot
-
-
-def _score(expected: np.ndarray, predicted: np.ndarray, names: Sequence[str], empty_score: int) -> dict[str, Any]:
-    label_f1 = f1_score(expected, predicted, average=None, zero_division=0)
-    return {
-        "accuracy": 100 * float(jaccard_score(expected, predicted, average="samples", zero_division=empty_score)),
-        "hamming_loss": float(hamming_loss(expected, predicted)),
-        "micro_f1": 100 * float(f1_score(expected, predicted, average="micro", zero_division=0)),
-        "macro_f1": 100 * float(label_f1.mean()),
-        "label_f1": {name: 100 * float(value) for name, value in zip(names, label_f1, strict=True)},
-        "label_support": {name: int(count) for name, count in zip(names, expected.sum(axis=0), strict=True)},
-        "num_rows": len(expected),
-        "num_rows_without_label": int((expected.sum(axis=1) == 0).sum()),
-        "num_rows_without_prediction": int((predicted.sum(axis=1) == 0).sum()),
-    }

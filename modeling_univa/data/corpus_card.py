@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from ..models.configuration_emotion import MODALITIES
+from ..scores.headline import METRICS
 
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
 CORPUS_ID = "ORG/NAME"
 ORIGIN = "Source: "
 BENCHMARK_FILE = "eval.yaml"
-BENCHMARK_METRICS = ("micro_f1", "macro_f1", "accuracy")
 
 _COLUMN_MEANINGS = {
     "utterance_id": "unique over all splits",
@@ -96,7 +96,8 @@ def benchmark(title: str, splits: Iterable[str]) -> str | None:
         {"id": f"{split}_{metric}", "config": "default", "split": split}
         for split in splits
         if not split.startswith("train")
-        for metric in BENCHMARK_METRICS
+        for metric, about in METRICS.items()
+        if about.greater_is_better
     ]
     description = (
         f"{title}: multi-label emotion recognition in dialogues. Accuracy is the mean Jaccard index of the labels of "

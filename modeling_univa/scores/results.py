@@ -12,12 +12,11 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 
 from ..models.files_univa import write_text
+from .headline import METRICS, Metric
 
 
 __all__ = [
     "Evaluation",
-    "HEADLINE",
-    "METRICS",
     "RESULTS_FOLDER",
     "merged",
     "model_index_results",
@@ -31,13 +30,6 @@ __all__ = [
 
 RESULTS_FOLDER = ".eval_results"
 
-# Key of the metric, type and arguments of the Hub, name, decimals shown.
-METRICS: dict[str, tuple[str, dict[str, str], str, int]] = {
-    "accuracy": ("accuracy", {}, "Accuracy (Jaccard), %", 2),
-    "hamming_loss": ("hamming_loss", {}, "Hamming loss", 4),
-    "micro_f1": ("f1", {"average": "micro"}, "Micro F1, %", 2),
-    "macro_f1": ("f1", {"average": "macro"}, "Macro F1, %", 2),
-}
 _COUNTS = {
     "num_rows": "rows",
     "num_rows_without_label": "of them without any label",
@@ -53,7 +45,7 @@ class Evaluation:
     Args:
         dataset: Hub id, or the name of a folder.
         split: which rows.
-        scores: `accuracy`, `hamming_loss`, `micro_f1`, `macro_f1`, `num_rows…`, and `f1_LABEL` and `support_LABEL` of
+        scores: those of `METRICS`, `num_rows…`, and `f1_LABEL` and `support_LABEL` of
             every label; what is missing is left out everywhere.
         threshold: a label was predicted where its probability was greater.
         on_hub: whether `dataset` is a Hub id.
@@ -98,12 +90,12 @@ def model_index_results(evaluation: Evaluation, task: str) -> list[EvalResult]:
             dataset_name=evaluation.dataset.split("/")[-1],
             dataset_split=evaluation.split,
             dataset_revision=evaluation.revision,
-            metric_type=kind,
-            metric_name=name,
+            metric_type=metric.hub_type,
+            metric_name=metric.name,
             metric_value=round(evaluation.scores[key], 4),
-            metric_args={**arguments, "threshold": evaluation.threshold},
+            metric_args={**metric.hub_arguments, "threshold": evaluation.threshold},
         )
-        for key, (kind, arguments, name, _) in METRICS.items()
+        for key, metric in METRICS.items()
         if key in evaluation.scores
     ]
 
@@ -151,10 +143,10 @@ def results_title(evaluation: Evaluation) -> str:
 
 
 def results_section(evaluation: Evaluation) -> str:
-    """The four metrics, the rows they rest on, and F1 of every label, as Markdown."""
+    """The metrics, the rows they rest on, and F1 of every label, as Markdown."""
     scores = evaluation.scores
     lines = ["| metric | value |", "| --- | --- |"]
-    lines += [f"| {name} | {scores[key]:.{digits}f} |" for key, (*_, name, digits) in METRICS.items() if key in scores]
+    lines += [f"| {one.name} | {scores[key]:.{one.decimals}f} |" for key, one in METRICS.items() if key in scores]
     lines += [f"| {meaning} | {scores[key]:.0f} |" for key, meaning in _COUNTS.items() if key in scores]
     if evaluation.label_names:
         lines += ["", "| emotion | F1, % | rows that have it |", "| --- | --- | --- |"]
@@ -177,19 +169,17 @@ def with_section(text: str, title: str, body: str, parent: str) -> str:
     return f"{text[: found.start()]}{section}{text[found.end() :]}".rstrip() + "\n"
 
 
-HEADLINE = ("accuracy", "hamming_loss", "micro_f1", "macro_f1")
-
-
 def results_table(results: dict[str, dict[str, Any]]) -> str:
-    """The four metrics of each split, with the number of rows that they rest on."""
-    lines = [
-        f"{'split':<12}{'Acc %':>8}{'HL':>8}{'miF1 %':>8}{'maF1 %':>8}{'rows':>8}{'no label':>10}{'none given':>12}"
-    ]
+    """The metrics of each split, with the number of rows that they rest on."""
+    shown = {key: metric for key, metric in METRICS.items() if all(f"eval_{key}" in one for one in results.values())}
+    columns = "".join(f"{metric.column:>{_width(metric)}}" for metric in shown.values())
+    lines = [f"{'split':<12}{columns}{'rows':>8}{'no label':>10}{'none given':>12}"]
     for split, metrics in results.items():
-        accuracy, hamming, micro, macro = (metrics[f"eval_{name}"] for name in HEADLINE)
+        values = "".join(f"{metrics[f'eval_{key}']:>{_width(one)}.{one.decimals}f}" for key, one in shown.items())
         counts = [metrics[f"eval_num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
-        lines.append(
-            f"{split:<12}{accuracy:>8.2f}{hamming:>8.4f}{micro:>8.2f}{macro:>8.2f}"
-            f"{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}"
-        )
+        lines.append(f"{split:<12}{values}{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}")
     return "\n".join(lines)
+
+
+def _width(metric: Metric) -> int:
+    return max(8, len(metric.column) + 2)

@@ -30,6 +30,7 @@ from ..data.utterances import UtteranceCollator, UtteranceDataset
 from ..models.modeling_emotion import EmotionOutput
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
+from ..scores.headline import METRICS
 from ..scores.metrics import MultilabelMetrics
 from ..scores.thresholds import threshold_problem
 from ..sharing.adapters import BASE_FOLDER, set_base_threshold
@@ -43,10 +44,6 @@ from .weight_averaging import WeightAveraging
 __all__ = ["UnivaTrainer", "last_complete_checkpoint"]
 
 logger = logging.get_logger(__name__)
-
-
-# What `metric_for_best_model` may be, besides F1 of one label.
-_CHOOSING_METRICS = ("micro_f1", "macro_f1", "accuracy", "hamming_loss", "loss")
 
 
 class UnivaTrainer(Trainer):
@@ -446,7 +443,7 @@ def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:
     """Refuse a `metric_for_best_model` that no evaluation will have."""
     if args.metric_for_best_model is None or args.eval_strategy == "no":
         return
-    known = [*_CHOOSING_METRICS, *(f"f1_{label}" for label in config.label_names)]
+    known = [*METRICS, "loss", *(f"f1_{label}" for label in config.label_names)]
     name = args.metric_for_best_model.removeprefix("eval_")
     if name not in known:
         near = get_close_matches(name, known, n=len(known), cutoff=0.5)

@@ -9,6 +9,7 @@ from transformers.debug_utils import DebugOption
 
 from ..data.samplers import BATCHINGS
 from ..data.va_scaling import VA_SCALINGS
+from ..scores.headline import METRICS
 
 
 __all__ = ["UnivaTrainingArguments"]
@@ -135,6 +136,9 @@ class UnivaTrainingArguments(TrainingArguments):
         if self.num_train_epochs <= 0 and self.max_steps <= 0:
             raise ValueError(f"`num_train_epochs` must be greater than 0, got {self.num_train_epochs}.")
         self._save_when_evaluating()
+        metric = METRICS.get(str(self.metric_for_best_model).removeprefix("eval_"))
+        if metric is not None and vars(self)["greater_is_better"] is None:
+            self.greater_is_better = metric.greater_is_better
         super().__post_init__()
         if self.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy"):
             # By default both take a score that falls for a better one.

@@ -278,14 +278,20 @@ def test_card_front_matter() -> None:
     assert {"title", "emoji", "colorFrom", "colorTo", "sdk_version"} <= set(front_matter)
 
 
-def test_module_stands_alone() -> None:
-    tree = ast.parse((FOLDER / "multilabel_emotion.py").read_text(encoding="utf-8"))
-    imported = set()
-    for node in ast.walk(tree):
+@pytest.mark.parametrize(
+    ("file", "libraries", "siblings"),
+    [
+        ("multilabel_emotion.py", {"datasets", "evaluate", "numpy"}, {"scoring"}),
+        ("scoring.py", {"numpy", "sklearn"}, set()),
+    ],
+)
+def test_module_needs_only_what_evaluate_fetches(file: str, libraries: set[str], siblings: set[str]) -> None:
+    """Siblings of the module itself are copied beside it; those of siblings are not."""
+    imported, relative = set(), set()
+    for node in ast.walk(ast.parse((FOLDER / file).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             assert len(node.names) == 1, "evaluate's parser reads one import a line"
             imported.add(node.names[0].name.split(".")[0])
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0
-            imported.add((node.module or "").split(".")[0])
-    assert imported - sys.stdlib_module_names == {"datasets", "evaluate", "numpy", "sklearn"}
+            (relative if node.level else imported).add((node.module or "").split(".")[0])
+    assert imported - sys.stdlib_module_names == libraries and relative == siblings

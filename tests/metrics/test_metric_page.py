@@ -15,7 +15,7 @@ import yaml
 FOLDER = Path(__file__).resolve().parents[2] / "metrics" / "multilabel_emotion"
 sys.path.insert(0, str(FOLDER))
 
-import scoring  # noqa: E402
+import page  # noqa: E402
 
 
 EVIL = '<img src=x onerror="alert(1)">&'
@@ -40,7 +40,7 @@ RESULTS = {
     ],
 )
 def test_json(text, rows):
-    assert scoring.parse_json("predictions", text) == rows
+    assert page.parse_json("predictions", text) == rows
 
 
 @pytest.mark.parametrize(
@@ -55,16 +55,16 @@ def test_json(text, rows):
 )
 def test_json_refused(text, message):
     with pytest.raises(ValueError) as error:
-        scoring.parse_json("predictions", text)
+        page.parse_json("predictions", text)
     assert str(error.value).startswith(message) and len(str(error.value)) < 200
 
 
 def test_csv():
-    assert scoring.parse_csv("references", "1,0,0\r\n0, 1,0.5\n") == ([[1, 0, 0], [0, 1, 0.5]], None)
+    assert page.parse_csv("references", "1,0,0\r\n0, 1,0.5\n") == ([[1, 0, 0], [0, 1, 0.5]], None)
     header = 'happy,"sad, a little",fear\n1,0,0\n'
-    assert scoring.parse_csv("references", header) == ([[1, 0, 0]], ["happy", "sad, a little", "fear"])
+    assert page.parse_csv("references", header) == ([[1, 0, 0]], ["happy", "sad, a little", "fear"])
     # Lists of indices.
-    assert scoring.parse_csv("references", "0,1\n2\n") == ([[0, 1], [2]], None)
+    assert page.parse_csv("references", "0,1\n2\n") == ([[0, 1], [2]], None)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_csv():
 )
 def test_csv_refused(text, message):
     with pytest.raises(ValueError, match=message):
-        scoring.parse_csv("references", text)
+        page.parse_csv("references", text)
 
 
 def write(folder: Path, **files: str) -> dict[str, str]:
@@ -97,26 +97,26 @@ def write(folder: Path, **files: str) -> dict[str, str]:
 
 def test_every_way_in_gives_the_same(tmp_path):
     names = {"label_names": " happy, sad ,fear"}
-    expected = scoring.compute("[1, 1, 0]\n[0, 1, 0]\n[0, 0, 0]", None, "[1, 0, 0]\n[0, 1, 0]\n[0, 0, 1]", **names)
+    expected = page.compute("[1, 1, 0]\n[0, 1, 0]\n[0, 0, 0]", None, "[1, 0, 0]\n[0, 1, 0]\n[0, 0, 1]", **names)
     assert expected["label_support"] == {"happy": 1, "sad": 1, "fear": 1}
     assert expected["accuracy"] == pytest.approx(50) and expected["num_rows_without_prediction"] == 1
     files = write(tmp_path, predictions_csv="happy,sad,fear\n1,1,0\n0,1,0\n0,0,0", references_jsonl="[0]\n[1]\n[2]\n")
-    assert scoring.compute(**files) == expected
-    assert scoring.compute(**files, **names) == expected
+    assert page.compute(**files) == expected
+    assert page.compute(**files, **names) == expected
     scores = "[[0.6, 0.6, 0.5], [0, 0.9, 0], [0, 0, 0]]"
-    assert scoring.compute(scores, references="[[0], [1], [2]]", threshold=" 0.5 ", **names) == expected
-    unnamed = scoring.compute("[[0, 1], [1], []]", references="[[0], [1], [2]]", num_labels="3")
+    assert page.compute(scores, references="[[0], [1], [2]]", threshold=" 0.5 ", **names) == expected
+    unnamed = page.compute("[[0, 1], [1], []]", references="[[0], [1], [2]]", num_labels="3")
     assert unnamed["label_support"] == {"LABEL_0": 1, "LABEL_1": 1, "LABEL_2": 1}
 
 
 def test_two_labels_and_empty_rows():
     two = {"predictions": "[0, 1]\n[1, 0]", "references": "[0, 1]\n[0, 1]"}
-    assert scoring.compute(**two, configuration="multi_hot")["accuracy"] == 50
-    assert scoring.compute(**two, configuration="indices", num_labels="2")["accuracy"] == 100
+    assert page.compute(**two, configuration="multi_hot")["accuracy"] == 50
+    assert page.compute(**two, configuration="indices", num_labels="2")["accuracy"] == 100
     with pytest.raises(ValueError, match="may be multi-hot rows over two labels"):
-        scoring.compute(**two)
+        page.compute(**two)
     nothing = "[0, 0, 0]\n[1, 0, 0]"
-    assert [scoring.compute(nothing, references=nothing, empty_score=one)["accuracy"] for one in (0, 1)] == [50, 100]
+    assert [page.compute(nothing, references=nothing, empty_score=one)["accuracy"] for one in (0, 1)] == [50, 100]
 
 
 @pytest.mark.parametrize(
@@ -145,21 +145,21 @@ def test_two_labels_and_empty_rows():
 )
 def test_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        scoring.compute(**({"predictions": "[1, 0, 0]", "references": "[1, 0, 0]"} | changes))
+        page.compute(**({"predictions": "[1, 0, 0]", "references": "[1, 0, 0]"} | changes))
 
 
 def test_files_refused(tmp_path):
     files = write(tmp_path, predictions_csv="happy,sad,fear\n1,0,0", references_csv="sad,happy,fear\n1,0,0")
     with pytest.raises(ValueError, match="The label names, or their order, differ"):
-        scoring.compute(**files)
+        page.compute(**files)
     with pytest.raises(ValueError, match="Give `predictions` as text or as a file, not both"):
-        scoring.compute("[1, 0, 0]", **files)
+        page.compute("[1, 0, 0]", **files)
     Path(files["references_file"]).write_bytes(b"\xff\xfe1,0,0")
     with pytest.raises(ValueError, match="The file of `references` is not text in UTF-8"):
-        scoring.compute(**files)
+        page.compute(**files)
     Path(files["references_file"]).write_bytes(b"\n" * 10_000_001)
     with pytest.raises(ValueError, match="The file of `references` has more than 10 MB"):
-        scoring.compute(**files)
+        page.compute(**files)
 
 
 def parse(html: str) -> ElementTree.Element:
@@ -167,7 +167,7 @@ def parse(html: str) -> ElementTree.Element:
 
 
 def test_tables():
-    root = parse(scoring.tables(RESULTS))
+    root = parse(page.tables(RESULTS))
     cells = [[cell.text for cell in row.iter("td")] for row in root.iter("tr")]
     assert [row[:2] for row in cells if row] == [
         ["Accuracy", "37.50 %"], ["Hamming loss", "0.1667"], ["Micro F1", "66.67 %"], ["Macro F1", "55.56 %"],
@@ -177,7 +177,7 @@ def test_tables():
     assert ["happy", "100.00 %", "1,234"] in cells
     assert json.loads(root.find(".//pre").text) == RESULTS
     assert not list(root.iter("img"))
-    message = parse(scoring.refusal(f"Row 0: {EVIL}"))
+    message = parse(page.refusal(f"Row 0: {EVIL}"))
     assert not list(message.iter("img")) and "".join(message.itertext()) == f"Row 0: {EVIL}"
 
 
@@ -190,7 +190,7 @@ def test_both_spaces_are_of_one_version():
 
 def test_space_needs_what_its_requirements_name():
     imported = set()
-    for file in ("app.py", "scoring.py"):
+    for file in ("app.py", "page.py", "scoring.py"):
         for node in ast.walk(ast.parse((FOLDER / file).read_text(encoding="utf-8"))):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             imported |= {name.split(".")[0] for name in names}
@@ -198,6 +198,6 @@ def test_space_needs_what_its_requirements_name():
                 assert node.level == 0 and node.module
                 imported.add(node.module.split(".")[0])
     # A Space of this kind has gradio.
-    assert imported - sys.stdlib_module_names == {"evaluate", "gradio", "scoring"}
+    assert imported - sys.stdlib_module_names == {"evaluate", "gradio", "numpy", "page", "scoring", "sklearn"}
     requirements = (FOLDER / "requirements.txt").read_text().split()
     assert any(one.startswith("evaluate") for one in requirements)

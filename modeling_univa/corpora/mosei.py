@@ -4,7 +4,6 @@
 
 import argparse
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ..data.tables import csv_rows, read_text
 from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import MOSEI_EMOTIONS
 from ..models.files_univa import sha256_of_files
+from ..models.processing_univa import PRECOMPUTED
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 from .computational_sequences import (
     ComputationalSequence,
@@ -25,13 +25,13 @@ from .computational_sequences import (
     segment_name,
     split_name,
 )
+from .precomputed_features import StorableFrames
 from .released_files import Annotation, ReleasedCorpus
 
 
 _FOLDS = (("train",), ("validation", "valid", "dev"), ("test",))
 _PAUSE = "sp"
 _LARGEST_INTENSITY = 3
-_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 class Mosei(ReleasedCorpus):
@@ -170,6 +170,7 @@ class MoseiSequences(UnivaCorpusBuilder):
             for modality in MODALITIES
             if (name := getattr(self.config, f"{modality}_sequence"))
         }
+        self._storable = {modality: StorableFrames(sequence.name) for modality, sequence in self._features.items()}
         if not self._features:
             others = sorted(set(sequences) - {self._labels.name, self._words.name})
             self.notes.append(f"No feature sequence was asked for; {root} has {', '.join(others) or 'none'}.")
@@ -220,17 +221,9 @@ class MoseiSequences(UnivaCorpusBuilder):
         return {f"{modality}_features": self._frames(split, modality, segment) for modality in self._features}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        self._counts: Counter[tuple[str, str]] = Counter()
         yield from super()._generate_examples(split)
-        for modality, sequence in self._features.items():
-            absent, values, rows = (self._counts[modality, what] for what in ("absent", "values", "rows"))
-            if absent:
-                self.notes.append(f"{split}: {absent} utterances have no frame of {sequence.name}, absent there.")
-            if values:
-                self.notes.append(
-                    f"{split}: {values} values of {sequence.name} in {rows} utterances were NaN or infinite (now 0) "
-                    f"or beyond float16 (now ±{_LARGEST_FLOAT16:g})."
-                )
+        for storable in self._storable.values():
+            self.notes += storable.notes(split)
 
     def _match(self, folds: Mapping[str, list[str]]) -> dict[str, dict[str, list[str]]]:
         """Ids in the label sequence of each fold's videos; videos that only one side has are listed."""
@@ -286,14 +279,9 @@ class MoseiSequences(UnivaCorpusBuilder):
         frames = sequence.segment(*where, centred=modality == "text")
         if frames is not None and frames.dtype.kind not in "fiu":
             raise RowError(f"{sequence.name}: expected numbers, found {frames.dtype}")
-        if frames is None or not np.isfinite(frames).any():
-            self._counts[modality, "absent"] += 1
+        held = self._storable[modality](frames)
+        if held is None:
             return None
-        finite = np.isfinite(frames)
-        held = np.clip(np.where(finite, frames, 0), -_LARGEST_FLOAT16, _LARGEST_FLOAT16)
-        replaced = np.count_nonzero(~finite | (held != frames))
-        self._counts[modality, "values"] += replaced
-        self._counts[modality, "rows"] += bool(replaced)
         starts = np.arange(0, len(held), pool)
         return np.add.reduceat(held, starts) / np.diff([*starts, len(held)])[:, None] if pool > 1 else held
 
@@ -306,7 +294,7 @@ class MoseiSequences(UnivaCorpusBuilder):
                 continue  # its rows are rejected later
             if features.dtype.kind not in "fiu":
                 raise CorpusError(f"{sequence.path}: {sequence.name} holds {features.dtype}, expected numbers")
-            made = {"extractor_type": "precomputed", "name": sequence.name, "feature_size": features.shape[1]}
+            made = {"extractor_type": PRECOMPUTED, "name": sequence.name, "feature_size": features.shape[1]}
             return {**made, "pool": self._pools[modality]} if self._pools[modality] > 1 else made
         raise CorpusError(f"{sequence.path}: {sequence.name} has no readable features; fetch the file again")
 

@@ -14,6 +14,7 @@ from ..data.schema import CorpusError, RowError
 from ..data.tables import read_json
 from ..data.unpickler import load_restricted_pickle
 from ..models.configuration_emotion import MODALITIES
+from ..models.processing_univa import PRECOMPUTED
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 
 
@@ -253,7 +254,7 @@ class ReleasedCorpus(UnivaCorpusBuilder):
         name, published_size = self.EXTRACTORS[modality]
         size = self._signals[modality].frames.shape[2]
         known = name if size == published_size else "unknown"
-        return {"extractor_type": "precomputed", "name": known, "feature_size": size}
+        return {"extractor_type": PRECOMPUTED, "name": known, "feature_size": size}
 
     def _load(self, split: str) -> None:
         sizes = {modality: signal.frames.shape[2] for modality, signal in self._signals.items()}

@@ -5,17 +5,26 @@
 import argparse
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 
 from ..data.corpus import VALIDATION_NAMES
 from ..data.lexicon import read_lexicon
 from ..data.metadata import EMOTION_COLUMNS, metadata_columns, metadata_rows
-from ..data.schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, check_inferred_labels, check_label_names
+from ..data.schema import (
+    FEATURE_COLUMNS,
+    MEDIA_COLUMNS,
+    TIME_COLUMNS,
+    CorpusError,
+    check_inferred_labels,
+    check_label_names,
+)
 from ..data.tables import files_of, read_text
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
 from ..features.row_features import AbsentSignal, Clip, MediaFeatures
@@ -24,6 +33,7 @@ from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from ..models.faces_univa import FaceReader
 from ..models.light_features_univa import HogExtractor, LogMelExtractor
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
+from .precomputed_features import FeaturesOfFiles, FeaturesOfTable, PrecomputedFeatures
 
 
 __all__ = ["UtteranceFolder", "UtteranceFolderConfig"]
@@ -54,6 +64,11 @@ class UtteranceFolderConfig(CorpusConfig):
             names for each modality (text_emotion, …), as 2x - 1 of the word's valence and arousal on [0, 1].
         emotion_va: Lexicon (csv or tab separated; word, valence, arousal on [0, 1]) for `va="from-emotion"`.
         audio_features, vision_features: "log-mel" and "hog", or "none"; by default made where there are media.
+        text_features_file, audio_features_file, vision_features_file: A file of precomputed features of all
+            utterances, by utterance_id (`feature_files.open_table`), instead of a column `audio_features` and so on
+            in the metadata with the path of a file an utterance.
+        text_features_name, audio_features_name, vision_features_name: What made precomputed features, for the card
+            and for comparison with other corpora; by default what their columns tell.
         audio_extractor, vision_extractor: An extractor as `univa extract` takes it: a name, settings as JSON or the
             path of a JSON file, or the Hub id or folder of a network.
         face_reader: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
@@ -67,10 +82,22 @@ class UtteranceFolderConfig(CorpusConfig):
     emotion_va: str | None = None
     audio_features: str | None = None
     vision_features: str | None = None
+    text_features_file: str | None = None
+    audio_features_file: str | None = None
+    vision_features_file: str | None = None
+    text_features_name: str | None = None
+    audio_features_name: str | None = None
+    vision_features_name: str | None = None
     audio_extractor: str | None = None
     vision_extractor: str | None = None
     face_reader: str | None = None
     speed_perturbation: str | None = None
+
+    def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
+        """Name of the cache folder; files of features may lie outside the source folder."""
+        paths = [getattr(self, f"{modality}_features_file") for modality in MODALITIES]
+        states = [_state(Path(path)) if path else None for path in paths]
+        return super().create_config_id({**config_kwargs, "features_state": states}, custom_features)
 
 
 class UtteranceFolder(UnivaCorpusBuilder):
@@ -78,7 +105,8 @@ class UtteranceFolder(UnivaCorpusBuilder):
 
     Columns: utterance_id, dialogue_id, position, text, emotions (separated by semicolons, may be empty) and, where the
     corpus has them, speaker, audio (path), faces (paths separated by semicolons), video (path), start and end of the
-    utterance in its audio and video files (seconds), text_valence, text_arousal and so on, text_emotion and so on.
+    utterance in its audio and video files (seconds), text_valence, text_arousal and so on, text_emotion and so on, and
+    text_features, audio_features, vision_features (path of a file of precomputed features).
     Paths are relative to the folder. A row without `audio` has the sound of its video, one without `faces` the faces
     of its video; a video without sound or without a face is a row without that modality.
     """
@@ -97,6 +125,11 @@ class UtteranceFolder(UnivaCorpusBuilder):
         parser.add_argument(
             "--vision-features", choices=("hog", "none"), help="default: hog where there are faces or video"
         )
+        for modality in MODALITIES:
+            parser.add_argument(
+                f"--{modality}-features-file", help="precomputed features of all utterances, by utterance_id"
+            )
+            parser.add_argument(f"--{modality}-features-name", help="what made precomputed features, for the card")
         parser.add_argument("--audio-extractor", help="speech features: JSON, a JSON file, or a network")
         parser.add_argument("--vision-extractor", help="face features: JSON, a JSON file, a network, or mini-xception")
         parser.add_argument("--face-reader", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
@@ -108,9 +141,10 @@ class UtteranceFolder(UnivaCorpusBuilder):
         """Read the headers and labels of all metadata files, and make the extractors."""
         root = Path(self.config.source)
         self._files = _metadata_files(root)
-        columns = set().union(*(metadata_columns(path) for path in self._files.values()))
+        columns = set().union(*(metadata_columns(path, others=FEATURE_COLUMNS) for path in self._files.values()))
         self._check_va_options(columns)
         self._lexicon = read_lexicon(self.config.emotion_va)
+        self._precomputed = self._open_precomputed(columns)
         extractors = {modality: self._make_extractor(modality, columns) for modality in _EXTRACTORS}
         if self.config.va == "from-emotion":
             self.notes.append(_FROM_EMOTION_NOTE)
@@ -124,7 +158,10 @@ class UtteranceFolder(UnivaCorpusBuilder):
             splits={split: path.relative_to(root).as_posix() for split, path in self._files.items()},
             media=tuple(column for column in MEDIA_COLUMNS if column in columns),
             times=tuple(column for column in TIME_COLUMNS if column in columns),
-            extractors={modality: made.to_dict() if made else None for modality, made in extractors.items()},
+            extractors={
+                **{modality: made.to_dict() if made else None for modality, made in extractors.items()},
+                **{modality: features.made_by for modality, features in self._precomputed.items()},
+            },
             face_reader=face_reader.to_dict() if face_reader is not None else None,
             files=list(self._files.values()),
         )
@@ -144,16 +181,15 @@ class UtteranceFolder(UnivaCorpusBuilder):
         for where, cells, found in metadata_rows(self._files[split]):
             row = {name: found[name] for name in columns}
             row.update({name: found.get(name) for name in (*self.corpus.media, *self.corpus.times)})
+            row.update({f"{name}_features": found.get(f"{name}_features") for name in self._precomputed})
             for modality in MODALITIES:
                 row[f"{modality}_va"] = self._va(modality, cells, where)
             yield row
 
     def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Features of the row's media."""
+        """Features of the row's media, and those that came with it."""
         made: dict[str, Any] = {}
-        for modality, make in (("audio", self._speech), ("vision", self._faces)):
-            if getattr(self._media, f"{modality}_extractor") is None:
-                continue
+        for modality, make in self._makers().items():
             try:
                 made[f"{modality}_features"] = make(row)
             except AbsentSignal as error:
@@ -170,9 +206,24 @@ class UtteranceFolder(UnivaCorpusBuilder):
             self.side_files.setdefault(_FACE_NOTES, []).extend({"split": split, "note": note} for note in notes)
             self.notes.append(f"{split}: {len(notes)} remarks on the faces in videos are in {_FACE_NOTES}.")
         for modality, count in absent.items():
+            what = "features" if modality in self._precomputed else "videos"
             self.notes.append(
-                f"{split}: the videos of {count} utterances have no {modality} modality (see {_ABSENT})."
+                f"{split}: the {what} of {count} utterances have no {modality} modality (see {_ABSENT})."
             )
+        for features in self._precomputed.values():
+            self.notes += features.notes(split)
+
+    def _makers(self) -> dict[str, Callable[[Mapping[str, Any]], np.ndarray | None]]:
+        """What makes or reads the features of each modality that has some."""
+        makers = {"audio": self._speech, "vision": self._faces}
+        wanted = {name for name in makers if getattr(self._media, f"{name}_extractor") is not None}
+        made = {name: make for name, make in makers.items() if name in wanted}
+        return {**made, **{name: partial(self._precomputed_frames, name) for name in self._precomputed}}
+
+    def _precomputed_frames(self, modality: str, row: Mapping[str, Any]) -> np.ndarray | None:
+        copy = row["utterance_id"]
+        original = copy.removeprefix(f"sp{self._speed_of[copy]:g}-") if copy in self._speed_of else copy
+        return self._precomputed[modality].frames({**row, "utterance_id": original})
 
     def _speech(self, row: Mapping[str, Any]) -> np.ndarray | None:
         speed = self._speed_of.get(row["utterance_id"], 1.0)
@@ -212,10 +263,42 @@ class UtteranceFolder(UnivaCorpusBuilder):
             if len(found) == 1:
                 raise CorpusError(f"the corpus has {modality}_{found[0]} alone; VA needs valence and arousal")
 
+    def _open_precomputed(self, columns: set[str]) -> dict[str, PrecomputedFeatures]:
+        """The features that need no extractor, opened at their first row."""
+        found: dict[str, PrecomputedFeatures] = {}
+        for modality in MODALITIES:
+            features = self._precomputed_of(modality, columns)
+            if features is not None:
+                features.open(row for path in self._files.values() for _, _, row in metadata_rows(path))
+                found[modality] = features
+                self.notes += features.about()
+        return found
+
+    def _precomputed_of(self, modality: str, columns: set[str]) -> PrecomputedFeatures | None:
+        column, settings = f"{modality}_features", vars(self.config)
+        file, name = settings[f"{column}_file"], settings[f"{column}_name"]
+        has_column = column in columns and settings.get(column) != "none"
+        if file and (has_column or settings.get(column) == "none"):
+            other = f"the metadata's column {column!r}" if has_column else f"`{column}` none"
+            raise CorpusError(f"`{column}_file` {file} cannot be used together with {other}; drop one of them")
+        if file:
+            return FeaturesOfTable(modality, name, Path(file))
+        if has_column:
+            return FeaturesOfFiles(modality, name, Path(self.config.source), self.config.outside_source)
+        if name:
+            raise CorpusError(f"`{column}_name` names precomputed features, and the corpus has no {column!r}; drop it")
+        return None
+
     def _make_extractor(self, modality: str, columns: set[str]) -> Any:
         column, kind = _EXTRACTORS[modality]
         wanted = getattr(self.config, f"{modality}_features")
         settings = getattr(self.config, f"{modality}_extractor")
+        if modality in self._precomputed:
+            if wanted or settings:
+                raise CorpusError(
+                    f"the {modality} features are precomputed, and {wanted or settings!r} would make others; drop one"
+                )
+            return None
         has_media = not columns.isdisjoint((column, "video"))
         if wanted == "none" or not (has_media or wanted or settings):
             if settings:
@@ -301,6 +384,10 @@ def _metadata_files(root: Path) -> dict[str, Path]:
         raise CorpusError(f"{folder} has no metadata csv files; give one a split, such as {folder / 'train.csv'}")
     order = sorted(files, key=lambda split: (_SPLIT_ORDER.index(split) if split in _SPLIT_ORDER else 9, split))
     return {split: files[split] for split in order}
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    return (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
 
 
 def _clip(row: Mapping[str, Any], column: str) -> Clip:

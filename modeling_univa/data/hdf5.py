@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.limits_univa import check_limit
+from ..models.limits_univa import check_claim
 
 
 __all__ = ["HDF5_ERRORS", "attribute_names", "member", "read_array"]
@@ -20,8 +20,6 @@ __all__ = ["HDF5_ERRORS", "attribute_names", "member", "read_array"]
 # What h5py raises on damaged files.
 HDF5_ERRORS = (OSError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError)
 
-# deflate packs up to 1,032 bytes into one.
-_LARGEST_RATIO, _SMALL = 1100, 2**20
 _MOST_NAMES = 1024
 
 
@@ -63,14 +61,8 @@ def read_array(dataset: Any, what: str) -> np.ndarray:
     file_size = Path(dataset.file.filename).stat().st_size
     # A chunk is unpacked as a whole, however little of it is used.
     for shape in (dataset.shape or (0,), dataset.chunks or (0,)):
-        _check_size(math.prod(shape) * dataset.dtype.itemsize, file_size, what)
+        check_claim(math.prod(shape) * dataset.dtype.itemsize, file_size, f"The size of {what}")
     return _read_texts(dataset, file_size, what) if dataset.dtype.kind == "O" else dataset[()]
-
-
-def _check_size(claimed: int, file_size: int, what: str) -> None:
-    check_limit("array", claimed, f"The size of {what}")
-    if claimed > _LARGEST_RATIO * file_size + _SMALL:
-        raise ValueError(f"{what} claim {claimed:,} bytes in a file of {file_size:,}; fetch the file again")
 
 
 def _read_texts(dataset: Any, file_size: int, what: str) -> np.ndarray:
@@ -80,7 +72,7 @@ def _read_texts(dataset: Any, file_size: int, what: str) -> np.ndarray:
     for row in range(len(found)):
         found[row] = dataset[row]
         total += sum(len(text) for text in np.ravel(found[row]))
-        _check_size(total, file_size, what)
+        check_claim(total, file_size, f"The size of {what}")
     return found
 
 

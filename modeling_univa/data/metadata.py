@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.configuration_emotion import MODALITIES
-from .schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError
+from .schema import FEATURE_COLUMNS, MEDIA_COLUMNS, TIME_COLUMNS, CorpusError
 from .tables import csv_header, csv_rows, read_seconds
 
 
@@ -21,13 +21,19 @@ _VA_COLUMNS = tuple(f"{modality}_{axis}" for modality in MODALITIES for axis in 
 _KNOWN = (*CORPUS_COLUMNS, "speaker", *MEDIA_COLUMNS, *TIME_COLUMNS, *_VA_COLUMNS, *EMOTION_COLUMNS)
 
 
-def metadata_columns(path: Path, required: Collection[str] = CORPUS_COLUMNS) -> list[str]:
-    """The columns of a file. Raises `CorpusError` where a required one is missing, or one is unknown."""
+def metadata_columns(
+    path: Path, required: Collection[str] = CORPUS_COLUMNS, others: Collection[str] = ()
+) -> list[str]:
+    """The columns of a file. Raises `CorpusError` where a required one is missing, or one is unknown.
+
+    `others` are known, too.
+    """
     header = csv_header(path, required)
     # A misspelt optional column would otherwise be as good as absent, and nobody would see it.
-    unknown = [name for name in header if name not in _KNOWN]
+    known = (*_KNOWN, *others)
+    unknown = [name for name in header if name not in known]
     if unknown:
-        raise CorpusError(f"{path}: unknown column {unknown[0]!r}; remove or rename it, known are {', '.join(_KNOWN)}")
+        raise CorpusError(f"{path}: unknown column {unknown[0]!r}; remove or rename it, known are {', '.join(known)}")
     return header
 
 
@@ -39,7 +45,8 @@ def metadata_rows(
 
     Returns:
         For each where it is, for messages; its cells; and what they say: the columns of the row contract that the
-        file has, but features and VA. Times that cannot be read are left as text, for the row's check to report.
+        file has, but VA, and of features the path. Times that cannot be read are left as text, for the row's check to
+        report.
 
     Raises:
         CorpusError: The file cannot be read, or a position is not a whole number.
@@ -54,7 +61,7 @@ def _row(cells: Mapping[str, str], where: str) -> dict[str, Any]:
         row["position"] = _position(cells["position"], where)
     row["speaker"] = cells.get("speaker") or None
     row["emotions"] = _parts(cells.get("emotions", ""))
-    for column in MEDIA_COLUMNS:
+    for column in (*MEDIA_COLUMNS, *FEATURE_COLUMNS):
         if column in cells:
             row[column] = (_parts(cells[column]) if column == "faces" else cells[column].strip()) or None
     row.update({column: read_seconds(cells[column]) for column in TIME_COLUMNS if column in cells})

@@ -7,7 +7,7 @@ its own row, which a builder may leave out; any other `CorpusError` means that t
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..models.trusted_paths_univa import OutsideError, inside
 
 
 __all__ = [
+    "FEATURE_COLUMNS",
     "MEDIA_COLUMNS",
     "TIME_COLUMNS",
     "VA_COLUMNS",
@@ -38,6 +39,8 @@ __all__ = [
 MEDIA_COLUMNS: tuple[str, ...] = ("audio", "faces", "video")
 # Where the utterance begins and ends in its sound or video file, in seconds; null is the file's own beginning or end.
 TIME_COLUMNS: tuple[str, ...] = ("start", "end")
+# In a source: the files of precomputed features; in a built corpus: the features.
+FEATURE_COLUMNS: tuple[str, ...] = tuple(f"{modality}_features" for modality in MODALITIES)
 VA_COLUMNS: tuple[str, ...] = tuple(f"{modality}_va" for modality in MODALITIES)
 
 _REQUIRED_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
@@ -214,14 +217,15 @@ class RowOrder:
 class RowValidator:
     """Checks rows one by one, across all splits of a corpus. It keeps identifiers only, never features.
 
-    Rows are dictionaries with the columns of `row_features`, but emotions as names, features as arrays or `None`, and
-    VA as two numbers or `None`. `check_structure` wants every row of every split, split by split and in order;
-    `check_content` and `check_signals` may come later and for single rows.
+    Rows are dictionaries with the columns of `row_features`, but emotions as names, features as arrays or `None`
+    (before they are read, the path of their file), and VA as two numbers or `None`. `check_structure` wants every row
+    of every split, split by split and in order; `check_content` and `check_signals` may come later and for single
+    rows.
 
     Args:
         features: What `row_features` gave.
         media_root: Folder that the paths of media columns are relative to.
-        outside: Whether links in it may lead out of it.
+        outside: Whether paths with `..`, and links in it, may lead out of it.
     """
 
     def __init__(self, features: Features, media_root: Path | None = None, outside: bool = False):
@@ -251,7 +255,7 @@ class RowValidator:
             hint = f", and {unknown[0]!r} {problem}" if problem else ""
             raise CorpusError(f"{where}: unknown emotion {unknown[0]!r}; the labels of this corpus are {known}{hint}")
         for column, path in _media_paths(row):
-            _check_relative(path, f"{where}: {column}")
+            _check_relative(path, f"{where}: {column}", self.outside)
 
     def check_content(self, row: Mapping[str, Any], where: str) -> None:
         """Check what a row holds before its signals are there: text, emotions, media files, the clip's times.
@@ -346,11 +350,16 @@ def check_frames(frames: Any, size: int, where: str) -> None:
         )
 
 
-def _media_paths(row: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _media_paths(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Column and path of the files that a row names; features that have been read are not one."""
     for column in MEDIA_COLUMNS:
         value = row.get(column)
         if value:
             yield from ((column, path) for path in ([value] if isinstance(value, str) else value))
+    for column in FEATURE_COLUMNS:
+        value = row.get(column)
+        if isinstance(value, str) and value:
+            yield column, value
 
 
 def check_text(text: str, where: str) -> None:
@@ -382,7 +391,11 @@ def check_times(row: Mapping[str, Any], where: str) -> None:
         raise RowError(f"{where}: the clip ends at {row['end']:g} s, not after its start; correct start or end")
 
 
-def _check_relative(path: str, where: str) -> None:
+def _check_relative(path: str, where: str, outside: bool) -> None:
     parts = PurePosixPath(path.replace("\\", "/")).parts
-    if PurePosixPath(path).is_absolute() or ".." in parts or (parts and parts[0].endswith(":")):
-        raise CorpusError(f"{where} path {path!r} leaves the source folder; give paths relative to it, without '..'")
+    if PurePosixPath(path).is_absolute() or (parts and parts[0].endswith(":")):
+        raise CorpusError(f"{where} path {path!r} leaves the source folder; give paths relative to it")
+    if ".." in parts and not outside:
+        raise CorpusError(
+            f"{where} path {path!r} leaves the source folder; give paths without '..', or build with --outside-source"
+        )

@@ -126,9 +126,12 @@ def _checked_header(path: Path, required: Collection[str]) -> tuple[list[str], s
 
 
 def _header(path: Path, required: Collection[str]) -> tuple[list[str], str]:
-    """The names in the first line, and what separates them: that by which most of the required ones are there."""
+    """The names in the first line, and what separates them: that by which most of the required ones are there.
+
+    By which most names are there, if that tells nothing.
+    """
     found = {delimiter: _first_line(path, delimiter) for delimiter in _DELIMITERS}
-    best = max(found, key=lambda delimiter: len(set(required).intersection(found[delimiter])))
+    best = max(found, key=lambda name: (len(set(required).intersection(found[name])), len(found[name])))
     return found[best], best
 
 

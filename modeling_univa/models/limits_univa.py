@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-__all__ = ["LIMITS", "Limit", "check_limit"]
+__all__ = ["LIMITS", "Limit", "check_claim", "check_limit"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Limit:
 _CUT = "cut the file into shorter ones"
 _DAMAGED = "the file is damaged or forged: save it again"
 _SETTING = "use a setting in this range"
+
+# deflate packs up to 1,032 bytes into one.
+_LARGEST_RATIO, _SMALL = 1100, 2**20
 
 LIMITS: dict[str, Limit] = {
     # Media
@@ -103,3 +106,20 @@ def check_limit(kind: str, value: Any, name: str) -> None:
     raise ValueError(
         f"{name} must lie between {limit.least:,} and {limit.most:,} ({limit.what}), got {found}: {limit.advice}."
     )
+
+
+def check_claim(claimed: int, file_size: int, name: str) -> None:
+    """
+    Refuse arrays that are larger than their file can hold, even if it is compressed.
+
+    Args:
+        claimed: bytes in memory.
+        file_size: bytes of the file.
+        name: what the message calls what is claimed, such as "The size of features".
+
+    Raises:
+        `ValueError`: with both sizes.
+    """
+    check_limit("array", claimed, name)
+    if claimed > _LARGEST_RATIO * file_size + _SMALL:
+        raise ValueError(f"{name} is {claimed:,} bytes, claimed in a file of {file_size:,}: {_DAMAGED}.")

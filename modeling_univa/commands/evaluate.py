@@ -7,6 +7,7 @@ from pathlib import Path
 
 from transformers.utils import logging
 
+from ..models.trusted_paths_univa import has_hub_form
 from ..scores.results import (
     results_table,
 )
@@ -34,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """`univa evaluate`."""
     is_folder = Path(options.model).is_dir()
-    if not is_folder and (options.model.count("/") != 1 or Path(options.model).is_absolute()):
+    if not is_folder and not has_hub_form(options.model):
         raise ValueError(f"{options.model} is neither a folder nor a model id such as ORG/NAME")
     evaluation = evaluate_model(
         options.model,

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A built corpus, from a folder or from the Hub."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ import datasets
 from .schema import CorpusError
 
 
-__all__ = ["EXTRACTORS_FILE", "SCORERS_FILE", "VALIDATION_NAMES", "Corpus", "find_validation_split", "is_hub_id"]
+__all__ = ["EXTRACTORS_FILE", "SCORERS_FILE", "VALIDATION_NAMES", "Corpus", "find_validation_split"]
 
 EXTRACTORS_FILE = "feature_extractors.json"
 SCORERS_FILE = "affect_scorers.json"
@@ -75,8 +74,3 @@ class Corpus:
 def find_validation_split(splits: Collection[str]) -> str | None:
     """Which of some splits chooses checkpoints and thresholds, where no other is named."""
     return next((name for name in VALIDATION_NAMES if name in splits), None)
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name has the form ORG/NAME of an id on the Hub; a folder may have that form, too."""
-    return re.fullmatch(r"[A-Za-z0-9_][\w.-]*/[\w.-]+", name, re.ASCII) is not None

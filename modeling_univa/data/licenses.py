@@ -2,19 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Licences of the weights of others."""
 
-import re
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.repocard import metadata_load
 
+from ..models.trusted_paths_univa import is_hub_id
 
-__all__ = ["is_hub_id", "license_of"]
 
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name can only be that of a repository on the Hub."""
-    return re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is not None and not Path(name).exists()
+__all__ = ["license_of"]
 
 
 def license_of(name: str, revision: str | None = None) -> str | None:
@@ -22,7 +18,7 @@ def license_of(name: str, revision: str | None = None) -> str | None:
     try:
         if Path(name).is_dir():
             content = metadata_load(Path(name, "README.md")) or {}
-        elif "/" in name and is_hub_id(name):
+        elif is_hub_id(name):
             content = metadata_load(hf_hub_download(name, "README.md", revision=revision)) or {}
         else:
             return None

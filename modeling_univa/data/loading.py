@@ -21,8 +21,8 @@ from ..models.configuration_univa import UnivaConfig
 from ..models.extractor_base_univa import same_extractor
 from ..models.files_univa import one_line
 from ..models.processing_univa import UnivaProcessor
-from ..models.trusted_paths_univa import without_places
-from .corpus import EXTRACTORS_FILE, SCORERS_FILE, Corpus, is_hub_id
+from ..models.trusted_paths_univa import has_hub_form, without_places
+from .corpus import EXTRACTORS_FILE, SCORERS_FILE, Corpus
 from .parquet import check_files, damage, read_options
 from .schema import VA_COLUMNS, CorpusError
 from .streaming import StreamedCorpus
@@ -73,7 +73,7 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
     Raises:
         CorpusError: there is nothing to load, or it is no such corpus.
     """
-    if not Path(name_or_path).is_dir() and not is_hub_id(name_or_path):
+    if not Path(name_or_path).is_dir() and not has_hub_form(name_or_path):
         raise CorpusError(
             f"{name_or_path} is neither a folder nor a data set id such as ORG/NAME; build the corpus first"
         )

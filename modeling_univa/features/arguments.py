@@ -10,18 +10,17 @@ from typing import Any
 from ..convert.networks import PACKAGED, packaged_network
 from ..data.schema import CorpusError
 from ..data.tables import read_text
-from ..models.extractors_univa import LIGHT_EXTRACTORS, extractor_from_dict
+from ..models.extractor_base_univa import Extractor
+from ..models.extractors_univa import LIGHT_EXTRACTORS, PRETRAINED_EXTRACTORS, extractor_from_dict
 from ..models.faces_univa import FaceReader
 
 
 __all__ = ["extractor_from_argument", "face_reader_from_argument"]
 
-# What a Hub id or a path stands for.
-_PRETRAINED = {"audio": "speech-encoder", "vision": "face-embedding", "text": "word-vectors"}
-_MADE_OF = {"log-mel": "audio", "hog": "vision", **{kind: modality for modality, kind in _PRETRAINED.items()}}
 
-
-def extractor_from_argument(modality: str, argument: str, device: str | None = None, dtype: str | None = None) -> Any:
+def extractor_from_argument(
+    modality: str, argument: str, device: str | None = None, dtype: str | None = None
+) -> Extractor:
     """The extractor that an argument names.
 
     Args:
@@ -35,13 +34,13 @@ def extractor_from_argument(modality: str, argument: str, device: str | None = N
         CorpusError: No such extractor, or one for another modality.
     """
     try:
-        extractor = extractor_from_dict(_settings(modality, argument))
+        extractor: Any = extractor_from_dict(_settings(modality, argument))
     except (TypeError, ValueError, OSError, ImportError) as error:
         raise CorpusError(f"--{modality}-extractor {argument}: {error}") from error
-    kind = extractor.extractor_type
-    if _MADE_OF.get(kind, modality) != modality:
-        raise CorpusError(f"--{modality}-extractor {argument}: {kind} makes {_MADE_OF[kind]} features")
-    known = {field.name for field in fields(extractor)}
+    kind: Any = type(extractor)
+    if kind.modality != modality:
+        raise CorpusError(f"--{modality}-extractor {argument}: {kind.extractor_type} makes {kind.modality} features")
+    known = {field.name for field in fields(kind)}
     given = {"device": device, "dtype": dtype}
     return replace(extractor, **{name: value for name, value in given.items() if value and name in known})
 
@@ -52,7 +51,7 @@ def _settings(modality: str, argument: str) -> dict[str, Any]:
     if argument in PACKAGED:
         argument = packaged_network(argument)
     settings = _json_settings(argument)
-    return settings or {"extractor_type": _PRETRAINED[modality], "model": argument}
+    return settings or {"extractor_type": PRETRAINED_EXTRACTORS[modality].extractor_type, "model": argument}
 
 
 def _json_settings(argument: str) -> dict[str, Any] | None:
@@ -67,7 +66,7 @@ def _json_settings(argument: str) -> dict[str, Any] | None:
     return settings
 
 
-def face_reader_from_argument(argument: str, option: str = "--faces") -> Any:
+def face_reader_from_argument(argument: str, option: str = "--faces") -> FaceReader:
     """The `FaceReader` of a detector's name, or of settings as JSON or a JSON file; `option` is what took it.
 
     Raises:

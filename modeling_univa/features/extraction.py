@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..data.corpus import EXTRACTORS_FILE, Corpus
 from ..data.schema import CorpusError, RowError, check_frames
 from ..models.configuration_emotion import MODALITIES
+from ..models.extractor_base_univa import Extractor, extractor_identity
 from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
 from .report import frame_counts, write_card
 from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, device_kind, library_versions
@@ -62,7 +63,7 @@ class ExtractionJob(ShardJob):
 
     name = "extract"
 
-    def __init__(self, corpus: Corpus, extractors: Mapping[str, Any], options: ExtractionOptions):
+    def __init__(self, corpus: Corpus, extractors: Mapping[str, Extractor], options: ExtractionOptions):
         super().__init__(corpus)
         if not extractors:
             raise CorpusError("nothing to extract: give --audio-extractor, --vision-extractor or --text-extractor")
@@ -121,7 +122,7 @@ class ExtractionJob(ShardJob):
 
     def arguments(self) -> dict[str, Any]:
         """Extractors and batch size: another batch size rounds otherwise."""
-        extractors = {name: _identity(value) for name, value in self.settings().items()}
+        extractors = {name: value and extractor_identity(value) for name, value in self.settings().items()}
         runtime = {name: _runtime(extractor) for name, extractor in self.extractors.items()}
         return {
             "extractors": extractors,
@@ -218,13 +219,6 @@ class ExtractionJob(ShardJob):
         made = ", ".join(f"{name} by `{extractor.extractor_type}`" for name, extractor in self.extractors.items())
         note = f"Features were then made by `univa extract` (batches of {self.options.batch_size}): {made}."
         write_card(folder, self.features, settings, shards, note)
-
-
-def _identity(settings: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Settings without the place of a network or file that its checksum names; it may be another on each machine."""
-    if settings is None or not settings.get("sha256"):
-        return settings
-    return {name: value for name, value in settings.items() if name != "model"}
 
 
 def _runtime(extractor: Any) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 """What extractors of speech, faces and words have in common: settings, checks, and what names their weights."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -18,31 +19,69 @@ from .trusted_paths_univa import check_digest, check_sha256, content_digest, net
 
 
 __all__ = [
+    "Extractor",
+    "Scorer",
     "check_at_least",
     "check_choice",
     "check_image",
     "check_limits",
     "check_waveform",
+    "extractor_identity",
     "extractor_to_dict",
     "same_extractor",
 ]
 
 
-def same_extractor(config: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two configurations make the same features.
+class Extractor(Protocol):
+    """
+    What makes features from media of one modality: a frozen dataclass whose fields decide the features.
 
-    What has a checksum may lie in different places, and `replaces` is what a model was trained on before it got the
-    extractor of it.
+    Speech extractors have `sampling_rate` too, in Hz, and take `(waveform, sampling_rate)`; those of faces take a list
+    of uint8 images, those of text a string. Whoever computes the frames of one clip has `__call__` for it.
     """
 
-    def identity(settings: dict[str, Any]) -> dict[str, Any]:
-        places = {"model": settings.get("sha256"), "detector_model": settings.get("detector_sha256")}
-        ignored = {"replaces", *(name for name, digest in places.items() if digest)}
-        # Settings that were saved before there was this one lack it.
-        ignored |= {"detector_sha256"} if settings.get("detector_sha256") is None else set()
-        return {name: value for name, value in settings.items() if name not in ignored}
+    #: Names the kind in saved settings.
+    extractor_type: ClassVar[str]
+    #: "text", "audio" or "vision".
+    modality: ClassVar[str]
 
-    return identity(config) == identity(other) or config.get("replaces") == other or other.get("replaces") == config
+    @property
+    def feature_size(self) -> int:
+        """Numbers in one frame."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Kind, fields and feature size; `extractor_from_dict` reads it back."""
+
+    def extract_batch(self, items: Sequence[Any]) -> list[np.ndarray]:
+        """Frames of several clips, float32 `(frames, feature_size)` each."""
+
+
+class Scorer(Protocol):
+    """What scores valence and arousal of media of one modality."""
+
+    def score(self, items: Sequence[Any]) -> np.ndarray:
+        """(valence, arousal) in [-1, 1] of each item, shape `(items, 2)`; NaN where there is none."""
+
+
+def extractor_identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the place of what a checksum names, which may be another one on each machine."""
+    places = {"model": settings.get("sha256"), "detector_model": settings.get("detector_sha256")}
+    return {name: value for name, value in settings.items() if not places.get(name)}
+
+
+def same_extractor(config: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two configurations make the same features.
+
+    `replaces` is what a model was trained on before it got the extractor of it.
+    """
+
+    def compared(settings: Mapping[str, Any]) -> dict[str, Any]:
+        found = extractor_identity(settings)
+        found.pop("replaces", None)
+        # Settings that were saved before there was this one lack it.
+        return {name: value for name, value in found.items() if name != "detector_sha256" or value is not None}
+
+    return compared(config) == compared(other) or config.get("replaces") == other or other.get("replaces") == config
 
 
 def extractor_to_dict(extractor: Any) -> dict[str, Any]:

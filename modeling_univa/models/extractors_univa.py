@@ -2,32 +2,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every kind of extractor by its name, and extractors from what was saved of them."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from .extractor_base_univa import settings_of
+from .extractor_base_univa import Extractor, settings_of
 from .face_networks_univa import FaceEmbeddingExtractor
 from .light_features_univa import HogExtractor, LogMelExtractor
 from .speech_encoder_univa import SpeechEncoderExtractor
 from .word_vectors_univa import WordVectorExtractor
 
 
-__all__ = ["EXTRACTORS", "LIGHT_EXTRACTORS", "extractor_from_dict"]
+__all__ = ["EXTRACTORS", "LIGHT_EXTRACTORS", "PRETRAINED_EXTRACTORS", "extractor_from_dict"]
 
 
+_KINDS: tuple[type[Any], ...] = (
+    LogMelExtractor,
+    HogExtractor,
+    SpeechEncoderExtractor,
+    FaceEmbeddingExtractor,
+    WordVectorExtractor,
+)
+
+
+def _has_weights(kind: type[Any]) -> bool:
+    return any(item.name == "model" for item in fields(kind))
+
+
+EXTRACTORS: dict[str, type[Any]] = {kind.extractor_type: kind for kind in _KINDS}
 # Without pretrained weights, which may be named by their kind alone.
-LIGHT_EXTRACTORS: dict[str, Any] = {
-    extractor.extractor_type: extractor for extractor in (LogMelExtractor, HogExtractor)
-}
-EXTRACTORS: dict[str, Any] = {
-    **LIGHT_EXTRACTORS,
-    SpeechEncoderExtractor.extractor_type: SpeechEncoderExtractor,
-    FaceEmbeddingExtractor.extractor_type: FaceEmbeddingExtractor,
-    WordVectorExtractor.extractor_type: WordVectorExtractor,
-}
+LIGHT_EXTRACTORS = {name: kind for name, kind in EXTRACTORS.items() if not _has_weights(kind)}
+# By modality, the kind that a Hub id or a path stands for: the first one above that has weights.
+PRETRAINED_EXTRACTORS = {kind.modality: kind for kind in reversed(_KINDS) if _has_weights(kind)}
 
 
-def extractor_from_dict(config: dict[str, Any]) -> Any:
+def extractor_from_dict(config: Mapping[str, Any]) -> Extractor:
     """Rebuild an extractor from what its `to_dict` gave.
 
     Raises:

@@ -53,6 +53,7 @@ class FaceEmbeddingExtractor:
     """
 
     extractor_type: ClassVar[str] = "face-embedding"
+    modality: ClassVar[str] = "vision"
 
     model: str
     revision: str | None = None

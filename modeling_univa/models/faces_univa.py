@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from .media_univa import MediaError, MediaSource, NoSoundError, VideoFrame, iter
 from .trusted_paths_univa import check_digest, check_sha256, content_digest
 
 
-__all__ = ["Face", "FaceReader", "FaceTrack"]
+__all__ = ["Face", "FaceDetector", "FaceReader", "FaceTrack"]
 
 Box = tuple[float, float, float, float]
 
@@ -499,7 +499,31 @@ def _correlation(motion: np.ndarray, loudness: _Loudness) -> float:
 # Detectors
 
 
-class _YunetDetector:
+class FaceDetector(Protocol):
+    """
+    What finds faces in a picture.
+
+    Args:
+        model: file of its weights, or a Hub id, where it takes one (`takes_model`).
+        revision: branch, tag or commit on the Hub.
+    """
+
+    #: Added to each side of its boxes, as a share of their size.
+    margin: float
+    #: Confidence of a face by default, and the lowest that it reports.
+    min_confidence: float
+    lowest_score: float
+    takes_model: bool
+    #: The shorter side of the picture that it gets, in pixels, at the most.
+    working_side: float
+
+    def __init__(self, model: str | None, revision: str | None): ...
+
+    def find(self, image: np.ndarray, min_face_size: float) -> list[Face]:
+        """Faces of an RGB picture, uint8 `(height, width, 3)`, of at least this share of its shorter side."""
+
+
+class _YunetDetector(FaceDetector):
     """FaceDetectorYN of OpenCV (Wu et al., YuNet, 2023)."""
 
     margin, min_confidence, lowest_score, takes_model, working_side = 0.2, 0.8, 0.5, True, 360
@@ -541,7 +565,7 @@ def _yunet_path(model: str, revision: str | None) -> str:
         ) from error
 
 
-class _HaarDetector:
+class _HaarDetector(FaceDetector):
     """Boosted cascade of Haar features (Viola and Jones, 2001) on the equalised grey picture."""
 
     margin, min_confidence, lowest_score, takes_model, working_side = 0.0, 3.0, 0.0, True, 240
@@ -571,7 +595,7 @@ class _HaarDetector:
         ]
 
 
-class _MtcnnDetector:
+class _MtcnnDetector(FaceDetector):
     """MTCNN (Zhang et al., 2016) of facenet-pytorch."""
 
     margin, min_confidence, lowest_score, takes_model, working_side = 0.2, 0.95, 0.7, False, 360
@@ -601,7 +625,7 @@ class _MtcnnDetector:
         ]
 
 
-class _WholeFrame:
+class _WholeFrame(FaceDetector):
     """The middle square of the picture."""
 
     margin, min_confidence, lowest_score, takes_model, working_side = 0.0, 0.0, 0.0, False, math.inf
@@ -615,7 +639,7 @@ class _WholeFrame:
         return [Face(((width - side) / 2, (height - side) / 2, side, side), 1.0)]
 
 
-_DETECTORS: dict[str, Any] = {
+_DETECTORS: dict[str, type[FaceDetector]] = {
     "yunet": _YunetDetector,
     "haar": _HaarDetector,
     "mtcnn": _MtcnnDetector,
@@ -624,7 +648,9 @@ _DETECTORS: dict[str, Any] = {
 
 
 @lru_cache(maxsize=32)
-def _load_detector(detector: str, model: str | None, revision: str | None, sha256: str | None, thread: int) -> Any:
+def _load_detector(
+    detector: str, model: str | None, revision: str | None, sha256: str | None, thread: int
+) -> FaceDetector:
     """A detector of each thread's own, since they keep the picture's size and more from call to call."""
     _import_cv2()
     if model is not None:

@@ -74,6 +74,7 @@ class LogMelExtractor:
     """
 
     extractor_type: ClassVar[str] = "log-mel"
+    modality: ClassVar[str] = "audio"
 
     sampling_rate: int = 16000
     num_mel_bins: int = 40
@@ -198,6 +199,7 @@ class HogExtractor:
     """
 
     extractor_type: ClassVar[str] = "hog"
+    modality: ClassVar[str] = "vision"
 
     image_size: int = 96
     cell_size: int = 16

@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from .checked_loading_univa import load_network
 from .configuration_emotion import MODALITIES
-from .extractor_base_univa import same_extractor
+from .extractor_base_univa import Scorer, same_extractor
 from .faces_univa import FaceReader
 from .media_univa import NoSoundError, NoVideoError, read_audio
 from .processing_univa import EncodedDialogue, UnivaProcessor
@@ -526,7 +526,7 @@ def _load_scorer(modality: str, scorer: Any, device: torch.device) -> Any:
 
 
 class _ScorerObject:
-    def __init__(self, scorer: Any):
+    def __init__(self, scorer: Scorer):
         self.score = scorer.score
         self.sampling_rate = getattr(scorer, "sampling_rate", _SCORER_SAMPLING_RATE)
 

@@ -76,6 +76,7 @@ class SpeechEncoderExtractor:
     """
 
     extractor_type: ClassVar[str] = "speech-encoder"
+    modality: ClassVar[str] = "audio"
 
     model: str
     revision: str | None = None

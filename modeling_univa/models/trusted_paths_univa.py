@@ -32,6 +32,7 @@ __all__ = [
     "embedded_parts",
     "embedded_place",
     "from_hub_cache",
+    "has_hub_form",
     "is_hub_id",
     "inside",
     "network_files",
@@ -46,7 +47,8 @@ _PLACES = {"model": "sha256", "detector_model": "detector_sha256"}
 _REVISIONS = ("revision", "detector_revision")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _REVISION = re.compile(r"\w[\w./-]{0,254}", re.ASCII)
-_HUB_ID = re.compile(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
+_HUB_NAME = re.compile(r"\w[\w.-]{0,95}", re.ASCII)
+_HUB_ID = re.compile(f"{_HUB_NAME.pattern}/{_HUB_NAME.pattern}", re.ASCII)
 _HUB_FILE = re.compile(_HUB_ID.pattern + r"(/\w[\w.-]{0,95}){1,4}\.onnx", re.ASCII)
 # Folders whose files are windows into the running system.
 _SYSTEM = tuple(Path(name) for name in ("/proc", "/sys", "/dev"))
@@ -183,9 +185,21 @@ def embedded_place(value: str, root: Path) -> Path:
     return place
 
 
-def is_hub_id(value: Any) -> bool:
-    """Whether something can only be the id of a repository on the Hub, ORG/NAME: nothing of that name is here."""
-    return _is_match(_HUB_ID, value) and not os.path.lexists(value)
+def has_hub_form(value: Any) -> bool:
+    """Whether something has the form ORG/NAME of an id on the Hub; a folder may have that form, too."""
+    return _is_match(_HUB_ID, value)
+
+
+def is_hub_id(value: Any, without_owner: bool = False) -> bool:
+    """
+    Whether something can only be the id of a repository on the Hub, ORG/NAME: nothing of that name is here.
+
+    Args:
+        value: may be anything.
+        without_owner: whether NAME will do, as of the oldest models (`bert-base-uncased`).
+    """
+    fits = has_hub_form(value) or (without_owner and _is_match(_HUB_NAME, value))
+    return fits and not os.path.lexists(value)
 
 
 def embedded_parts(path: str) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class WordVectorExtractor:
     """
 
     extractor_type: ClassVar[str] = "word-vectors"
+    modality: ClassVar[str] = "text"
 
     model: str
     sha256: str | None = None

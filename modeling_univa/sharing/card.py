@@ -15,12 +15,13 @@ import torch
 from huggingface_hub import DatasetCard, ModelCard, ModelCardData
 
 from ..data.corpus import Corpus
-from ..data.licenses import is_hub_id, license_of
+from ..data.licenses import license_of
 from ..data.loading import corpus_file
 from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import UnivaConfig
 from ..models.files_univa import write_text
 from ..models.processing_univa import PRECOMPUTED
+from ..models.trusted_paths_univa import is_hub_id
 from ..scores.results import Evaluation, merged, model_index_results, results_rule, results_section, results_title
 from ..shipped import shipped
 from .snippets import MODEL_ID, usage_snippets
@@ -160,6 +161,7 @@ def _metadata(facts: ModelFacts, about: Mapping[str, Any]) -> ModelCardData:
     tags = ["univa", "emotion-recognition", "multi-label-classification"]
     tags += ["multimodal"] if len(config.modalities) > 1 else []
     tags += ["valence-arousal"] if config.contrastive_loss == "va" else []
+    started_from = facts.starting_weights.get("model")
     return ModelCardData(
         license=facts.license,
         language=facts.language or about.get("language"),
@@ -168,7 +170,7 @@ def _metadata(facts: ModelFacts, about: Mapping[str, Any]) -> ModelCardData:
         tags=[*tags, *(["lora"] if facts.adapter else []), *facts.tags],
         datasets=list(dict.fromkeys(on_hub)) or None,
         metrics=sorted({item.metric_type for item in results}) or None,
-        base_model=name if (name := facts.starting_weights.get("model")) and is_hub_id(name) else None,
+        base_model=started_from if is_hub_id(started_from, without_owner=True) else None,
         model_name=facts.model_name if results else None,
         eval_results=merged([], results) or None,
     )

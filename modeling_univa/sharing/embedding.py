@@ -12,11 +12,18 @@ from huggingface_hub import snapshot_download
 from transformers import AutoFeatureExtractor, AutoModel
 from transformers.utils import logging
 
-from ..models.extractor_base_univa import same_extractor
+from ..models.extractor_base_univa import Extractor, same_extractor
 from ..models.extractors_univa import extractor_from_dict
 from ..models.files_univa import LOCK_FILE, one_line, whole_folder
 from ..models.processing_univa import PRECOMPUTED, UnivaProcessor
-from ..models.trusted_paths_univa import check_digest, check_inside, from_hub_cache, network_files, without_places
+from ..models.trusted_paths_univa import (
+    check_digest,
+    check_inside,
+    from_hub_cache,
+    has_hub_form,
+    network_files,
+    without_places,
+)
 from ..models.word_vectors_univa import WordVectorExtractor
 
 
@@ -30,7 +37,7 @@ _PAPERS = ("README*", "LICENSE*", "NOTICE*")
 
 def complete_model(
     model: str,
-    extractors: Mapping[str, Any],
+    extractors: Mapping[str, Extractor],
     *,
     faces: Mapping[str, Any] | None = None,
     output: str | Path | None = None,
@@ -114,7 +121,7 @@ def embed_small_networks(folder: str | Path, processor: UnivaProcessor, max_byte
 def _model_folder(model: str, revision: str | None) -> Path:
     if Path(model).is_dir():
         return Path(model)
-    if model.count("/") != 1 or Path(model).is_absolute():
+    if not has_hub_form(model):
         raise ValueError(f"{model} is neither a folder nor a model id such as ORG/NAME")
     try:
         return Path(snapshot_download(model, revision=revision, ignore_patterns="checkpoint-*"))
@@ -122,7 +129,7 @@ def _model_folder(model: str, revision: str | None) -> Path:
         raise ValueError(f"{model} cannot be had from the Hub: {one_line(error)}") from error
 
 
-def _check_fit(model: str, processor: UnivaProcessor, modality: str, extractor: Any) -> None:
+def _check_fit(model: str, processor: UnivaProcessor, modality: str, extractor: Extractor) -> None:
     name = getattr(extractor, "model", extractor.extractor_type)
     size = processor.feature_sizes.get(modality)
     if size is None:

@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from ..convert.packages import resolve_package
 from ..corpora.build import build_from_options, corpus_class, corpus_parser, summary
-from ..data.corpus import VALIDATION_NAMES, Corpus, is_hub_id
+from ..data.corpus import VALIDATION_NAMES, Corpus
 from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.schema import CorpusError, odd_labels
 from ..data.streaming import StreamedCorpus, StreamedUtterances
@@ -27,6 +27,7 @@ from ..models.configuration_univa import UnivaConfig, affect_of_labels
 from ..models.files_univa import exclusive, one_line, write_text
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
+from ..models.trusted_paths_univa import has_hub_form
 from ..scores.results import results_table
 from ..scores.thresholds import threshold_for
 from ..sharing.adapters import is_adapter
@@ -219,7 +220,7 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
 
 def _check_is_folder(dataset: str) -> None:
     """Refuse to build what may as well be on the Hub."""
-    if is_hub_id(dataset):
+    if has_hub_form(dataset):
         raise ValueError(
             f"`dataset` is {dataset!r}, which is a Hub id: write './{dataset}' for a folder that `corpus_script` "
             "builds, or leave `corpus_script` out to load the data set of the Hub."

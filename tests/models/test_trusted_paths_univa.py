@@ -31,7 +31,7 @@ from modeling_univa.models.modeling_affect_regressor import UnivaAffectRegressor
 from modeling_univa.models.pipeline_univa import UnivaPipeline
 from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.models.speech_encoder_univa import SpeechEncoderExtractor
-from modeling_univa.models.trusted_paths_univa import check_settings, without_places
+from modeling_univa.models.trusted_paths_univa import check_settings, has_hub_form, is_hub_id, without_places
 from modeling_univa.models.word_vectors_univa import WordVectorExtractor
 from modeling_univa.sharing.embedding import embed_small_networks
 
@@ -412,3 +412,14 @@ def test_the_last_part_of_a_path_is_left():
     assert without_places(settings) == {**settings, "model": "encoder"}
     assert without_places({"model": "lab/encoder", "name": "/home"}) == {"model": "lab/encoder", "name": "/home"}
     assert without_places({}) == {}
+
+
+def test_one_test_of_hub_ids(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "org" / "here").mkdir(parents=True)
+    for value in ("org/name", "org/here", "o_1/na.me-2"):
+        assert has_hub_form(value)
+    for value in ("name", "/org/name", "org/name/file", ".org/name", "org/", "./org", "a b/c", "", None, 7):
+        assert not has_hub_form(value) and not is_hub_id(value)
+    assert is_hub_id("org/name") and not is_hub_id("org/here")
+    assert is_hub_id("bert-base-uncased", without_owner=True) and not is_hub_id("org", without_owner=True)

@@ -463,13 +463,13 @@ def test_no_unfinished_model_is_pushed(tmp_path):
 def test_metric_becomes_a_space(hub, api):
     push_metric("lab/emotion-score", private=True)
     files = files_of(hub, "lab/emotion-score", kind="spaces")
-    assert set(files) == {"README.md", "app.py", "emotion-score.py", "requirements.txt", "scoring.py"}
+    assert set(files) == {"README.md", "app.py", "emotion-score.py", "page.py", "requirements.txt", "scoring.py"}
     assert b'evaluate.load("lab/emotion-score")' in files["README.md"]
-    assert b'with_name("emotion-score.py")' in files["scoring.py"]
+    assert b'with_name("emotion-score.py")' in files["page.py"]
     assert hub.repository("lab/emotion-score", "spaces").private
     with pytest.raises(ValueError, match="ORG/NAME"):
         push_metric("emotion.score")
-    for name in ("scoring", "evaluate", "json"):
+    for name in ("scoring", "page", "evaluate", "json"):
         with pytest.raises(ValueError, match="give it another name"):
             push_metric(f"lab/{name}")
 

@@ -15,8 +15,7 @@ from ..models.affect_scorers_univa import load_scorer
 from ..models.configuration_emotion import MODALITIES
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
-from ..prediction.inputs import collect_utterances
-from ..prediction.media import Utterance
+from ..prediction.inputs import Utterance, collect_utterances
 from ..prediction.onnx_model import UnivaOnnxModel
 from ..prediction.plot import check_plotting, plot_files, plot_prediction
 from ..prediction.predict import Prediction, predict, prediction_table

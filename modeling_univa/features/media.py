@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..data.schema import MEDIA_COLUMNS, CorpusError
-from ..models.media_univa import MediaError, NoSoundError, NoVideoError, read_audio, read_images
+from ..models.media_univa import MediaError, NoSoundError, NoVideoError, read_audio
 from ..models.trusted_paths_univa import OutsideError, inside
+from ..models.utterance_media_univa import read_images
 from .row_features import TOO_LARGE, lacks_memory
 
 

@@ -20,7 +20,7 @@ Headers are claims: what they would make us allocate or loop over is held agains
 import io
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -54,7 +54,6 @@ __all__ = [
     "media_duration",
     "read_audio",
     "read_image",
-    "read_images",
     "resample",
 ]
 
@@ -282,27 +281,6 @@ def read_image(source: MediaSource) -> np.ndarray:
     if pixels is None:
         raise MediaError(source, "not an image, or one that is cut off")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def read_images(sources: Iterable[MediaSource]) -> list[np.ndarray]:
-    """Read the image files of one clip, which are in memory together.
-
-    Args:
-        sources: As for `read_image`.
-
-    Returns:
-        Pixels of each, as from `read_image`.
-
-    Raises:
-        MediaError: As from `read_image`; or all together have more pixels than the limits of `limits_univa` allow.
-        ImportError: OpenCV or Pillow is not installed.
-    """
-    images: list[np.ndarray] = []
-    for source in sources:
-        images.append(read_image(source))
-        number = sum(image.shape[0] * image.shape[1] for image in images)
-        _check_claim(source, "clip_pixels", number, f"with it, the pixels of {len(images):,} images of a clip")
-    return images
 
 
 def _check_image_header(source: MediaSource, data: bytes) -> None:

@@ -20,9 +20,8 @@ from .checked_loading_univa import load_network
 from .configuration_emotion import MODALITIES
 from .extractor_base_univa import Scorer, same_extractor
 from .faces_univa import FaceReader
-from .media_univa import NoSoundError, NoVideoError, read_audio
 from .processing_univa import EncodedDialogue, UnivaProcessor
-from .utterance_inputs_univa import check_finite_rows, checked_frames, media_source, read_images, read_sound
+from .utterance_media_univa import UtteranceMedia, check_finite_rows, checked_frames
 from .word_vectors_univa import tokenize_words
 
 
@@ -31,6 +30,7 @@ logger = logging.get_logger(__name__)
 _FEATURES = tuple(f"{modality}_features" for modality in MODALITIES)
 _CONTENT = ("text", "audio", "video", "faces", *_FEATURES)
 _DETAILS = ("utterance", "sampling_rate", "start", "end")
+_OF_MEDIA = ("audio", "faces", "video", "start", "end", "sampling_rate")
 # Columns of a corpus that say nothing about what to predict from.
 _ROW_COLUMNS = (
     "utterance_id", "dialogue_id", "position", "speaker", "emotions", *(f"{modality}_va" for modality in MODALITIES),
@@ -42,10 +42,16 @@ _ENCODED_DIALOGUES = 16
 
 @dataclass
 class _Prepared:
-    """An utterance whose media are read and whose features are made."""
+    """An utterance whose media are read."""
 
-    dialogue: tuple[str, ...] = ("",)
-    place: int = 0
+    dialogue: tuple[str, ...]
+    place: int
+    start: float
+    # What messages call it.
+    name: str = "the input"
+    # By modality, what its extractor takes.
+    raw: dict[str, Any] = field(default_factory=dict)
+    # Made of `raw` when the utterance goes through the model, but for those that came as features.
     features: dict[str, np.ndarray | None] = field(default_factory=dict)
     # By modality, (start, end) of each frame in seconds, where it is known.
     times: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -55,12 +61,6 @@ class _Prepared:
     @property
     def text(self) -> str:
         return self.dialogue[self.place]
-
-    def check_finite(self, name: str) -> None:
-        """Refuse features that hold NaN or infinity."""
-        for modality, frames in self.features.items():
-            if frames is not None:
-                check_finite_rows(modality, frames[None], lambda _: name)
 
 
 class UnivaPipeline(Pipeline):
@@ -141,12 +141,13 @@ class UnivaPipeline(Pipeline):
         unknown = sorted(set(va_scorers or {}) - set(MODALITIES))
         if unknown:
             raise ValueError(f"`va_scorers` has {unknown[0]!r}; the modalities are {', '.join(MODALITIES)}.")
-        self._scorers: dict[str, Any] = dict(va_scorers or {})
+        self.va_scorers = {name: scorer for name in MODALITIES if (scorer := (va_scorers or {}).get(name)) is not None}
         self._encoded: OrderedDict[tuple[str, ...], EncodedDialogue] = OrderedDict()
         super().__init__(*args, **kwargs)
         if self.processor is None:
             raise ValueError("Give `processor`, the UnivaProcessor that was saved with the model.")
-        self._scorers = {name: _load_scorer(name, scorer, self.device) for name, scorer in self._scorers.items()}
+        given_scorers = self.va_scorers.items()
+        self.va_scorers = {name: _load_scorer(name, scorer, self.device) for name, scorer in given_scorers}
         given = FaceReader.from_dict(dict(face_reader)) if isinstance(face_reader, Mapping) else face_reader
         self._face_reader = self._checked_face_reader(given)
 
@@ -177,7 +178,7 @@ class UnivaPipeline(Pipeline):
             if not isinstance(top_k, int) or top_k < 1:
                 raise ValueError(f"`top_k` must be an integer of at least 1, got {top_k!r}.")
             selection["top_k"] = top_k
-        if return_va and not self._scorers:
+        if return_va and not self.va_scorers:
             raise ValueError(
                 "`return_va` needs scorers of valence and arousal: make the pipeline with "
                 '`va_scorers={"text": MODEL}`.'
@@ -214,7 +215,7 @@ class UnivaPipeline(Pipeline):
         done = 0
         for batch in DataLoader(data, batch_size=batch_size, num_workers=num_workers, collate_fn=list):
             for number, item in enumerate(batch, start=done):
-                item.check_finite(f"input {number}")
+                item.name = f"input {number}"
             done += len(batch)
             for output in self.forward(batch, **forward_params):
                 yield self.postprocess(output, **postprocess_params)
@@ -232,59 +233,82 @@ class UnivaPipeline(Pipeline):
     # Reading
 
     def preprocess(self, input_: Any, return_va: bool = False) -> _Prepared:
-        """Read the media of one input and make its features."""
+        """Read the media of one input."""
         item = _checked_item(input_)
-        prepared = _Prepared(*_dialogue(item))
-        media = _Media(item, self._reader)
-        for modality in self.processor.feature_sizes:
-            ready = item.get(f"{modality}_features")
-            if ready is None:
-                frames = self._extracted(modality, prepared, media)
-            else:
-                frames = checked_frames(modality, ready, self.processor.feature_sizes[modality])
-            prepared.features[modality] = frames if frames is not None and len(frames) else None
-        # Text is among the features where it comes as word vectors.
-        tokens = self.processor.tokenizer is not None and "text" in self.processor.modalities and prepared.text
-        if not tokens and all(frames is None for frames in prepared.features.values()):
-            raise ValueError(
-                f"There is nothing to predict from: the model takes {', '.join(self.processor.modalities)}, and the "
-                f"input has {_and_no_more(item)}."
-            )
-        if return_va:
-            prepared.scored = {modality: self._to_score(modality, prepared, media) for modality in self._scorers}
+        media = self.media(**{name: item[name] for name in _OF_MEDIA if name in item})
+        features = {name: item[name] for name in _FEATURES if name in item}
+        prepared = self.read(*_dialogue(item), media, features, return_va)
+        for note in media.notes.values():
+            logger.warning_once(f"{note}.")
         return prepared
 
-    def _extracted(self, modality: str, prepared: _Prepared, media: "_Media") -> np.ndarray | None:
-        processor = self.processor
+    def media(self, **parts: Any) -> UtteranceMedia:
+        """Sound and faces of an utterance for `read`; see [`UtteranceMedia`], whose `face_reader` is the model's."""
+        return UtteranceMedia(**parts, face_reader=lambda *clip: self._reader()(*clip))
+
+    def read(
+        self,
+        dialogue: tuple[str, ...],
+        place: int,
+        media: UtteranceMedia,
+        features: Mapping[str, Any] | None = None,
+        return_va: bool = False,
+    ) -> _Prepared:
+        """
+        Read one utterance, for `forward`.
+
+        Args:
+            dialogue, place: what is said in its dialogue, and which of that is its own; "" where there is no text.
+            media: its sound and faces, whose `notes` say what is absent.
+            features: by the names of an input, what goes before raw media.
+            return_va: whether a scorer of valence and arousal will be asked for.
+
+        Raises:
+            ValueError: there is nothing to predict from, or features of another shape.
+            MediaError: a file that cannot be read.
+        """
+        prepared = _Prepared(dialogue, place, media.start or 0.0)
+        for modality, size in self.processor.feature_sizes.items():
+            ready = (features or {}).get(f"{modality}_features")
+            if ready is None:
+                prepared.raw[modality] = self._to_extract(modality, prepared, media)
+            else:
+                frames = checked_frames(modality, ready, size)
+                prepared.features[modality] = frames if len(frames) else None
+        self._check_something(prepared, media.notes.values())
+        if return_va:
+            prepared.scored = {modality: self._to_score(modality, prepared, media) for modality in self.va_scorers}
+        return prepared
+
+    def _check_something(self, item: _Prepared, notes: Iterable[Any] = ()) -> None:
+        """Refuse an input with nothing in it that the model takes."""
+        # Text is among the features where it comes as word vectors.
+        with_tokens = self.processor.tokenizer is not None and "text" in self.processor.modalities
+        if with_tokens and item.text or any(one is not None for one in (*item.raw.values(), *item.features.values())):
+            return
+        why = "; ".join(map(str, notes))
+        raise ValueError(
+            f"There is nothing to predict from: the model takes {', '.join(self.processor.modalities)}, and "
+            f"{item.name} has none of these{f' ({why})' if why else ''}."
+        )
+
+    def _to_extract(self, modality: str, prepared: _Prepared, media: UtteranceMedia) -> Any:
         if modality == "text":
-            return processor._extract_words([prepared.text])[0] if prepared.text else None
-        if not media.has(modality):
-            return None
-        extractor = processor._extractor(modality)
-        if modality == "audio":
-            waveform = media.sound(extractor.sampling_rate)
-            if waveform is None:
-                return None
-            (frames,) = extractor.extract_batch([(waveform, extractor.sampling_rate)])
-            duration = len(waveform) / extractor.sampling_rate
-            prepared.times["audio"] = _frame_times(extractor, len(frames), media.start, duration)
-            return frames
-        images, times = media.faces()
-        if times:
+            return prepared.text or None
+        raw = self.processor.read(modality, media)
+        if modality == "vision" and raw is not None and (times := media.faces().times):
             step = 1 / self._reader().frame_rate
             prepared.times["vision"] = [(time, time + step) for time in times]
-        return processor.extract_vision(images)
+        return raw
 
-    def _to_score(self, modality: str, prepared: _Prepared, media: "_Media") -> Any:
+    def _to_score(self, modality: str, prepared: _Prepared, media: UtteranceMedia) -> Any:
         if modality == "text":
             return prepared.text or None
         if not media.has(modality):
             return None
         if modality == "vision":
-            return media.faces()[0] or None
-        rate = getattr(self._scorers["audio"], "sampling_rate", _SCORER_SAMPLING_RATE)
-        waveform = media.sound(rate)
-        return None if waveform is None else (waveform, rate)
+            return media.faces().images or None
+        return media.speech(getattr(self.va_scorers["audio"], "sampling_rate", _SCORER_SAMPLING_RATE))
 
     def _reader(self) -> FaceReader:
         if self._face_reader is None:
@@ -304,13 +328,17 @@ class UnivaPipeline(Pipeline):
         self, input_tensors: list[_Prepared], return_va: bool = False, return_attention: bool = False
     ) -> list[dict[str, Any]]:
         items = input_tensors
+        for modality in self.processor.feature_sizes:
+            self._extract(modality, items)
+        for item in items:
+            self._check_something(item)
         inputs = self._encode(items).to(self.device)
-        outputs = self.model(**inputs, output_pooling_attentions=return_attention)
+        outputs = self.model(**inputs, **({"output_pooling_attentions": True} if return_attention else {}))
         if not torch.isfinite(outputs.logits).all():
             raise ValueError("The model gives scores that are not finite: load it in float32, or download it anew.")
         results: list[dict[str, Any]] = [{"logits": logits} for logits in outputs.logits]
         if return_va:
-            for modality, scorer in self._scorers.items():
+            for modality, scorer in self.va_scorers.items():
                 pairs = np.asarray(scorer([item.scored[modality] for item in items]))
                 for result, pair in zip(results, pairs, strict=True):
                     result.setdefault("valence_arousal", {})[modality] = _affect(pair)
@@ -321,6 +349,20 @@ class UnivaPipeline(Pipeline):
                     for modality in self.processor.modalities
                 }
         return results
+
+    def _extract(self, modality: str, items: Sequence[_Prepared]) -> None:
+        """Make the features of some utterances together."""
+        waiting = [item for item in items if modality in item.raw]
+        found = self.processor.extract(modality, [item.raw[modality] for item in waiting])
+        for item, frames in zip(waiting, found, strict=True):
+            raw = item.raw.pop(modality)
+            if modality == "audio" and frames is not None:
+                extractor = self.processor.extractor(modality)
+                item.times["audio"] = _frame_times(extractor, len(frames), item.start, len(raw[0]) / raw[1])
+            item.features[modality] = frames if frames is not None and len(frames) else None
+        for item in items:
+            if (made := item.features[modality]) is not None:
+                check_finite_rows(modality, made[None], [item.name].__getitem__)
 
     def _encode(self, items: Sequence[_Prepared]) -> Any:
         processor = self.processor
@@ -378,62 +420,6 @@ class UnivaPipeline(Pipeline):
         return {"emotions": found[:top_k], **output} if output else found[:top_k]
 
 
-class _Media:
-    """Sound and faces of one input, each read once."""
-
-    def __init__(self, item: Mapping[str, Any], reader: Any):
-        self._item = item
-        self._reader = reader
-        self._faces: tuple[list[np.ndarray], list[float]] | None = None
-        self._sounds: dict[int, np.ndarray | None] = {}
-        self.start: float = item.get("start") or 0.0
-
-    def has(self, modality: str) -> bool:
-        """Whether there is anything to read the modality from."""
-        kind = "audio" if modality == "audio" else "faces"
-        return any(self._item.get(name) is not None for name in (kind, "video"))
-
-    def sound(self, sampling_rate: int) -> np.ndarray | None:
-        """Waveform (samples,) at `sampling_rate` Hz; `None` for a video without sound."""
-        if sampling_rate not in self._sounds:
-            self._sounds[sampling_rate] = self._read_sound(sampling_rate)
-        return self._sounds[sampling_rate]
-
-    def _read_sound(self, sampling_rate: int) -> np.ndarray | None:
-        item = self._item
-        audio = item.get("audio")
-        if audio is None:
-            try:
-                return read_audio(media_source("video", item["video"]), sampling_rate, *self._part)
-            except NoSoundError as error:
-                logger.warning_once(f"{error}; its sound is absent.")
-                return None
-        return read_sound(audio, sampling_rate, *self._part, given_rate=item.get("sampling_rate"))
-
-    def faces(self) -> tuple[list[np.ndarray], list[float]]:
-        """Face images in order, and when each is shown in the file (nothing where only images were given)."""
-        if self._faces is None:
-            self._faces = self._read_faces()
-        return self._faces
-
-    def _read_faces(self) -> tuple[list[np.ndarray], list[float]]:
-        if (faces := self._item.get("faces")) is not None:
-            return read_images(faces), []
-        source = media_source("video", self._item["video"])
-        try:
-            track = self._reader()(source, *self._part)
-        except NoVideoError as error:
-            logger.warning_once(f"{error}; its faces are absent.")
-            return [], []
-        if track.note:
-            logger.warning_once(f"{'<bytes>' if isinstance(source, bytes) else source}: {track.note}.")
-        return track.images, track.times
-
-    @property
-    def _part(self) -> tuple[float | None, float | None]:
-        return self._item.get("start"), self._item.get("end")
-
-
 # Inputs
 
 
@@ -460,11 +446,6 @@ def _names_media(given: str) -> bool:
     """Whether a bare string is the path or URL of a recording, which other pipelines of transformers take."""
     kind = guess_type(given)[0] or ""
     return len(given.split()) == 1 and kind.split("/")[0] in ("audio", "video", "image")
-
-
-def _and_no_more(item: Mapping[str, Any]) -> str:
-    given = [name for name in _CONTENT if name in item]
-    return f"{', '.join(given)}, with nothing of these in it" if given else "nothing of it"
 
 
 def _dialogue(item: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:

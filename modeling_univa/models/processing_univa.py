@@ -27,16 +27,8 @@ from .extractors_univa import extractor_from_dict
 from .faces_univa import FaceReader, FaceTrack
 from .files_univa import whole_folder
 from .limits_univa import check_limit
-from .media_univa import MediaSource, NoSoundError, NoVideoError, read_audio
 from .trusted_paths_univa import EMBEDDED, check_settings, embedded_parts, embedded_place, from_hub_cache
-from .utterance_inputs_univa import (
-    check_clips,
-    check_finite_rows,
-    checked_frames,
-    media_source,
-    read_images,
-    read_sound,
-)
+from .utterance_media_univa import UtteranceMedia, check_clips, check_finite_rows, checked_frames
 
 
 logger = logging.get_logger(__name__)
@@ -428,18 +420,7 @@ class UnivaProcessor(ProcessorMixin):
                 of a column of `datasets.Audio`, a part of any of them as `(clip, start, end)` in seconds, or `None`
                 for no sound.
         """
-        return self._extract_audio([clip])[0]
-
-    def _extract_audio(self, clips: Sequence[Any]) -> list[np.ndarray | None]:
-        def read(clip: Any) -> tuple[np.ndarray, int] | None:
-            if clip is None:
-                return None
-            sampling_rate = self._extractor("audio").sampling_rate
-            is_waveform = isinstance(clip, tuple) and len(clip) == 2
-            source, start, end = (clip, None, None) if is_waveform else _clip_part(clip)
-            return read_sound(source, sampling_rate, start, end), sampling_rate
-
-        return self._extract("audio", [read(clip) for clip in clips])
+        return self.extract("audio", [self.read("audio", UtteranceMedia.of_clip("audio", clip))])[0]
 
     def extract_vision(self, faces: Iterable[Any] | None) -> np.ndarray | None:
         """
@@ -449,10 +430,7 @@ class UnivaProcessor(ProcessorMixin):
             faces: paths or images (`np.ndarray`, H × W × 3 RGB or H × W grey, uint8; PIL images; entries of a column
                 of `datasets.Image`) of the clip's faces in order, or a single one; `None` or nothing for no face.
         """
-        return self._extract_vision([faces])[0]
-
-    def _extract_vision(self, clips: Sequence[Iterable[Any] | None]) -> list[np.ndarray | None]:
-        return self._extract("vision", [read_images(faces) or None for faces in clips])
+        return self.extract("vision", [self.read("vision", UtteranceMedia.of_clip("faces", faces))])[0]
 
     def extract_faces(self, video: Any) -> FaceTrack:
         """
@@ -462,59 +440,66 @@ class UnivaProcessor(ProcessorMixin):
             video: a path (or bytes) of a video, or a part of one as `(path, start, end)` in seconds.
 
         Returns:
-            [`FaceTrack`], without images where the clip shows no face.
+            [`FaceTrack`], without images where the clip shows no face or has no picture.
 
         Raises:
             `ValueError`: the processor has no face reader.
             `MediaError`: the video cannot be read.
         """
+        return UtteranceMedia.of_clip("video", video, self._find_faces).faces()
+
+    def _find_faces(self, source: Any, start: float | None, end: float | None) -> FaceTrack:
         if "faces" not in self.extractors:
             raise ValueError(
                 "This processor does not say how faces are found in video: give `faces`, or set "
                 "`processor.extractors['faces'] = FaceReader(detector=…).to_dict()` with the detector that made the "
                 "training faces (yunet, haar, mtcnn or whole-frame)."
             )
-        source, start, end = _video_part(video)
         return FaceReader.from_dict(self.resolved_extractor("faces"))(source, start, end)
 
-    def _video_sound(self, video: Any) -> tuple[np.ndarray, int] | None:
-        if video is None:
-            return None
-        source, start, end = _video_part(video)
-        sampling_rate = self._extractor("audio").sampling_rate
-        try:
-            return read_audio(source, sampling_rate, start, end), sampling_rate
-        except NoSoundError as error:
-            logger.warning_once(f"{error}; its sound is absent.")
-            return None
+    def read(self, modality: str, media: UtteranceMedia) -> Any:
+        """
+        What `extract` takes of an utterance's media; `None` where there is nothing of the modality.
 
-    def _video_faces(self, video: Any) -> list[np.ndarray] | None:
-        if video is None:
-            return None
-        try:
-            track = self.extract_faces(video)
-        except NoVideoError as error:
-            logger.warning_once(f"{error}; its faces are absent.")
-            return None
-        if track.note:
-            source = _video_part(video)[0]
-            logger.warning_once(f"{'<bytes>' if isinstance(source, bytes) else source}: {track.note}.")
-        return track.images
+        Args:
+            modality: "audio" or "vision".
+            media: its sound and faces.
 
-    def _extract_words(self, texts: Sequence[str]) -> list[np.ndarray | None]:
-        return self._extract("text", texts)
+        Raises:
+            `ValueError`: the processor cannot make features of the modality.
+            `MediaError`: a file that cannot be read.
+        """
+        if not media.has(modality):
+            return None
+        extractor = self.extractor(modality)
+        return media.speech(extractor.sampling_rate) if modality == "audio" else media.faces().images or None
 
-    def _extract(self, modality: str, items: Sequence[Any]) -> list[np.ndarray | None]:
-        """Features of several clips at once; `None` where a clip is `None`."""
+    def extract(self, modality: str, items: Sequence[Any]) -> list[np.ndarray | None]:
+        """
+        Features `(frames, k)` of several clips at once, `None` where a clip is `None`.
+
+        Args:
+            modality: "text", "audio" or "vision".
+            items: texts, `(waveform, sampling_rate)` at the rate of the extractor, or lists of face images.
+
+        Raises:
+            `ValueError`: the processor cannot make features of the modality, or an item is not such.
+        """
         present = [item for item in items if item is not None]
-        frames = iter(self._extractor(modality).extract_batch(present) if present else ())
+        frames = iter(self.extractor(modality).extract_batch(present) if present else ())
         return [None if item is None else next(frames) for item in items]
 
     def can_extract(self, modality: str) -> bool:
         """Whether the features of a modality can be made from raw media."""
         return self.extractors.get(modality, {}).get("extractor_type", PRECOMPUTED) != PRECOMPUTED
 
-    def _extractor(self, modality: str) -> Any:
+    def extractor(self, modality: str) -> Any:
+        """
+        The extractor that made the training features of a modality.
+
+        Raises:
+            `ValueError`: it is not known, or its settings name a place that the settings of others may not name.
+        """
         if not self.can_extract(modality):
             config = self.extractors.get(modality)
             made_by = f"by {config.get('name')!r}" if config else "elsewhere"
@@ -566,10 +551,7 @@ class UnivaProcessor(ProcessorMixin):
         for name, clips in (("audio", audio), ("faces", faces), ("video", video)):
             if clips is not None:
                 check_clips(name, clips)
-        if video is not None:
-            audio, faces = self._from_video(video, audio, faces, given)
-        given["audio"] = self._from_raw("audio", audio, given["audio"], self._extract_audio)
-        given["vision"] = self._from_raw("vision", faces, given["vision"], self._extract_vision)
+        self._read_media(audio, faces, video, given)
         if dialogues is not None and "text" not in self.modalities:
             raise ValueError(f"This model takes {self.modalities} and no text: leave `dialogues` out.")
         batch: dict[str, torch.Tensor] = {}
@@ -578,27 +560,32 @@ class UnivaProcessor(ProcessorMixin):
         elif dialogues is not None:
             known, places = _checked_places(dialogues, utterances)
             texts = [known[row][place] for row, place in places]
-            given["text"] = self._from_raw("text", texts, given["text"], self._extract_words)
+            given["text"] = self._from_raw("text", texts, given["text"])
         size = self._batch_size(batch, given)
         for modality in self.feature_sizes:
             batch.update(self._feature_inputs(modality, given[modality], size))
         return BatchFeature(batch)
 
-    def _from_video(self, video: Sequence[Any], audio: Any, faces: Any, given: dict[str, Any]) -> tuple[Any, Any]:
-        if "audio" not in self.feature_sizes and "vision" not in self.feature_sizes:
+    def _read_media(self, audio: Any, faces: Any, video: Any, given: dict[str, Any]) -> None:
+        """Put the features of raw media among those that are given."""
+        if video is not None and not {"audio", "vision"}.intersection(self.feature_sizes):
             raise ValueError(f"This model takes {self.modalities} and nothing of a video: leave `video` out.")
-        if "audio" in self.feature_sizes and audio is None and given["audio"] is None:
-            audio = [self._video_sound(clip) for clip in video]
-        if "vision" in self.feature_sizes and faces is None and given["vision"] is None:
-            faces = [self._video_faces(clip) for clip in video]
-        return audio, faces
+        clips = [UtteranceMedia.of_clip("video", clip, self._find_faces) for clip in video or ()]
+        for modality, kind, raw in (("audio", "audio", audio), ("vision", "faces", faces)):
+            media = [UtteranceMedia.of_clip(kind, clip) for clip in raw or ()]
+            if raw is None and video is not None and modality in self.feature_sizes and given[modality] is None:
+                raw, media = video, clips
+            items = None if raw is None else (self.read(modality, one) for one in media)
+            given[modality] = self._from_raw(modality, items, given[modality])
+        for note in (note for clip in clips for note in clip.notes.values()):
+            logger.warning_once(f"{note}.")
 
-    def _from_raw(self, modality: str, raw: Any, features: Any, extract: Callable[[Sequence[Any]], Any]) -> Any:
-        if raw is None:
+    def _from_raw(self, modality: str, items: Iterable[Any] | None, features: Any) -> Any:
+        if items is None:
             return features
         if features is not None:
             raise ValueError(f"Give the {modality} modality as raw media or as features, not both.")
-        return extract(raw)
+        return self.extract(modality, list(items))
 
     def _text_inputs(
         self,
@@ -732,21 +719,6 @@ def _checked_places(
         if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
             raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")
     return dialogues, utterances
-
-
-def _clip_part(clip: Any) -> tuple[Any, float | None, float | None]:
-    """Source, start and end of a clip."""
-    if not isinstance(clip, tuple):
-        return clip, None, None
-    if len(clip) != 3:
-        raise ValueError(f"A part of a file is (source, start, end) with the times in seconds, got {clip!r}.")
-    return clip
-
-
-def _video_part(clip: Any) -> tuple[MediaSource, float | None, float | None]:
-    """Path or bytes, start and end of a video."""
-    source, start, end = _clip_part(clip)
-    return media_source("video", source), start, end
 
 
 def _same_files(folder: Path, other: Path) -> bool:

@@ -3,6 +3,7 @@
 """What a user names on the command line of `univa predict`, as utterances."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ from ..data.metadata import UTTERANCE_COLUMNS, metadata_columns, metadata_rows
 from ..data.schema import TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
 from ..data.tables import files_of, read_text
 from ..models.trusted_paths_univa import OutsideError, inside
-from .media import Utterance
 
 
-__all__ = ["SOUND_SUFFIXES", "VIDEO_SUFFIXES", "collect_utterances", "read_utterances"]
+__all__ = ["SOUND_SUFFIXES", "VIDEO_SUFFIXES", "Utterance", "collect_utterances", "read_utterances"]
 
 SOUND_SUFFIXES = (
     ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".amr",
@@ -24,6 +24,32 @@ VIDEO_SUFFIXES = (
     ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".mts",
 )  # fmt: skip
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """
+    One utterance to predict.
+
+    Args:
+        utterance_id, dialogue_id: its name, and that of the dialogue that gives it context.
+        text: the transcript; `None` where there is none.
+        audio: sound file, `None` without sound or where it is that of `video`.
+        faces: image files of its faces, in order; none where they are those of `video`.
+        video: video file.
+        start, end: where the utterance begins and ends in `audio` and `video`, in seconds; by default with the file.
+        problem: why it cannot be predicted, where that is known before its media are read.
+    """
+
+    utterance_id: str
+    dialogue_id: str
+    text: str | None = None
+    audio: Path | None = None
+    faces: tuple[Path, ...] = ()
+    video: Path | None = None
+    start: float | None = None
+    end: float | None = None
+    problem: str | None = None
 
 
 def collect_utterances(

@@ -2,33 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions on new utterances from their text and raw media."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import torch
-from transformers.utils import logging
-
 from ..data.schema import CorpusError
-from ..models.configuration_emotion import MODALITIES
-from ..models.extractor_base_univa import same_extractor
-from ..models.faces_univa import FaceReader
 from ..models.files_univa import explanation
 from ..models.media_univa import MediaError
 from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.pipeline_univa import UnivaPipeline
 from ..models.processing_univa import UnivaProcessor
-from .inputs import read_utterances
-from .media import Utterance, UtteranceMedia
+from ..models.utterance_media_univa import UtteranceMedia
+from .inputs import Utterance, read_utterances
 from .onnx_model import UnivaOnnxModel
 
 
 __all__ = ["Prediction", "Utterance", "predict", "prediction_table", "read_utterances"]
 
-logger = logging.get_logger(__name__)
-
-# Batches go through the dialogues in order, so that few are needed again.
-_PREPARED_DIALOGUES = 64
 # What is wrong with one clip, such as one that is too large; the others are predicted all the same.
 _OF_ONE_CLIP = (ValueError, MemoryError, RuntimeError)
 _NO_TEXT = "no text (give --text, a text file of the clip's name beside it, or --transcribe MODEL)"
@@ -69,7 +59,7 @@ def predict(
     face_reader: Any = None,
 ) -> Iterator[Prediction]:
     """
-    Predict utterances, each in the context of its whole dialogue.
+    Predict utterances by the pipeline of the model, each in the context of its whole dialogue.
 
     An utterance that cannot be predicted (a file that cannot be read, nothing that the model could go by) gives a
     `Prediction` with an `error`, and does not disturb the others.
@@ -80,7 +70,7 @@ def predict(
         wanted: ids of the ones to predict; by default all.
         batch_size: utterances of a batch.
         transcriber: `Transcriber` for utterances without text.
-        scorers: by modality, the scorer of valence and arousal (`affect.scorers.load_scorer`).
+        scorers: by modality, the scorer of valence and arousal; see `va_scorers` of [`UnivaPipeline`].
         face_reader: `FaceReader` for videos where the model names none (it was trained on images of faces); the usual
             one by default.
 
@@ -96,7 +86,14 @@ def predict(
     if absent:
         raise CorpusError(f"there is no utterance {absent[0]!r}; the first are {', '.join(list(known)[:3])}")
     chosen = list(utterances) if wanted is None else [known[name] for name in wanted]
-    predictor = _Predictor(model, processor, utterances, transcriber, dict(scorers or {}), face_reader)
+    classifier = UnivaPipeline(
+        model=model.eval(),
+        processor=processor,
+        va_scorers=scorers,
+        face_reader=face_reader,
+        device=None if getattr(model, "hf_device_map", None) else model.device,
+    )
+    predictor = _Predictor(classifier, utterances, transcriber)
     predictor.check_extractors(chosen)
     for start in range(0, len(chosen), batch_size):
         yield from predictor.batch(chosen[start : start + batch_size])
@@ -104,101 +101,68 @@ def predict(
 
 @dataclass
 class _Ready:
-    """An utterance whose text, sound and faces are read, as far as the model or a scorer wants them."""
+    """An utterance whose media are read, for the pipeline."""
 
     utterance: Utterance
     media: UtteranceMedia
-    notes: list[str]
-    sound: tuple[np.ndarray, int] | None = None
-    faces: list[np.ndarray] = field(default_factory=list)
+    prepared: Any
 
 
 class _Predictor:
-    def __init__(
-        self,
-        model: UnivaForEmotionClassification | UnivaOnnxModel,
-        processor: UnivaProcessor,
-        utterances: Sequence[Utterance],
-        transcriber: Any,
-        scorers: dict[str, Any],
-        face_reader: Any,
-    ):
-        self.model, self.processor = model.eval(), processor
-        self.transcriber, self.scorers = transcriber, scorers
+    def __init__(self, classifier: UnivaPipeline, utterances: Sequence[Utterance], transcriber: Any):
+        self.classifier, self.transcriber = classifier, transcriber
         self.dialogues: dict[str, list[Utterance]] = {}
         self._places: dict[str, int] = {}
         for utterance in utterances:
             dialogue = self.dialogues.setdefault(utterance.dialogue_id, [])
             self._places[utterance.utterance_id] = len(dialogue)
             dialogue.append(utterance)
-        self._prepared: dict[str, Any] = {}
+        self._texts: dict[str, tuple[str, ...]] = {}
         self._transcripts: dict[str, str | Exception] = {}
-        self._given_reader = face_reader
-        self._face_reader: Any = None
+
+    @property
+    def _reads_text(self) -> bool:
+        return "text" in self.classifier.processor.modalities
 
     def check_extractors(self, utterances: Sequence[Utterance]) -> None:
         """Refuse a model that cannot make features of what is there, before anything is read."""
         kinds = {"audio": ("audio", "video"), "vision": ("faces", "video")}
         for modality, columns in kinds.items():
             given = any(getattr(one, column) for one in utterances for column in columns)
-            if modality in self.processor.modalities and given:
-                self.processor._extractor(modality)
-        own = self.processor.extractors.get("faces")
-        if own and self._given_reader is not None and not same_extractor(self._given_reader.to_dict(), own):
-            raise ValueError(f"the model was trained on faces that {own} found: leave the face reader out")
+            if modality in self.classifier.processor.modalities and given:
+                self.classifier.processor.extractor(modality)
 
-    @torch.inference_mode()
     def batch(self, utterances: Sequence[Utterance]) -> Iterator[Prediction]:
         """Predictions of some utterances, in order."""
         found: dict[str, Prediction] = {}
         ready = []
         for utterance in utterances:
+            media = self._media(utterance)
             try:
-                ready.append(self._read(utterance))
+                ready.append(self._read(utterance, media))
             except _OF_ONE_CLIP as error:
-                found[utterance.utterance_id] = Prediction(utterance, error=_reason(utterance, error))
-        for prediction in _together(self._predict, ready):
+                found[utterance.utterance_id] = self._failed(utterance, media, error)
+        for prediction in self._together(ready):
             found[prediction.utterance.utterance_id] = prediction
         yield from (found[utterance.utterance_id] for utterance in utterances)
 
-    def _read(self, utterance: Utterance) -> _Ready:
+    def _media(self, one: Utterance) -> UtteranceMedia:
+        return self.classifier.media(audio=one.audio, faces=one.faces, video=one.video, start=one.start, end=one.end)
+
+    def _read(self, utterance: Utterance, media: UtteranceMedia) -> _Ready:
         if utterance.problem is not None:
             raise ValueError(utterance.problem)
-        notes: list[str] = []
-        media = UtteranceMedia(utterance, self.face_reader, notes)
-        item = _Ready(replace(utterance, text=self._text(utterance, media) or None), media, notes)
-        modalities = self.processor.modalities
-        if "audio" in modalities and (utterance.audio or utterance.video):
-            rate = self.processor._extractor("audio").sampling_rate
-            waveform = media.sound(rate)
-            item.sound = None if waveform is None else (waveform, rate)
-        if "vision" in modalities or "vision" in self.scorers:
-            item.faces = media.faces()
-        has_text = "text" in modalities and item.utterance.text is not None
-        if "text" in modalities and not has_text:
-            notes.append(_NO_TEXT)
-        if not (has_text or item.sound is not None or ("vision" in modalities and item.faces)):
-            reasons = "; ".join(notes) or "neither sound nor face"
-            raise ValueError(f"nothing to predict from by {', '.join(modalities)}: {reasons}")
-        return item
-
-    def face_reader(self) -> Any:
-        """That of the model, or the usual one for a model that was trained on images of faces."""
-        if self._face_reader is None:
-            if self.processor.extractors.get("faces"):
-                self._face_reader = FaceReader.from_dict(self.processor.resolved_extractor("faces"))
-            else:
-                self._face_reader = self._given_reader or FaceReader()
-                logger.warning_once(
-                    "The model does not say how faces are found in videos (it was trained on images of faces): they "
-                    f"are found by {self._face_reader}."
-                )
-        return self._face_reader
+        text, place = self._text(utterance, media), self._places[utterance.utterance_id]
+        dialogue = self._dialogue(utterance.dialogue_id) if self._reads_text else (text,)
+        prepared = self.classifier.read(
+            dialogue, place if self._reads_text else 0, media, return_va=bool(self.classifier.va_scorers)
+        )
+        return _Ready(replace(utterance, text=text or None), media, prepared)
 
     def _text(self, utterance: Utterance, media: UtteranceMedia) -> str:
         if utterance.text is not None and utterance.text.strip():
             return utterance.text
-        if self.transcriber is None or not {"text"}.intersection((*self.processor.modalities, *self.scorers)):
+        if self.transcriber is None or not (self._reads_text or "text" in self.classifier.va_scorers):
             return ""
         name = utterance.utterance_id
         if name not in self._transcripts:
@@ -215,80 +179,56 @@ class _Predictor:
         except _OF_ONE_CLIP as error:
             return error  # not to be tried again for each batch that its dialogue is in
 
+    def _dialogue(self, name: str) -> tuple[str, ...]:
+        """What is said in a dialogue, the same object for all of its utterances."""
+        if name not in self._texts:
+            self._texts[name] = tuple(self._context_text(one) for one in self.dialogues[name])
+        return self._texts[name]
+
     def _context_text(self, utterance: Utterance) -> str:
         if utterance.problem is not None:
             return utterance.text or ""
         try:
-            return self._text(utterance, UtteranceMedia(utterance, self.face_reader, []))
+            return self._text(utterance, self._media(utterance))
         except _OF_ONE_CLIP:
             return ""  # where this one is to be predicted itself, it says why
 
-    def _predict(self, items: Sequence[_Ready]) -> list[Prediction]:
+    def _together(self, items: Sequence[_Ready]) -> list[Prediction]:
+        """All items at once; should they be refused, one by one, so that only the bad ones are lost."""
         if not items:
             return []
-        logits = self.model(**self._inputs(items).to(self.model.device)).logits
-        affect = {modality: self._affect(modality, items) for modality in MODALITIES if modality in self.scorers}
-        return [
-            self._prediction(item, probabilities, {modality: values[index] for modality, values in affect.items()})
-            for index, (item, probabilities) in enumerate(
-                zip(items, self.model.config.probabilities(logits), strict=True)
+        try:
+            outputs = self.classifier.forward(
+                [item.prepared for item in items], return_va=bool(self.classifier.va_scorers)
             )
-        ]
+            return [self._prediction(item, output) for item, output in zip(items, outputs, strict=True)]
+        except _OF_ONE_CLIP as error:
+            if len(items) == 1:
+                return [self._failed(items[0].utterance, items[0].media, error)]
+        return [prediction for item in items for prediction in self._together([item])]
 
-    def _inputs(self, items: Sequence[_Ready]) -> Any:
-        processor = self.processor
-        media: dict[str, list] = {}
-        if "audio" in processor.modalities:
-            media["audio"] = [item.sound for item in items]
-        if "vision" in processor.modalities:
-            media["faces"] = [item.faces for item in items]
-        if "text" not in processor.modalities:
-            return processor(**media)
-        names = list(dict.fromkeys(item.utterance.dialogue_id for item in items))
-        places = [
-            (names.index(item.utterance.dialogue_id), self._places[item.utterance.utterance_id]) for item in items
-        ]
-        return processor([self._dialogue(name) for name in names], places, **media)
+    def _prediction(self, item: _Ready, output: dict[str, Any]) -> Prediction:
+        config = self.classifier.model.config
+        found = self.classifier.postprocess(output, threshold=None)
+        emotions = found if isinstance(found, list) else found["emotions"]
+        affect = {} if isinstance(found, list) else found["valence_arousal"]
+        scores = {one["label"]: one["score"] for one in emotions}
+        return Prediction(
+            item.utterance,
+            {label: scores[label] for label in config.label_names},
+            [label for label, score in scores.items() if score > config.decision_threshold],
+            {modality: pair and (pair["valence"], pair["arousal"]) for modality, pair in affect.items()},
+            self._notes(item.utterance, item.media),
+        )
 
-    def _dialogue(self, name: str) -> Any:
-        """What the processor takes for a dialogue, prepared once for all the batches that it is in."""
-        if name not in self._prepared:
-            texts = [self._context_text(one) for one in self.dialogues[name]]
-            with_tokens = self.processor.tokenizer is not None
-            self._prepared[name] = self.processor.encode_dialogue(texts) if with_tokens else texts
-            if len(self._prepared) > _PREPARED_DIALOGUES:
-                self._prepared.pop(next(iter(self._prepared)))
-        return self._prepared[name]
+    def _failed(self, utterance: Utterance, media: UtteranceMedia, error: Exception) -> Prediction:
+        return Prediction(utterance, notes=self._notes(utterance, media), error=_reason(utterance, error))
 
-    def _affect(self, modality: str, items: Sequence[_Ready]) -> list[tuple[float, float] | None]:
-        scorer = self.scorers[modality]
-        given: list[Any] = [item.utterance.text for item in items]
-        if modality == "audio":
-            waveforms = [item.media.sound(scorer.sampling_rate) for item in items]
-            given = [None if waveform is None else (waveform, scorer.sampling_rate) for waveform in waveforms]
-        elif modality == "vision":
-            given = [item.faces for item in items]
-        return [None if np.isnan(pair).any() else (float(pair[0]), float(pair[1])) for pair in scorer.score(given)]
-
-    def _prediction(
-        self, item: _Ready, probabilities: torch.Tensor, affect: dict[str, tuple[float, float] | None]
-    ) -> Prediction:
-        config = self.model.config
-        scores = dict(zip(config.label_names, probabilities.tolist(), strict=True))
-        above = [name for name in scores if scores[name] > config.decision_threshold]
-        emotions = sorted(above, key=scores.__getitem__, reverse=True)
-        return Prediction(item.utterance, scores, emotions, affect, item.notes)
-
-
-def _together(compute: Callable[[Sequence[_Ready]], list[Prediction]], items: Sequence[_Ready]) -> list[Prediction]:
-    """All items at once; should they be refused, one by one, so that only the bad ones are lost."""
-    try:
-        return compute(items)
-    except _OF_ONE_CLIP as error:
-        if len(items) == 1:
-            item = items[0]
-            return [Prediction(item.utterance, notes=item.notes, error=_reason(item.utterance, error))]
-    return [prediction for item in items for prediction in _together(compute, [item])]
+    def _notes(self, utterance: Utterance, media: UtteranceMedia) -> list[str]:
+        """What the utterance lacks, beginning with the file where the id does not name it already."""
+        notes = [note.reason if note.source == utterance.utterance_id else str(note) for note in media.notes.values()]
+        without_text = self._reads_text and not (utterance.text or "").strip() and utterance.problem is None
+        return [*notes, _NO_TEXT] if without_text else notes
 
 
 def _reason(utterance: Utterance, error: Exception) -> str:

@@ -29,7 +29,6 @@ from modeling_univa.models.media_univa import (
     media_duration,
     read_audio,
     read_image,
-    read_images,
     resample,
 )
 
@@ -541,13 +540,6 @@ class TestLimits:
         monkeypatch.setitem(LIMITS, "decoded_samples", replace(LIMITS["decoded_samples"], most=4000))
         with pytest.raises(MediaError, match="what its sound decodes to must lie between 0 and 4,000"):
             read_audio(path, start=1.5)
-
-    def test_images_of_a_clip_are_bounded_together(self, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch):
-        data = cv2.imencode(".png", photo)[1].tobytes()
-        assert [image.shape for image in read_images([data] * 3)] == [photo.shape] * 3
-        monkeypatch.setitem(LIMITS, "clip_pixels", replace(LIMITS["clip_pixels"], most=2 * 60 * 80))
-        with pytest.raises(MediaError, match="the pixels of 3 images of a clip must lie between 0 and 9,600"):
-            read_images([data] * 9)
 
     def test_jpeg_of_endless_scans(self):
         flags = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]

@@ -16,7 +16,7 @@ from modeling_univa import UnivaForEmotionClassification, UnivaProcessor, cli
 from modeling_univa.data.utterances import UtteranceDataset
 from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.models.pipeline_univa import UnivaPipeline
-from modeling_univa.prediction.media import Utterance
+from modeling_univa.prediction.inputs import Utterance
 from modeling_univa.prediction.onnx_export import export_onnx
 from modeling_univa.prediction.onnx_model import UnivaOnnxModel
 from modeling_univa.prediction.predict import predict

@@ -26,7 +26,7 @@ from modeling_univa.models.media_univa import MediaError, read_audio
 from modeling_univa.models.modeling_emonet import EmoNetConfig, EmoNetModel
 from modeling_univa.models.pipeline_univa import UnivaPipeline
 from modeling_univa.models.word_vectors_univa import WordVectorExtractor
-from modeling_univa.prediction.media import Utterance
+from modeling_univa.prediction.inputs import Utterance
 from modeling_univa.prediction.predict import predict
 
 
@@ -361,8 +361,8 @@ def test_scorers_by_name_are_those_of_the_package(tmp_path, clips):
         ("clips/a.mp4", "'clips/a.mp4' names a file: pass it as {'video': …}, {'audio': …}"),
         ("https://example.org/a.wav", "'https://example.org/a.wav' names a file"),
         ({"vidoe": "a.mp4"}, "'vidoe', which is unknown; it takes text, audio"),
-        ({}, "nothing to predict from: the model takes text, audio, vision, and the input has nothing of it"),
-        ({"text": "  "}, "has text, with nothing of these in it"),
+        ({}, "nothing to predict from: the model takes text, audio, vision, and the input has none of these."),
+        ({"text": "  "}, "the input has none of these."),
         ({"text": ["a", 3]}, "`text` must be a string, or a dialogue as the list of its utterances"),
         ({"text": []}, "`text` must be a string"),
         ({"text": ["a", "b"], "utterance": 2}, "index of one of the 2 utterances, got 2"),

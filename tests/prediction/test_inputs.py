@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.prediction.inputs import collect_utterances, read_utterances
-from modeling_univa.prediction.media import Utterance
+from modeling_univa.prediction.inputs import Utterance, collect_utterances, read_utterances
 
 
 def _files(root: Path, *names: str) -> None:

@@ -9,7 +9,7 @@ from testing_utils import tiny_config
 
 from modeling_univa.models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from modeling_univa.models.media_univa import read_image
-from modeling_univa.prediction.media import Utterance
+from modeling_univa.prediction.inputs import Utterance
 from modeling_univa.prediction.plot import check_plotting, emotion_points, plot_files, plot_prediction
 from modeling_univa.prediction.predict import Prediction
 

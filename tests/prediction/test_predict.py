@@ -26,7 +26,8 @@ from modeling_univa.models.faces_univa import FaceReader
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
-from modeling_univa.prediction.media import Utterance
+from modeling_univa.models.utterance_media_univa import UtteranceMedia
+from modeling_univa.prediction.inputs import Utterance
 from modeling_univa.prediction.predict import Prediction, predict, prediction_table
 
 
@@ -162,7 +163,7 @@ def test_videos_without_sound_or_picture(loaded, tmp_path):
     dark = write_clip(tmp_path / "dark.mp4", picture=False)
     found = list(predict(*loaded, [Utterance(path.stem, path.stem, "yes", video=path) for path in (silent, dark)]))
     assert [item.error for item in found] == [None, None]
-    assert found[0].notes[0].startswith("no sound (") and found[1].notes[0].startswith("no picture (")
+    assert [item.notes for item in found] == [[f"{silent}: it has no sound"], [f"{dark}: it has no moving picture"]]
     model, processor = loaded
     inputs = processor([["yes"]], [(0, 0)], audio=[None], faces=[READER(silent).images])
     assert list(found[0].scores.values()) == pytest.approx(_scores(model, inputs)[0].tolist(), abs=1e-6)
@@ -173,7 +174,8 @@ def test_nothing_to_go_by_is_an_error_of_the_clip(tmp_path, clips):
     model, processor = UnivaForEmotionClassification.from_pretrained(folder), UnivaProcessor.from_pretrained(folder)
     utterances = [Utterance(name, name, text, video=clips / "a.mp4") for name, text in (("u", None), ("v", "yes"))]
     found = list(predict(model, processor, utterances))
-    assert found[0].error and found[0].error.startswith("nothing to predict from by text: no text (give --text")
+    assert found[0].error == "There is nothing to predict from: the model takes text, and the input has none of these."
+    assert found[0].notes[0].startswith("no text (give --text")
     assert found[1].error is None and found[1].scores
 
 
@@ -247,7 +249,7 @@ def test_pictures(saved, clips, tmp_path, capsys):
         (["{clips}/a.mp4", "--plot", "x.docx"], "the suffix must be one of"),
         (["{clips}/a.mp4", "--transcribe", "{clips}"], "cannot be loaded as a speech recognition model"),
         (["{clips}/a.mp4", "--affect-text", "{clips}"], "Unrecognized model"),
-        (["{clips}/a.mp4", "--face-reader", "haar"], "leave the face reader out"),
+        (["{clips}/a.mp4", "--face-reader", "haar"], "leave `face_reader` out"),
         (["{clips}/a.mp4", "--face-reader", "cascade"], "detector"),
         (["{clips}/none.csv"], "none.csv: cannot be read"),
     ],
@@ -284,7 +286,7 @@ def test_faces_that_are_left_out_are_told(tmp_path, clips):
     folder = _save(tmp_path / "model", faces=FaceReader(detector="whole-frame", max_faces=1))
     model, processor = UnivaForEmotionClassification.from_pretrained(folder), UnivaProcessor.from_pretrained(folder)
     (found,) = predict(model, processor, [Utterance("u", "u", "yes", video=clips / "a.mp4")])
-    assert found.error is None and found.notes == ["1 of 5 faces are used, at even distances"]
+    assert found.error is None and found.notes == [f"{clips / 'a.mp4'}: 1 of 5 faces are used, at even distances"]
 
 
 def test_unknown_utterance(loaded):
@@ -319,7 +321,9 @@ def test_a_path_out_of_the_folder_ends_its_own_clip_alone(saved, clips, tmp_path
 
 def test_what_a_clip_with_a_path_out_of_the_folder_says_is_not_transcribed(loaded, clips, monkeypatch):
     heard = []
-    monkeypatch.setattr("modeling_univa.prediction.media.UtteranceMedia.sound", lambda self, _: heard.append(self))
+    monkeypatch.setattr(
+        "modeling_univa.models.utterance_media_univa.UtteranceMedia.sound", lambda self, _: heard.append(self)
+    )
     dialogue = [Utterance("a", "d", audio=clips / "a.mp4", problem="outside"), Utterance("b", "d", "yes")]
     transcriber = SimpleNamespace(sampling_rate=16000)
     assert [one.error for one in predict(*loaded, dialogue, transcriber=transcriber)] == ["outside", None]
@@ -345,12 +349,10 @@ def test_one_text_that_is_not_utf8_does_not_end_the_job(saved, clips, capsys):
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("out of luck")])
 def test_memory_of_one_clip_is_the_error_of_that_clip(loaded, clips, monkeypatch, error):
-    from modeling_univa.prediction.media import UtteranceMedia
-
     read = UtteranceMedia.sound
 
     def sound(self, sampling_rate):
-        if self.utterance.utterance_id == "b":
+        if self.video.stem == "b":
             raise error
         return read(self, sampling_rate)
 

@@ -1,20 +1,172 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What may be given for the sound, faces and features of an utterance, read in the same way wherever it is given."""
+"""The one reader of an utterance's sound and faces, and the checks of precomputed features."""
 
 from collections.abc import Callable, Iterable, Mapping
-from os import PathLike
+from dataclasses import dataclass
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 import torch
 
+from .faces_univa import FaceTrack
 from .limits_univa import check_limit
-from .media_univa import MediaSource, NoSoundError, check_times, read_audio, read_image, resample
+from .media_univa import (
+    MediaSource,
+    NoSoundError,
+    NoVideoError,
+    check_times,
+    read_audio,
+    read_image,
+    resample,
+)
 
 
 _WAVEFORM = "the waveform"
 _CHANNELS = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class MediaNote:
+    """
+    What an utterance turns out not to have, though there is a file for it.
+
+    Args:
+        source: the file, `<bytes>` for bytes.
+        reason: why, such as "it has no sound" or "no face in 5 pictures", without the file.
+    """
+
+    source: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.reason}"
+
+
+class UtteranceMedia:
+    """
+    Sound and faces of one utterance, each read when it is asked for, and once.
+
+    A file that is passed as `audio` must have sound. A video may do without sound, picture or face, which is then
+    absent, and `notes` says why. What is wrong with a file otherwise is raised.
+
+    Args:
+        audio: path or bytes of a sound or video file, a waveform `(array, rate)`, an array with `sampling_rate` beside
+            it, or an entry of a column of `datasets.Audio`.
+        faces: images of the face in order, or a single one: paths, bytes, PIL images, entries of a column of
+            `datasets.Image`, and uint8 arrays (see `read_images`).
+        video: path or bytes of a video, or an entry of a column of `datasets.Video`, for the sound where there is no
+            `audio` and the faces where there are no `faces`.
+        start, end: the part of `audio` and `video` that is meant, in seconds; by default from the file's beginning to
+            its end.
+        sampling_rate: of an `audio` that is an array alone, in Hz.
+        face_reader: what finds faces in videos, a `FaceReader` or another function of `(source, start, end)` that
+            returns a `FaceTrack`; called where faces of a video are asked for.
+
+    `notes` has a [`MediaNote`] for "audio" and "vision" where something read so far is absent or was left out.
+    """
+
+    def __init__(
+        self,
+        audio: Any = None,
+        faces: Any = None,
+        video: Any = None,
+        start: float | None = None,
+        end: float | None = None,
+        sampling_rate: int | None = None,
+        face_reader: Callable[..., FaceTrack] | None = None,
+    ):
+        self.audio, self.video, self.start, self.end = audio, video, start, end
+        # None at all, as a row of a corpus has it whose faces are those of its video.
+        self.face_images = None if isinstance(faces, list | tuple) and not faces else faces
+        self.given_rate, self.face_reader = sampling_rate, face_reader
+        self.notes: dict[str, MediaNote] = {}
+        self._sounds: dict[int, np.ndarray | None] = {}
+        self._track: FaceTrack | None = None
+
+    @classmethod
+    def of_clip(cls, kind: str, clip: Any, face_reader: Callable[..., FaceTrack] | None = None) -> "UtteranceMedia":
+        """
+        The media of one clip alone.
+
+        Args:
+            kind: "audio", "faces" or "video".
+            clip: what is passed as such, for audio and video also a part of it as `(clip, start, end)` in seconds.
+            face_reader: see the class.
+
+        Raises:
+            `ValueError`: a tuple of another length.
+        """
+        start, end = None, None
+        is_waveform = kind == "audio" and isinstance(clip, tuple) and len(clip) == 2
+        if kind != "faces" and isinstance(clip, tuple) and not is_waveform:
+            if len(clip) != 3:
+                raise ValueError(f"A part of a file is (source, start, end) with the times in seconds, got {clip!r}.")
+            clip, start, end = clip
+        return cls(**{kind: clip}, start=start, end=end, face_reader=face_reader)
+
+    def has(self, modality: str) -> bool:
+        """Whether there is anything to read "audio" or "vision" from; nothing is opened."""
+        own = self.audio if modality == "audio" else self.face_images
+        return own is not None or self.video is not None
+
+    def sound(self, sampling_rate: int) -> np.ndarray | None:
+        """
+        Mono waveform `float32 (samples,)` in [-1, 1] at `sampling_rate` Hz; `None` where there is none.
+
+        Raises:
+            `MediaError`: a file that cannot be read, or an `audio` without sound.
+            `ValueError`: `audio` is neither a file nor a waveform.
+        """
+        if sampling_rate not in self._sounds:
+            self._sounds[sampling_rate] = self._read_sound(sampling_rate) if self.has("audio") else None
+        return self._sounds[sampling_rate]
+
+    def speech(self, sampling_rate: int) -> tuple[np.ndarray, int] | None:
+        """The sound with its rate, as extractors and scorers take it; see `sound`."""
+        waveform = self.sound(sampling_rate)
+        return None if waveform is None else (waveform, sampling_rate)
+
+    def faces(self) -> FaceTrack:
+        """
+        Face images in order, and when each is shown in the video (no times where images were passed).
+
+        Raises:
+            `MediaError`: a file that cannot be read.
+            `ValueError`: an array of another shape, or something that is not an image.
+        """
+        if self._track is None:
+            self._track = self._read_faces()
+        return self._track
+
+    def _read_sound(self, sampling_rate: int) -> np.ndarray | None:
+        if self.audio is not None:
+            return read_sound(self.audio, sampling_rate, self.start, self.end, self.given_rate)
+        try:
+            return read_audio(media_source("video", self.video), sampling_rate, self.start, self.end)
+        except NoSoundError as error:
+            self._note("audio", error.source, error.reason)
+            return None
+
+    def _read_faces(self) -> FaceTrack:
+        if self.face_images is not None or self.video is None:
+            return FaceTrack(read_images(self.face_images), [], [], 0)
+        if self.face_reader is None:
+            raise ValueError("Faces of a video need a `face_reader`, which says how they are found.")
+        source = media_source("video", self.video)
+        try:
+            track = self.face_reader(source, self.start, self.end)
+        except NoVideoError as error:
+            self._note("vision", error.source, error.reason)
+            return FaceTrack([], [], [], 0, error.reason)
+        if track.note or not len(track.images):
+            name = "<bytes>" if isinstance(source, bytes) else fspath(source)
+            self._note("vision", name, track.note or "no face was found")
+        return track
+
+    def _note(self, modality: str, source: str, reason: str) -> None:
+        self.notes[modality] = MediaNote(source, reason)
 
 
 def media_source(name: str, value: Any) -> MediaSource:
@@ -110,7 +262,9 @@ def read_images(faces: Any) -> list[np.ndarray]:
             holds several. `None` for none.
 
     Raises:
-        `ValueError`: an array of another shape, or something that is not an image.
+        `MediaError`: a file that is not an image.
+        `ValueError`: an array of another shape, something that is not an image, or more pixels in all of them than the
+            limits of `limits_univa` allow.
     """
     if faces is None:
         return []
@@ -121,7 +275,12 @@ def read_images(faces: Any) -> list[np.ndarray]:
         return [_image(faces)]
     if not isinstance(faces, Iterable):
         raise ValueError(f"`faces` must be the images of a clip, got {type(faces).__name__}.")
-    return [_image(face) for face in faces]
+    images: list[np.ndarray] = []
+    for face in faces:
+        images.append(_image(face))
+        pixels = sum(image.shape[0] * image.shape[1] for image in images)
+        check_limit("clip_pixels", pixels, f"The number of pixels of {len(images):,} images in `faces`")
+    return images
 
 
 def _image(face: Any) -> np.ndarray:
@@ -208,6 +367,8 @@ def _array(name: str, value: Any) -> np.ndarray:
 
 
 __all__ = [
+    "MediaNote",
+    "UtteranceMedia",
     "check_clips",
     "check_finite_rows",
     "checked_frames",

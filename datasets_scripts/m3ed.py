@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build M3ED from the data files that the authors of UniVA published.
 
-python datasets_scripts/m3ed.py --source DIR --output DIR [--text-features glove] [--labels annotations]
+python datasets_scripts/m3ed.py --source DIR --output DIR [--text-features glove] [--label-source annotations]
 """
 
 import sys

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build MOSEI from the data files that the authors of UniVA published, or from CMU's own computational sequences.
 
-python datasets_scripts/mosei.py --source DIR --output DIR [--text-features glove] [--labels annotations]
+python datasets_scripts/mosei.py --source DIR --output DIR [--text-features glove] [--label-source annotations]
 python datasets_scripts/mosei.py --csd DIR --folds DIR --output DIR [--audio-sequence COVAREP] …
 """
 

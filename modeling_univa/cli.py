@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`univa`: one sub-command a task, each a module of `commands/`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from .commands.failures import run_guarded
+from .options import OptionParser
 
 
 COMMANDS = {
@@ -28,13 +28,14 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; a mistake of the user ends in one sentence and exit status 2."""
-    options = make_parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
-    return run_guarded("univa", lambda: options.run(options))
+    parser = make_parser(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(arguments)
+    return run_guarded("univa", lambda: options.run(options), parser)
 
 
-def make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def make_parser(arguments: Sequence[str]) -> OptionParser:
     """The command line of `univa`, with the options of the sub-command that these arguments name."""
-    parser = argparse.ArgumentParser(prog="univa", description="Multimodal multi-label emotion recognition.")
+    parser = OptionParser(prog="univa", description="Multimodal multi-label emotion recognition.")
     commands = parser.add_subparsers(title="tasks", required=True, metavar="TASK")
     for name, description in COMMANDS.items():
         command = commands.add_parser(name, help=description)

@@ -293,7 +293,7 @@ def _trained(place: Path, output: str) -> Any:
 
 def _score_affect(place: Path) -> int:
     arguments = [str(place / "corpus"), "--output", str(place / "out"), "--media-root", str(place / "source")]
-    return cli.main(["score-affect", *arguments, "--audio", str(place / "scorer")])
+    return cli.main(["score-affect", *arguments, "--audio-scorer", str(place / "scorer")])
 
 
 # -- damages

@@ -88,7 +88,7 @@ class AffectTrainingOptions:
         if self.modality not in DEFAULTS:
             raise ValueError(f"there is no modality {self.modality!r}; choose {', '.join(DEFAULTS)}")
         if (self.modality == "text") != (self.model is not None):
-            needs = "needs --model, an encoder" if self.modality == "text" else "is trained from nothing: no --model"
+            needs = "needs `model`, an encoder" if self.modality == "text" else "begins anew: leave `model` out"
             raise ValueError(f"a scorer of {self.modality} {needs}")
         for name, value in DEFAULTS[self.modality].items():
             if getattr(self, name) is None:

@@ -4,13 +4,14 @@
 
 import argparse
 
+from ..options import OptionParser
 from ..sharing.adapters import AdapterBase, set_adapter_base
 
 
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("adapter", help="adapter folder")
     parser.add_argument("repository", metavar="ORG/NAME", help="where the base was pushed to")

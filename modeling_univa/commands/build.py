@@ -11,6 +11,7 @@ from ..corpora.build import build_from_options, corpus_class, corpus_parser, sum
 from ..corpora.builder import UnivaCorpusBuilder
 from ..corpora.emobank import EmoBank, build_emobank
 from ..data.schema import CorpusError
+from ..options import OptionParser
 from ..sharing.corpus_push import push_corpus
 from ..sharing.push import make_repository
 from .failures import run_guarded
@@ -33,19 +34,19 @@ def corpus_main(builder_class: type[UnivaCorpusBuilder], argv: Sequence[str] | N
         Exit status: 0; 2 for a mistake of the user, with one sentence on standard error; 130 when interrupted.
     """
     parser = corpus_parser(builder_class)
-    parser.add_argument("--push_to_hub", metavar="ORG/NAME", help="also push it; needs --license and --source-url")
+    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="also push it; needs --license and --source-url")
     parser.add_argument("--private", action="store_true", default=None, help="push to a private repository")
     arguments = parser.parse_args(argv)
-    return run_guarded("error", lambda: _build_and_push(builder_class, arguments))
+    return run_guarded("error", lambda: _build_and_push(builder_class, arguments), parser)
 
 
 def emobank_main(argv: Sequence[str] | None = None) -> int:
     """The command line that builds EmoBank; returns the exit status as `corpus_main`."""
-    parser = argparse.ArgumentParser(description=EmoBank.__doc__, allow_abbrev=False)
+    parser = OptionParser(description=EmoBank.__doc__)
     parser.add_argument("--source", required=True, help="emobank.csv, or a folder that has it")
     parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
     options = parser.parse_args(argv)
-    return run_guarded("error", lambda: _build_emobank(options))
+    return run_guarded("error", lambda: _build_emobank(options), parser)
 
 
 def _build_emobank(options: argparse.Namespace) -> int:
@@ -64,13 +65,13 @@ def _build_and_push(builder_class: type[UnivaCorpusBuilder], arguments: argparse
 def _check_push(arguments: argparse.Namespace) -> None:
     """Refuse before the work what could not be pushed after it, and make the repository."""
     if arguments.private and not arguments.push_to_hub:
-        raise CorpusError("--private needs --push_to_hub ORG/NAME")
+        raise CorpusError("--private needs --push-to-hub ORG/NAME")
     if not arguments.push_to_hub:
         return
     missing = [name for name in ("license", "source-url") if not getattr(arguments, name.replace("-", "_"))]
     if missing:
         options = " and ".join(f"--{name}" for name in missing)
-        raise CorpusError(f"--push_to_hub needs {options}: others must know what they may do with the corpus")
+        raise CorpusError(f"--push-to-hub needs {options}: others must know what they may do with the corpus")
     make_repository(arguments.push_to_hub, "dataset", private=arguments.private)
 
 

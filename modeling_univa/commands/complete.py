@@ -5,13 +5,14 @@
 import argparse
 
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
+from ..options import OptionParser
 from ..sharing.embedding import complete_model
 
 
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("model", help="model folder or Hub id")
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
@@ -21,7 +22,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text-words", type=int, metavar="N", help="copy the N most frequent words (default: the file stays outside)"
     )
-    parser.add_argument("--faces", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
+    parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
+    parser.rename_option("--faces", "--face-detector")
     parser.add_argument("--output", help="folder to write (default: the model's own)")
 
 
@@ -29,9 +31,9 @@ def run(options: argparse.Namespace) -> int:
     """Run it; returns the exit status."""
     given = {name: getattr(options, f"{name}_extractor") for name in ("text", "audio", "vision")}
     extractors = {name: extractor_from_argument(name, argument) for name, argument in given.items() if argument}
-    faces = face_reader_from_argument(options.faces).to_dict() if options.faces else None
+    faces = face_reader_from_argument(options.face_detector).to_dict() if options.face_detector else None
     if not extractors and faces is None:
-        raise ValueError("nothing to complete: give --audio-extractor, --vision-extractor, --text-extractor, --faces")
+        raise ValueError("Nothing to complete: pass an extractor (`vision_extractor`, say) or `face_detector`.")
     folder = complete_model(
         options.model,
         extractors,

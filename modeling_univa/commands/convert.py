@@ -6,12 +6,13 @@ import argparse
 
 from ..convert.networks import convert_network
 from ..convert.univa import convert_univa
+from ..options import OptionParser
 
 
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add a sub-command for each kind of checkpoint."""
     kinds = parser.add_subparsers(title="checkpoints", required=True, metavar="KIND")
     univa = kinds.add_parser("univa", help="the authors' best_model.pth")

@@ -8,6 +8,7 @@ from pathlib import Path
 from transformers.utils import logging
 
 from ..models.trusted_paths_univa import has_hub_form
+from ..options import OptionParser
 from ..scores.results import (
     results_table,
 )
@@ -19,13 +20,13 @@ __all__ = ["add_options", "run"]
 logger = logging.get_logger(__name__)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("model", help="model folder or Hub id")
     parser.add_argument("dataset", help="corpus folder or Hub id")
     parser.add_argument("--split", default="test", help="which rows (default test)")
     parser.add_argument("--batch-size", type=int, default=16, help="utterances of a batch (default 16)")
-    parser.add_argument("--output", type=Path, help="folder for the results and the card (default: the model's)")
+    parser.add_argument("--output", help="folder for the results and the card (default: the model's)")
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
     parser.add_argument("--dataset-revision", help="branch, tag or commit of a data set on the Hub")
     parser.add_argument("--dataset-id", metavar="ORG/NAME", help="Hub id of a data set that is given as a folder")

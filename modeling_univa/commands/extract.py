@@ -9,19 +9,21 @@ from ..features.arguments import extractor_from_argument, face_reader_from_argum
 from ..features.extraction import ExtractionJob, ExtractionOptions
 from ..features.shards import own_device
 from ..models.configuration_emotion import MODALITIES
+from ..options import OptionParser
 from .jobs import add_job_options, run_command
 
 
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     add_job_options(parser)
     parser.add_argument("--audio-extractor", metavar="NAME", help="log-mel, JSON settings, or a speech encoder")
     parser.add_argument("--vision-extractor", metavar="NAME", help="hog, JSON settings, or a face embedding network")
     parser.add_argument("--text-extractor", metavar="FILE", help="file of word vectors in GloVe's format")
-    parser.add_argument("--faces", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
+    parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
+    parser.rename_option("--faces", "--face-detector")
     parser.add_argument("--dtype", choices=("auto", "float32", "float16", "bfloat16"), help="precision of networks")
 
 
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         for modality, argument in given.items()
         if argument
     }
-    faces = face_reader_from_argument(options.faces) if options.faces else None
+    faces = face_reader_from_argument(options.face_detector) if options.face_detector else None
     settings = ExtractionOptions(
         options.media_root, faces, options.batch_size, options.workers, options.outside_media_root
     )

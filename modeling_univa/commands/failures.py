@@ -11,6 +11,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from ..models.files_univa import explanation
+from ..options import OptionParser
 
 
 __all__ = ["INTERRUPTED", "USER_MISTAKE", "run_guarded"]
@@ -22,13 +23,14 @@ INTERRUPTED = 130
 _EXPLAINED = (ValueError, OSError, ImportError, StrictDataclassError, SafetensorError, MemoryError, RuntimeError)
 
 
-def run_guarded(program: str, run: Callable[[], int]) -> int:
+def run_guarded(program: str, run: Callable[[], int], parser: OptionParser | None = None) -> int:
     """
     Run a command, and turn what ends it into one sentence on standard error.
 
     Args:
         program: what the sentence begins with.
         run: the command; returns its exit status.
+        parser: of its command line; arguments that the sentence names are called as its options.
 
     Returns:
         Its exit status; 2 for what the user can mend, 130 where it was interrupted. Where the reader of its output has
@@ -50,5 +52,7 @@ def run_guarded(program: str, run: Callable[[], int]) -> int:
         print(f"{program}: {explanation(error)}", file=sys.stderr)
         return INTERRUPTED
     except _EXPLAINED as error:
-        print(f"{program}: {explanation(error)}", file=sys.stderr)
+        sentence = explanation(error)
+        sentence = sentence if parser is None else parser.named_as_options(sentence)
+        print(f"{program}: {sentence}", file=sys.stderr)
         return USER_MISTAKE

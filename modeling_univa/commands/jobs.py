@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..features.shards import REJECTED_FILE, ShardJob, run_job
+from ..options import OptionParser
 
 
 __all__ = ["add_job_options", "run_command"]
 
 
-def add_job_options(parser: argparse.ArgumentParser) -> None:
+def add_job_options(parser: OptionParser) -> None:
     """Add the options that jobs over a corpus share."""
     parser.add_argument("corpus", help="corpus folder that a script of datasets_scripts/ built, or its Hub id")
     parser.add_argument("--output", required=True, help="corpus folder to make; to go on, give the command again")

@@ -15,6 +15,7 @@ from ..models.affect_scorers_univa import load_scorer
 from ..models.configuration_emotion import MODALITIES
 from ..models.modeling_univa import UnivaForEmotionClassification
 from ..models.processing_univa import UnivaProcessor
+from ..options import OptionParser
 from ..prediction.inputs import Utterance, collect_utterances
 from ..prediction.onnx_model import UnivaOnnxModel
 from ..prediction.plot import check_plotting, plot_files, plot_prediction
@@ -27,7 +28,7 @@ from ..sharing.folder import ONNX_FILE
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("model", help="model folder or Hub id")
     parser.add_argument(
@@ -39,9 +40,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--transcribe", metavar="MODEL", help="speech recognition model for clips without text")
     parser.add_argument("--audio", type=Path, help="instead of INPUT: sound file")
     parser.add_argument("--faces", type=Path, nargs="+", default=[], help="instead of INPUT: image files of the face")
-    parser.add_argument("--face-reader", metavar="DETECTOR", help="for videos, if the model names none: haar, …")
+    parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos, if the model names none: haar, …")
+    parser.rename_option("--face-reader", "--face-detector")
     for modality in ("text", "audio", "vision"):
-        parser.add_argument(f"--affect-{modality}", metavar="MODEL", help=f"scorer of the {modality}'s VA")
+        parser.add_argument(f"--{modality}-scorer", metavar="MODEL", help=f"scorer of the {modality}'s VA")
+        parser.rename_option(f"--affect-{modality}", f"--{modality}-scorer")
     parser.add_argument("--batch-size", type=int, default=16, help="utterances of a batch (default 16)")
     parser.add_argument("--device", help="where to run (default: a GPU where there is one)")
     parser.add_argument(
@@ -107,12 +110,12 @@ def _start(
     if options.transcribe:
         transcriber = Transcriber(*_with_revision(options.transcribe), device=device)
     for modality in MODALITIES:
-        name = getattr(options, f"affect_{modality}")
+        name = getattr(options, f"{modality}_scorer")
         if name:
             scorers[modality] = load_scorer(modality, *_with_revision(name), device=device)
     face_reader = None
-    if options.face_reader:
-        face_reader = face_reader_from_argument(options.face_reader)
+    if options.face_detector:
+        face_reader = face_reader_from_argument(options.face_detector)
     predictions = predict(
         model,
         processor,

@@ -4,6 +4,7 @@
 
 import argparse
 
+from ..options import OptionParser
 from ..sharing.corpus_push import is_corpus, push_corpus
 from ..sharing.push import push_folder
 
@@ -11,7 +12,7 @@ from ..sharing.push import push_folder
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("folder", help="folder that training wrote, or `save_pretrained` of model and processor")
     parser.add_argument("repository", metavar="ORG/NAME", help="repository; made if it is not there yet")

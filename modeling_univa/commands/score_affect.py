@@ -12,19 +12,24 @@ from ..features.shards import own_device
 from ..models.affect_scorers_univa import load_scorer
 from ..models.configuration_emotion import MODALITIES
 from ..models.translation_univa import load_translator
+from ..options import OptionParser
 from .jobs import add_job_options, run_command
 
 
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     add_job_options(parser)
     for modality in ("text", "audio", "vision"):
-        parser.add_argument(f"--{modality}", metavar="MODEL", help=f"scorer of {modality}: folder, or ID[@REVISION]")
+        parser.add_argument(
+            f"--{modality}-scorer", metavar="MODEL", help=f"scorer of {modality}: folder, or ID[@REVISION]"
+        )
+        parser.rename_option(f"--{modality}", f"--{modality}-scorer")
     parser.add_argument("--splits", nargs="+", help="only these; VA is used in training alone (default: all)")
-    parser.add_argument("--faces", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
+    parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
+    parser.rename_option("--faces", "--face-detector")
     parser.add_argument("--translate", metavar="MODEL", help="seq2seq model, or deepl, that translates text first")
     parser.add_argument("--source-language", help="language of the text, in the codes of --translate")
     parser.add_argument("--target-language", default="en", help="language of the scorer (default en)")
@@ -35,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     corpus = load_corpus(options.corpus)
     scorers, about = {}, {}
     for modality in MODALITIES:
-        if given := getattr(options, modality):
+        if given := getattr(options, f"{modality}_scorer"):
             model, _, revision = (given, "", None) if Path(given).exists() else given.partition("@")
             scorers[modality] = load_scorer(modality, model, revision or None, own_device(options.device))
             about[modality] = describe_scorer(scorers[modality], model)
@@ -48,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         splits=options.splits,
         translator=translator,
         media_root=options.media_root,
-        face_reader=face_reader_from_argument(options.faces) if options.faces else None,
+        face_reader=face_reader_from_argument(options.face_detector) if options.face_detector else None,
         batch_size=options.batch_size,
         workers=options.workers,
         outside_media_root=options.outside_media_root,

@@ -5,12 +5,13 @@
 import argparse
 
 from ..affect.training import AffectTrainingOptions, results_table, train_affect
+from ..options import OptionParser
 
 
 __all__ = ["add_options", "run"]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("--data", required=True, help="emobank.csv, folder or Hub id; for audio and vision a corpus")
     parser.add_argument("--output", required=True, help="folder to make")

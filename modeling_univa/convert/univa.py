@@ -80,7 +80,7 @@ def convert_univa(checkpoint: str | Path, output: str | Path, text_model: str | 
     if not uses_word_vectors and text_model is None:
         raise ValueError(
             f"{checkpoint} was trained on the text encoder {arguments['text_plm_checkpoint']!r}, which is none of "
-            f"{list(TEXT_MODELS)}: name its folder or Hub id with --text-model."
+            f"{list(TEXT_MODELS)}: name its folder or Hub id with `text_model`."
         )
     config = config_from_arguments(arguments, has_prior="label_similar_matrix" in state)
     config.text_config = None if text_model is None else read_config(text_model)
@@ -158,7 +158,7 @@ def load_checkpoint(checkpoint: Path, *classes: type) -> Any:
             it holds.
     """
     if not checkpoint.is_file():
-        raise ValueError(f"{checkpoint} is not a file: --checkpoint needs a published checkpoint.")
+        raise ValueError(f"{checkpoint} is not a file: `checkpoint` needs a published checkpoint.")
     try:
         _check_growth(checkpoint)
         with torch.serialization.safe_globals([*classes]):

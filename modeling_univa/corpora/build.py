@@ -17,6 +17,7 @@ from ..data.corpus_card import BENCHMARK_FILE, benchmark
 from ..data.parquet import write_checksums, write_shard
 from ..data.schema import CorpusError
 from ..models.files_univa import replace_folder, scratch_folder
+from ..options import OptionParser
 from .builder import UnivaCorpusBuilder
 from .card import CardFacts, corpus_card
 
@@ -79,7 +80,7 @@ def _check_output(output: Path, source: Path, overwrite: bool) -> None:
     if not output.is_dir() or not any(output.iterdir()):
         return
     if not overwrite:
-        raise CorpusError(f"output folder {output} is not empty; choose another one, or give --overwrite")
+        raise CorpusError(f"output folder {output} is not empty; choose another one, or pass `overwrite`")
     if not Path(output, _MARKER).is_file():
         raise CorpusError(f"output folder {output} holds no corpus (no {_MARKER}), so it is not overwritten")
 
@@ -117,9 +118,9 @@ def corpus_class(name: str, arguments: Sequence[str] = ()) -> type[UnivaCorpusBu
     return builder.for_arguments(arguments)
 
 
-def corpus_parser(builder_class: type[UnivaCorpusBuilder]) -> argparse.ArgumentParser:
+def corpus_parser(builder_class: type[UnivaCorpusBuilder]) -> OptionParser:
     """The options of a corpus; `build_from_options` takes what it reads."""
-    parser = argparse.ArgumentParser(description=(builder_class.__doc__ or "").split("\n\n")[0], allow_abbrev=False)
+    parser = OptionParser(description=(builder_class.__doc__ or "").split("\n\n")[0])
     parser.add_argument(
         builder_class.SOURCE_OPTION,
         dest="source",
@@ -149,7 +150,7 @@ def build_from_options(builder_class: type[UnivaCorpusBuilder], arguments: argpa
     try:
         datasets.utils.py_utils.convert_file_size_to_int(arguments.max_shard_size)
     except ValueError:
-        raise CorpusError(f"--max-shard-size {arguments.max_shard_size!r} is no size; write it as 500MB") from None
+        raise CorpusError(f"`max_shard_size` {arguments.max_shard_size!r} is not a size; write it as 500MB") from None
     facts = CardFacts(
         pretty_name=arguments.pretty_name or builder_class.PRETTY_NAME or Path(arguments.source).resolve().name,
         license=arguments.license or builder_class.LICENSE,

@@ -19,6 +19,7 @@ from datasets.exceptions import DatasetGenerationError
 from ..data.corpus_card import SplitStatistics
 from ..data.schema import CorpusError, RowError, RowValidator, row_features
 from ..models.configuration_emotion import MODALITIES
+from ..options import OptionParser
 
 
 __all__ = ["CorpusConfig", "CorpusDescription", "UnivaCorpusBuilder"]
@@ -135,7 +136,7 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         """Set what follows from the other options."""
 
     @classmethod
-    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(cls, parser: OptionParser) -> None:
         """Add the command-line options of this corpus, named as the fields of its config."""
 
     def check_row(self, split: str, row: Mapping[str, Any]) -> None:

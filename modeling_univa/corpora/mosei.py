@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """MOSEI from the data files that the authors of UniVA published, or from CMU's own computational sequences."""
 
-import argparse
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import MOSEI_EMOTIONS
 from ..models.files_univa import sha256_of_files
 from ..models.processing_univa import PRECOMPUTED
+from ..options import OptionParser
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 from .computational_sequences import (
     ComputationalSequence,
@@ -145,7 +145,7 @@ class MoseiSequences(UnivaCorpusBuilder):
     )
 
     @classmethod
-    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(cls, parser: OptionParser) -> None:
         """Add the options of `MoseiSequencesConfig`."""
         parser.add_argument("--folds", required=True, help="folder of train.txt, validation.txt, test.txt: video ids")
         parser.add_argument("--label-sequence", help="sequence of the labels (default 'All Labels')")
@@ -161,12 +161,12 @@ class MoseiSequences(UnivaCorpusBuilder):
         root = Path(self.config.source)
         self._pools = {"text": 1, "audio": self.config.audio_pool, "vision": self.config.vision_pool}
         if min(self._pools.values()) < 1:
-            raise CorpusError(f"--audio-pool and --vision-pool are numbers of frames, at least 1, not {self._pools}")
+            raise CorpusError(f"`audio_pool` and `vision_pool` are numbers of frames, at least 1, not {self._pools}")
         sequences = find_sequences(root)
-        self._labels = _named(sequences, self.config.label_sequence, "--label-sequence")
-        self._words = _named(sequences, self.config.word_sequence, "--word-sequence")
+        self._labels = _named(sequences, self.config.label_sequence, "label_sequence")
+        self._words = _named(sequences, self.config.word_sequence, "word_sequence")
         self._features = {
-            modality: _named(sequences, name, f"--{modality}-sequence")
+            modality: _named(sequences, name, f"{modality}_sequence")
             for modality in MODALITIES
             if (name := getattr(self.config, f"{modality}_sequence"))
         }
@@ -257,7 +257,7 @@ class MoseiSequences(UnivaCorpusBuilder):
                 raise CorpusError(
                     f"{self._labels.path}: {self._labels.name}/data/{name}: expected the numbers sentiment, "
                     f"{', '.join(MOSEI_EMOTIONS)} of each segment, found {entry.features.dtype} of shape "
-                    f"{entry.features.shape}; give --label-sequence"
+                    f"{entry.features.shape}; pass `label_sequence`"
                 )
             for row, (labels, interval) in enumerate(zip(entry.features, entry.intervals, strict=True)):
                 yield _segment(video, row if number is None else number + row, labels, interval)
@@ -322,9 +322,9 @@ def _word(cell: Any, sequence: ComputationalSequence) -> str:
         raise RowError(f"{sequence.name}: the word {cell!r} is not UTF-8") from None
 
 
-def _named(sequences: Mapping[str, ComputationalSequence], name: str, option: str) -> ComputationalSequence:
+def _named(sequences: Mapping[str, ComputationalSequence], name: str, argument: str) -> ComputationalSequence:
     if name not in sequences:
-        raise CorpusError(f"{option}: there is no sequence {name!r}; found {', '.join(map(repr, sequences))}")
+        raise CorpusError(f"`{argument}`: there is no sequence {name!r}; found {', '.join(map(repr, sequences))}")
     return sequences[name]
 
 
@@ -334,7 +334,7 @@ def _fold_files(folder: Path) -> dict[str, Path]:
         found = [name for name in names if (folder / f"{name}.txt").is_file()]
         if len(found) != 1:
             wanted = " or ".join(f"{name}.txt" for name in names)
-            raise CorpusError(f"{folder}: expected one file {wanted} of video ids, found {len(found)}; see --folds")
+            raise CorpusError(f"{folder}: expected one file {wanted} of video ids, found {len(found)}; see `folds`")
         files[found[0]] = folder / f"{found[0]}.txt"
     return files
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data files that the authors of UniVA published for MOSEI and M3ED: labels, dialogues, VA scores and features."""
 
-import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from ..data.tables import read_json
 from ..data.unpickler import load_restricted_pickle
 from ..models.configuration_emotion import MODALITIES
 from ..models.processing_univa import PRECOMPUTED
+from ..options import OptionParser
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 
 
@@ -31,13 +31,13 @@ class ReleasedConfig(CorpusConfig):
     """Options of the builders of the released files.
 
     Args:
-        labels: "released" takes the labels from `labels_class` in the feature files, which is what the released code
-            trains and scores on, so that results compare with the published ones; "annotations" takes those of the
-            csv or JSON file.
+        label_source: "released" takes the labels from `labels_class` in the feature files, which is what the released
+            code trains and scores on, so that results compare with the published ones; "annotations" takes those of
+            the csv or JSON file.
         text_features: "glove" adds the released word vectors; "none" leaves them out.
     """
 
-    labels: str = "released"
+    label_source: str = "released"
     text_features: str = "none"
 
 
@@ -85,13 +85,14 @@ class ReleasedCorpus(UnivaCorpusBuilder):
     EXTRACTORS: ClassVar[dict[str, tuple[str, int]]]
 
     @classmethod
-    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(cls, parser: OptionParser) -> None:
         """Add the options of `ReleasedConfig`."""
         parser.add_argument(
-            "--labels",
+            "--label-source",
             choices=("released", "annotations"),
             help="labels of the feature files, which the published results rest on (default), or of the annotations",
         )
+        parser.rename_option("--labels", "--label-source")
         parser.add_argument("--text-features", choices=("none", "glove"), help="add the word vectors (default none)")
 
     def read_annotations(self) -> dict[str, list[Annotation]]:
@@ -155,7 +156,7 @@ class ReleasedCorpus(UnivaCorpusBuilder):
             found[f"{modality}_features"] = signal.row(index)
             if modality != "text":
                 found[f"{modality}_va"] = signal.va[index]
-        if self.config.labels == "released":
+        if self.config.label_source == "released":
             found["emotions"] = self._names(self._labels["audio"][index])
         return found
 
@@ -174,10 +175,11 @@ class ReleasedCorpus(UnivaCorpusBuilder):
         return folder / f"{self.DATASET}_{split}_{name}.pkl"
 
     def _modalities(self) -> list[str]:
-        if self.config.text_features not in ("none", "glove") or self.config.labels not in ("released", "annotations"):
+        text, labels = self.config.text_features, self.config.label_source
+        if text not in ("none", "glove") or labels not in ("released", "annotations"):
             raise CorpusError(
-                f"text_features {self.config.text_features!r}, labels {self.config.labels!r}: expected 'none' or "
-                "'glove', and 'released' or 'annotations'"
+                f"`text_features` {text!r}, `label_source` {labels!r}: expected 'none' or 'glove', and 'released' or "
+                "'annotations'"
             )
         return [name for name in MODALITIES if name != "text" or self.config.text_features == "glove"]
 
@@ -335,7 +337,7 @@ class ReleasedCorpus(UnivaCorpusBuilder):
                     both = {"annotations": annotation.emotions, "labels_class": released}
                     self.side_files.setdefault(_DIFFERENCES, []).append({**where, **both})
         listed = f" (see {_DIFFERENCES})" if differing else ""
-        used = "labels_class" if self.config.labels == "released" else self.ANNOTATION_FILE
+        used = "labels_class" if self.config.label_source == "released" else self.ANNOTATION_FILE
         self.notes.append(
             f"{split}: labels_class differs from {self.ANNOTATION_FILE} in {len(differing)} of "
             f"{len(self._annotations[split])} rows{listed}; the corpus has the labels of {used}."

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Anyone's corpus: a folder with one metadata csv a split, and the sound and image files that they name."""
 
-import argparse
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +31,7 @@ from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from ..models.faces_univa import FaceReader
 from ..models.light_features_univa import HogExtractor, LogMelExtractor
+from ..options import OptionParser
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 from .precomputed_features import FeaturesOfFiles, FeaturesOfTable, PrecomputedFeatures
 
@@ -44,6 +44,12 @@ _EXTRACTORS: dict[str, tuple[str, type[LogMelExtractor] | type[HogExtractor]]] =
     "vision": ("faces", HogExtractor),
 }
 _TRAIN = "train"
+# Options by their earlier names.
+_RENAMED = {
+    "--face-reader": "--face-detector",
+    "--audio-features": "--audio-extractor",
+    "--vision-features": "--vision-extractor",
+}
 _ABSENT = "absent_modalities.jsonl"
 _FACE_NOTES = "face_notes.jsonl"
 _FROM_EMOTION_NOTE = (
@@ -63,15 +69,15 @@ class UtteranceFolderConfig(CorpusConfig):
         va: "given" takes VA from the columns text_valence, text_arousal, …; "from-emotion" from the emotion that a row
             names for each modality (text_emotion, …), as 2x - 1 of the word's valence and arousal on [0, 1].
         emotion_va: Lexicon (csv or tab separated; word, valence, arousal on [0, 1]) for `va="from-emotion"`.
-        audio_features, vision_features: "log-mel" and "hog", or "none"; by default made where there are media.
         text_features_file, audio_features_file, vision_features_file: A file of precomputed features of all
             utterances, by utterance_id (`feature_files.open_table`), instead of a column `audio_features` and so on
             in the metadata with the path of a file an utterance.
         text_features_name, audio_features_name, vision_features_name: What made precomputed features, for the card
             and for comparison with other corpora; by default what their columns tell.
         audio_extractor, vision_extractor: An extractor as `univa extract` takes it: a name, settings as JSON or the
-            path of a JSON file, or the Hub id or folder of a network.
-        face_reader: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
+            path of a JSON file, or the Hub id or folder of a network; "none" for no such features. By default
+            "log-mel" and "hog" where there are media.
+        face_detector: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
         speed_perturbation: Speeds, separated by commas, at which the sound of the training rows is played for a copy
             of them each (Ko et al., 2015): "0.9,1.1" makes three rows of one. A voice that is played faster is higher,
             and its vocal tract shorter: as many speakers more that a model cannot learn by heart.
@@ -80,8 +86,6 @@ class UtteranceFolderConfig(CorpusConfig):
     labels: str | None = None
     va: str = "given"
     emotion_va: str | None = None
-    audio_features: str | None = None
-    vision_features: str | None = None
     text_features_file: str | None = None
     audio_features_file: str | None = None
     vision_features_file: str | None = None
@@ -90,7 +94,7 @@ class UtteranceFolderConfig(CorpusConfig):
     vision_features_name: str | None = None
     audio_extractor: str | None = None
     vision_extractor: str | None = None
-    face_reader: str | None = None
+    face_detector: str | None = None
     speed_perturbation: str | None = None
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
@@ -114,25 +118,25 @@ class UtteranceFolder(UnivaCorpusBuilder):
     BUILDER_CONFIG_CLASS = UtteranceFolderConfig
 
     @classmethod
-    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(cls, parser: OptionParser) -> None:
         """Add the options of `UtteranceFolderConfig`."""
         parser.add_argument("--labels", help="emotions in the order of the model's outputs: happy,sad,…")
         parser.add_argument("--va", choices=("given", "from-emotion"), help="where valence and arousal come from")
         parser.add_argument("--emotion-va", help="lexicon of word, valence, arousal on [0, 1] for --va from-emotion")
         parser.add_argument(
-            "--audio-features", choices=("log-mel", "none"), help="default: log-mel where there is audio or video"
+            "--audio-extractor", help="log-mel (default where there is sound), none, JSON, a JSON file, or a network"
         )
         parser.add_argument(
-            "--vision-features", choices=("hog", "none"), help="default: hog where there are faces or video"
+            "--vision-extractor", help="hog (default where there are faces), mini-xception, none, JSON, … likewise"
         )
         for modality in MODALITIES:
             parser.add_argument(
                 f"--{modality}-features-file", help="precomputed features of all utterances, by utterance_id"
             )
             parser.add_argument(f"--{modality}-features-name", help="what made precomputed features, for the card")
-        parser.add_argument("--audio-extractor", help="speech features: JSON, a JSON file, or a network")
-        parser.add_argument("--vision-extractor", help="face features: JSON, a JSON file, a network, or mini-xception")
-        parser.add_argument("--face-reader", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
+        parser.add_argument("--face-detector", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
+        for former, name in _RENAMED.items():
+            parser.rename_option(former, name)
         parser.add_argument(
             "--speed-perturbation", help="copies of the training rows with faster or slower sound: 0.9,1.1"
         )
@@ -246,7 +250,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
         if word.lower() not in self._lexicon:
             raise CorpusError(
                 f"{where}: {modality}_emotion {word!r} has no valence and arousal in the table; give "
-                "--emotion-va FILE (word,valence,arousal on [0, 1]), or VA columns and --va given"
+                "`emotion_va` (a file of word,valence,arousal on [0, 1]), or VA columns and `va` = given"
             )
         valence, arousal = self._lexicon[word.lower()]
         return 2 * valence - 1, 2 * arousal - 1
@@ -255,9 +259,9 @@ class UtteranceFolder(UnivaCorpusBuilder):
         if self.config.va not in ("given", "from-emotion"):
             raise CorpusError(f"va {self.config.va!r} is unknown; choose 'given' or 'from-emotion'")
         if self.config.va == "from-emotion" and not columns.intersection(EMOTION_COLUMNS):
-            raise CorpusError(f"--va from-emotion needs a column {', '.join(EMOTION_COLUMNS)}; the corpus has none")
+            raise CorpusError(f"`va` = from-emotion needs a column {', '.join(EMOTION_COLUMNS)}; the corpus has none")
         if self.config.emotion_va and self.config.va != "from-emotion":
-            raise CorpusError("--emotion-va is used with --va from-emotion only; give both or neither")
+            raise CorpusError("`emotion_va` is used with `va` = from-emotion only; give both or neither")
         for modality in MODALITIES:
             found = [axis for axis in ("valence", "arousal") if f"{modality}_{axis}" in columns]
             if len(found) == 1:
@@ -277,9 +281,10 @@ class UtteranceFolder(UnivaCorpusBuilder):
     def _precomputed_of(self, modality: str, columns: set[str]) -> PrecomputedFeatures | None:
         column, settings = f"{modality}_features", vars(self.config)
         file, name = settings[f"{column}_file"], settings[f"{column}_name"]
-        has_column = column in columns and settings.get(column) != "none"
-        if file and (has_column or settings.get(column) == "none"):
-            other = f"the metadata's column {column!r}" if has_column else f"`{column}` none"
+        refused = settings.get(f"{modality}_extractor") == "none"
+        has_column = column in columns and not refused
+        if file and (has_column or refused):
+            other = f"the metadata's column {column!r}" if has_column else f"`{modality}_extractor` none"
             raise CorpusError(f"`{column}_file` {file} cannot be used together with {other}; drop one of them")
         if file:
             return FeaturesOfTable(modality, name, Path(file))
@@ -291,39 +296,30 @@ class UtteranceFolder(UnivaCorpusBuilder):
 
     def _make_extractor(self, modality: str, columns: set[str]) -> Any:
         column, kind = _EXTRACTORS[modality]
-        wanted = getattr(self.config, f"{modality}_features")
         settings = getattr(self.config, f"{modality}_extractor")
         if modality in self._precomputed:
-            if wanted or settings:
+            if settings:
                 raise CorpusError(
-                    f"the {modality} features are precomputed, and {wanted or settings!r} would make others; drop one"
+                    f"the {modality} features are precomputed, and {settings!r} would make others; drop one"
                 )
             return None
         has_media = not columns.isdisjoint((column, "video"))
-        if wanted == "none" or not (has_media or wanted or settings):
-            if settings:
-                raise CorpusError(f"--{modality}-extractor is given with --{modality}-features none; drop one of them")
+        if settings == "none" or not (has_media or settings):
             return None
-        if wanted not in (None, kind.extractor_type):
-            raise CorpusError(f"unknown {modality} features {wanted!r}; choose {kind.extractor_type} or none")
         if not has_media:
             raise CorpusError(f"{modality} features need a column {column!r} or 'video', and no metadata file has one")
-        extractor = extractor_from_argument(modality, settings) if settings else kind()
-        if wanted not in (None, extractor.extractor_type):
-            raise CorpusError(
-                f"--{modality}-features {wanted} is given with a --{modality}-extractor that is no {wanted}; "
-                "drop one of them"
-            )
-        return extractor
+        return extractor_from_argument(modality, settings) if settings else kind()
 
     def _make_face_reader(self, columns: set[str], with_vision: bool) -> Any:
-        settings = self.config.face_reader
+        settings = self.config.face_detector
         if "video" not in columns or not with_vision:
             if settings:
-                raise CorpusError("--face-reader is given, but no face features are to be made from a column 'video'")
+                raise CorpusError(
+                    "`face_detector` is given, but no face features are to be made from a column 'video'"
+                )
             return None
 
-        return face_reader_from_argument(settings, "--face-reader") if settings else FaceReader()
+        return face_reader_from_argument(settings) if settings else FaceReader()
 
     def _read_speeds(self, with_audio: bool) -> None:
         given = self.config.speed_perturbation
@@ -334,10 +330,10 @@ class UtteranceFolder(UnivaCorpusBuilder):
             return
         if len(set(self._speeds)) < len(speeds):
             raise CorpusError(
-                f"--speed-perturbation {given!r}: give different speeds from 0.5 to 2 other than 1: 0.9,1.1"
+                f"`speed_perturbation` {given!r}: give different speeds from 0.5 to 2 other than 1: 0.9,1.1"
             )
         if not with_audio or _TRAIN not in self._files:
-            raise CorpusError(f"--speed-perturbation needs a split {_TRAIN!r} and speech features to be made")
+            raise CorpusError(f"`speed_perturbation` needs a split {_TRAIN!r} and speech features to be made")
         self.notes.append(
             f"{_TRAIN}: for each of the speeds {given} there is a copy of every row, its speech features those of the "
             "sound played at that speed. Columns with media name the recordings as they are."

@@ -147,7 +147,7 @@ def check_inferred_labels(places: Mapping[str, str]) -> None:
     """
     for name, problem in odd_labels(places).items():
         raise CorpusError(
-            f"{places[name]}: emotion {name!r} {problem}. If it is a label of its own, list all labels with --labels"
+            f"{places[name]}: emotion {name!r} {problem}. If it is a label of its own, list all labels with `labels`"
         )
 
 
@@ -289,7 +289,7 @@ class RowValidator:
             is_there = inside(root, path, self.outside).is_file()
         except OutsideError:
             raise RowError(
-                f"{where} {path!r} is a link out of {root}; copy the file, or build with --outside-source"
+                f"{where} {path!r} is a link out of {root}; copy the file, or build with `outside_source`"
             ) from None
         if not is_there:
             raise RowError(f"{where} {path!r} is not in {root}; correct the path")

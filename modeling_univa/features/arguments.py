@@ -36,10 +36,10 @@ def extractor_from_argument(
     try:
         extractor: Any = extractor_from_dict(_settings(modality, argument))
     except (TypeError, ValueError, OSError, ImportError) as error:
-        raise CorpusError(f"--{modality}-extractor {argument}: {error}") from error
+        raise CorpusError(f"`{modality}_extractor` {argument}: {error}") from error
     kind: Any = type(extractor)
     if kind.modality != modality:
-        raise CorpusError(f"--{modality}-extractor {argument}: {kind.extractor_type} makes {kind.modality} features")
+        raise CorpusError(f"`{modality}_extractor` {argument}: {kind.extractor_type} makes {kind.modality} features")
     known = {field.name for field in fields(kind)}
     given = {"device": device, "dtype": dtype}
     return replace(extractor, **{name: value for name, value in given.items() if value and name in known})
@@ -66,8 +66,8 @@ def _json_settings(argument: str) -> dict[str, Any] | None:
     return settings
 
 
-def face_reader_from_argument(argument: str, option: str = "--faces") -> FaceReader:
-    """The `FaceReader` of a detector's name, or of settings as JSON or a JSON file; `option` is what took it.
+def face_reader_from_argument(argument: str) -> FaceReader:
+    """The `FaceReader` of a detector's name, or of settings as JSON or a JSON file.
 
     Raises:
         CorpusError: No such detector or setting.
@@ -77,4 +77,4 @@ def face_reader_from_argument(argument: str, option: str = "--faces") -> FaceRea
         settings = _json_settings(argument) or {"detector": argument}
         return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **settings})
     except (TypeError, ValueError, OSError) as error:
-        raise CorpusError(f"{option} {argument}: {error}") from error
+        raise CorpusError(f"`face_detector` {argument}: {error}") from error

@@ -66,7 +66,7 @@ class ExtractionJob(ShardJob):
     def __init__(self, corpus: Corpus, extractors: Mapping[str, Extractor], options: ExtractionOptions):
         super().__init__(corpus)
         if not extractors:
-            raise CorpusError("nothing to extract: give --audio-extractor, --vision-extractor or --text-extractor")
+            raise CorpusError("nothing to extract: pass `audio_extractor`, `vision_extractor` or `text_extractor`")
         if min(options.batch_size, options.workers) < 1:
             raise CorpusError("the batch size and the number of workers must be at least 1")
         self.extractors = {name: extractors[name] for name in MODALITIES if name in extractors}
@@ -83,13 +83,13 @@ class ExtractionJob(ShardJob):
         for modality, needed in (("audio", ("audio", "video")), ("vision", ("faces", "video"))):
             if modality not in self.extractors:
                 continue
-            check_media(columns, self.options.media_root, f"--{modality}-extractor")
+            check_media(columns, self.options.media_root, f"`{modality}_extractor`")
             if not columns.intersection(needed):
-                raise CorpusError(f"--{modality}-extractor needs a column {' or '.join(needed)}; the corpus has none")
+                raise CorpusError(f"`{modality}_extractor` needs a column {' or '.join(needed)}; the corpus has none")
         if self.reads_video_faces and self.options.face_reader is None:
-            raise CorpusError("the corpus has videos: say with --faces how faces are found in them")
+            raise CorpusError("the corpus has videos: say with `face_detector` how faces are found in them")
         if self.options.face_reader is not None and not self.reads_video_faces:
-            raise CorpusError("--faces is for the faces of videos: it needs a column video and --vision-extractor")
+            raise CorpusError("`face_detector` is for faces of videos: it needs a column video and `vision_extractor`")
 
     @property
     def reads_video_faces(self) -> bool:

@@ -191,10 +191,10 @@ def check_media(corpus_columns: Iterable[str], root: Path | None, wanted: str) -
         )
     if root is None:
         raise CorpusError(
-            "the paths in the corpus are relative to the folder that it was built from: give it as --media-root"
+            "the paths in the corpus are relative to the folder that it was built from: pass it as `media_root`"
         )
     if not root.is_dir():
-        raise CorpusError(f"--media-root {root} is not a folder; give the folder that the corpus was built from")
+        raise CorpusError(f"`media_root` {root} is not a folder; pass the folder that the corpus was built from")
 
 
 def in_batches(

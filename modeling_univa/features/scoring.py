@@ -82,7 +82,7 @@ class ScoringJob(ShardJob):
     ):
         super().__init__(corpus)
         if not scorers:
-            raise CorpusError("nothing to score: give --text, --audio or --vision with a scorer's folder or Hub id")
+            raise CorpusError("nothing to score: pass `text_scorer`, `audio_scorer` or `vision_scorer`")
         if min(options.batch_size, options.workers) < 1:
             raise CorpusError("the batch size and the number of workers must be at least 1")
         self.scorers = {name: scorers[name] for name in MODALITIES if name in scorers}
@@ -91,11 +91,11 @@ class ScoringJob(ShardJob):
         columns = [corpus.split(split).column_names for split in self.splits][0]
         for modality in ("audio", "vision"):
             if modality in self.scorers:
-                check_media(columns, options.media_root, f"--{modality}")
+                check_media(columns, options.media_root, f"`{modality}_scorer`")
         if "vision" in self.scorers and "video" in columns and options.face_reader is None:
-            raise CorpusError("the corpus has videos: say with --faces how faces are found in them")
+            raise CorpusError("the corpus has videos: say with `face_detector` how faces are found in them")
         if "text" not in self.scorers and options.translator is not None:
-            raise CorpusError("--translate is for --text; give both or neither")
+            raise CorpusError("`translate` is for `text_scorer`: pass both or neither")
         rate = getattr(self.scorers.get("audio"), "sampling_rate", 16000)
         self._media = MediaReader(
             options.media_root, rate, options.face_reader, options.workers, options.outside_media_root

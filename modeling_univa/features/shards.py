@@ -243,7 +243,7 @@ class _Run:
             if former.get(name) != self.arguments.get(name):
                 raise CorpusError(
                     f"{file.parent} is of a run with {name} = {former.get(name)!r}, and now it is "
-                    f"{self.arguments.get(name)!r}: give the former value to go on, or choose another --output"
+                    f"{self.arguments.get(name)!r}: use the earlier value to go on, or choose another `output`"
                 )
 
     def _table_file(self, shard: Shard) -> Path:

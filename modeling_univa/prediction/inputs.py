@@ -140,7 +140,7 @@ def _media(row: Mapping[str, Any], root: Path, where: str) -> dict[str, Any]:
         media: dict[str, Any] = {name: inside(root, row[name]) for name in ("audio", "video") if row.get(name)}
         media["faces"] = tuple(inside(root, path) for path in row.get("faces") or ())
     except OutsideError as error:
-        raise RowError(f"{where}: {error} Or name the folder with --media-root.") from None
+        raise RowError(f"{where}: {error} Or name the folder with `media_root`.") from None
     return media
 
 
@@ -159,7 +159,7 @@ def _is_clip(path: Path, place: Path) -> bool:
 
 def _clip(path: Path, texts: Callable[[Path], dict[str, Path]]) -> Utterance:
     if path.suffix.lower() in _IMAGE_SUFFIXES:
-        raise CorpusError(f"{path} is an image; give the images of a face with --faces")
+        raise CorpusError(f"{path} is an image; pass the images of a face as `faces`")
     beside = texts(path.parent).get(path.stem)
     text, problem = "", None
     if beside is not None and beside != path:

@@ -164,7 +164,7 @@ def export_onnx(
     if quantize not in (None, "int8"):
         raise ValueError(f"`quantize` must be int8, or be left out, got {quantize!r}.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} is there already: give another --output, or remove it.")
+        raise ValueError(f"{output} is there already: choose another `output`, or remove it.")
     eager = load_model(model, revision, dtype=torch.float32).eval()
     _check_size(eager)
     processor = UnivaProcessor.from_pretrained(model, revision=revision or "main")
@@ -349,7 +349,7 @@ def _quantized(
     for seed, shape in enumerate(_CHECKED):
         logits = graph(**random_inputs(eager, shape, longest, seed)).logits
         if not logits.isfinite().all():
-            raise ValueError("Quantised to int8 the model gives scores that are not finite: leave --quantize out.")
+            raise ValueError("Quantised to int8 the model gives scores that are not finite: leave `quantize` out.")
     return graph
 
 
@@ -391,7 +391,7 @@ def _check_scores(scores: list[RuntimeScore]) -> None:
     if not abs(by_name["int8"] - by_name["eager"]) <= INT8_TOLERANCE:
         raise ValueError(
             f"Quantised to int8 the model's micro-F1 is {by_name['int8']:.2f} %, more than {INT8_TOLERANCE} points "
-            f"from PyTorch's {by_name['eager']:.2f} %: the model was not written; leave --quantize out."
+            f"from PyTorch's {by_name['eager']:.2f} %: the model was not written; leave `quantize` out."
         )
 
 

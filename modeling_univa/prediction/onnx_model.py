@@ -88,8 +88,7 @@ class UnivaOnnxModel:
         file = cached_file(name, ONNX_FILE, **hub, _raise_exceptions_for_missing_entries=False)
         if file is None:
             raise ValueError(
-                f"{name} has no {ONNX_FILE}: make it with `univa export {name} --format onnx --output FOLDER`, and "
-                "give that folder."
+                f"{name} has no {ONNX_FILE}: make it with `univa export {name} --output FOLDER`, and give that folder."
             )
         return cls(UnivaConfig.from_pretrained(name, **hub), file)
 

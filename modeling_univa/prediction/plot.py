@@ -36,7 +36,7 @@ def check_plotting(path: Path) -> None:
         raise ImportError('plots need matplotlib: pip install "univa[plot]"') from error
     known = FigureCanvasAgg.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
-        raise ValueError(f"--plot {path}: the suffix must be one of {', '.join(sorted(known))}")
+        raise ValueError(f"`plot` {path}: the suffix must be one of {', '.join(sorted(known))}")
 
 
 def plot_files(path: Path, utterance_ids: Sequence[str]) -> dict[str, Path]:
@@ -133,5 +133,5 @@ def _draw_plane(axes: Any, prediction: Prediction, words: Mapping[str, tuple[flo
     if prediction.valence_arousal:
         axes.legend(loc="lower right", fontsize=9, frameon=True)
     else:
-        axes.set_title("no scorer given (--affect-text, --affect-audio, --affect-vision)", fontsize=8, color=_WORDS)
+        axes.set_title("no scorer of text, audio or vision was given", fontsize=8, color=_WORDS)
     axes.set(xlim=(-1.4, 1.4), ylim=(-1.1, 1.1), xlabel="valence", ylabel="arousal", aspect="equal")

@@ -21,7 +21,7 @@ __all__ = ["Prediction", "Utterance", "predict", "prediction_table", "read_utter
 
 # What is wrong with one clip, such as one that is too large; the others are predicted all the same.
 _OF_ONE_CLIP = (ValueError, MemoryError, RuntimeError)
-_NO_TEXT = "no text (give --text, a text file of the clip's name beside it, or --transcribe MODEL)"
+_NO_TEXT = "no text (pass `text`, a text file of the clip's name beside it, or `transcribe`)"
 
 
 @dataclass(frozen=True)

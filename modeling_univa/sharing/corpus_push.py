@@ -96,7 +96,7 @@ def _checked_card(folder: Path) -> DatasetCard:
     if missing:
         raise ValueError(
             f"{file} does not state the {' and the '.join(missing)}: others must know what they may do with the "
-            "corpus. Give --license and --source-url when it is built, or write them there."
+            "corpus. Pass `license` and `source_url` when it is built, or write them there."
         )
     return card
 

@@ -76,12 +76,12 @@ def complete_model(
         _check_fit(model, processor, modality, extractor)
     if output is None:
         if not Path(model).is_dir():
-            raise ValueError(f"{model} is on the Hub: say with --output in which folder to write the completed model")
+            raise ValueError(f"{model} is on the Hub: say with `output` in which folder to write the completed model")
         _complete(Path(model), processor, extractors, faces, most_frequent_words)
         return Path(model)
     target = Path(output)
     if target.exists():
-        raise ValueError(f"{target} is there already: give another --output")
+        raise ValueError(f"{target} is there already: choose another `output`")
     with whole_folder(target) as folder:
         for path in source.rglob("*"):
             check_inside(source, path, f"{path} is a link that leads out of the model's folder: remove it")

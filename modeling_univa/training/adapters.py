@@ -69,8 +69,8 @@ def check_base_for_push(args: ModelArguments) -> None:
     base = _shared_base(config, args)
     if base is not None:
         raise ValueError(
-            f"The adapter that `--lora_rank` trains would be one of the model in {base.name}, which nobody else has: "
-            "push that model and give its Hub id as `--model`, or leave `--push_to_hub` out."
+            f"The adapter that `lora_rank` trains would be one of the model in {base.name}, which nobody else has: "
+            "push that model and use its Hub id as `model`, or leave `push_to_hub` out."
         )
 
 
@@ -128,8 +128,8 @@ def _text_encoder(model: UnivaForEmotionClassification) -> PreTrainedModel:
     encoder = getattr(model.univa.encoders["text"], "encoder", None) if "text" in model.univa.encoders else None
     if encoder is None:
         raise ValueError(
-            "`lora_rank` adapts a pretrained text encoder, and this model has none: give `--text_model`, or a "
-            "`--model` that has one."
+            "`lora_rank` adapts a pretrained text encoder, and this model has none: pass `text_model`, or a "
+            "`model` that has one."
         )
     return encoder
 

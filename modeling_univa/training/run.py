@@ -185,13 +185,13 @@ def check_same_run(
     arguments = json.loads(json.dumps(arguments, default=str))
     file = Path(training_args.output_dir, "run_arguments.json")
     if checkpoint is not None:
-        logger.warning(f"Going on from {checkpoint}; to start anew choose another --output_dir.")
+        logger.warning(f"Going on from {checkpoint}; to start anew choose another `output_dir`.")
         former = json.loads(file.read_text()) if file.is_file() else arguments
         for name, value in arguments.items():
             if former.get(name, value) != value:
                 raise ValueError(
                     f"{checkpoint} is of a run with {name} = {former.get(name)!r}, and now it is {value!r}: choose "
-                    "another --output_dir to start anew, or give the former value to go on."
+                    "another `output_dir` to start anew, or use the earlier value to go on."
                 )
     elif training_args.should_save:
         write_text(file, json.dumps(arguments, indent=2) + "\n")
@@ -200,14 +200,14 @@ def check_same_run(
 def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArguments) -> Corpus:
     """Load the corpus, building it first where the recipe says how and it is not there yet."""
     if data_args.dataset is None:
-        raise ValueError("There is no corpus to train on: give `--dataset FOLDER_OR_ID`.")
+        raise ValueError("There is no corpus to train on: pass `dataset`, a folder or a Hub id.")
     if data_args.corpus_script and not Path(data_args.dataset).exists():
         _check_is_folder(data_args.dataset)
         with training_args.main_process_first(desc="building the corpus"):
             if not Path(data_args.dataset).exists():
                 _build_corpus(data_args, data_args.corpus_script)
     if data_args.streaming and training_args.max_steps <= 0:
-        raise ValueError("A stream has no end: give `--max_steps N` with `--streaming true`.")
+        raise ValueError("A stream has no end: pass `max_steps` with `streaming`.")
     corpus = load_corpus(data_args.dataset, data_args.dataset_revision, data_args.streaming)
     problems = [f"{label!r} {problem}" for label, problem in odd_labels(corpus.label_names).items()]
     if problems:

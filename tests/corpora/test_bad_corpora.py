@@ -158,10 +158,10 @@ FOLDER_ERRORS: dict[str, tuple[Change, str, tuple[str, ...]]] = {
     "absolute path": (_cell(0, "faces", "/etc/passwd"), "faces path '/etc/passwd' leaves the source folder", ()),
     "emotion not in the table": (
         _cell(0, "audio_emotion", "bored"),
-        "audio_emotion 'bored' has no valence and arousal in the table; give --emotion-va FILE",
+        "audio_emotion 'bored' has no valence and arousal in the table; give --emotion-va",
         ("--va", "from-emotion"),
     ),
-    "lexicon without use": (_nothing, "--emotion-va is used with --va from-emotion only", ("--emotion-va", "x.csv")),
+    "lexicon without use": (_nothing, "--emotion-va is used with --va = from-emotion only", ("--emotion-va", "x.csv")),
     "no lexicon": (_nothing, "none.csv: cannot be read", ("--va", "from-emotion", "--emotion-va", "none.csv")),
     "extractor JSON": (
         _nothing,
@@ -183,23 +183,13 @@ FOLDER_ERRORS: dict[str, tuple[Change, str, tuple[str, ...]]] = {
         "--vision-extractor .*: the hog extractor has no setting colour",
         ("--vision-extractor", '{"extractor_type": "hog", "colour": 1}'),
     ),
-    "extractor and none": (
-        _nothing,
-        "--vision-extractor is given with --vision-features none",
-        ("--vision-features", "none", "--vision-extractor", '{"extractor_type": "hog"}'),
-    ),
-    "extractor of another kind": (
-        _nothing,
-        "--vision-features hog is given with a --vision-extractor that is no hog; drop one of them",
-        ("--vision-features", "hog", "--vision-extractor", json.dumps(FACE_NETWORK)),
-    ),
     "extractor that is no network": (
         _nothing,
         "--vision-extractor nowhere/at/all: nowhere/at/all: there is no such folder",
         ("--vision-extractor", "nowhere/at/all"),
     ),
     "extractor file": (_nothing, "none.json: cannot be read", ("--vision-extractor", "none.json")),
-    "shard size": (_nothing, "--max-shard-size 'large' is no size", ("--max-shard-size", "large")),
+    "shard size": (_nothing, "--max-shard-size 'large' is not a size", ("--max-shard-size", "large")),
 }
 
 
@@ -228,10 +218,10 @@ def _without(*columns: str) -> Change:
         (_text(lambda data: data.replace(b"Well", b"W\xe9ll")), r"train.csv: not UTF-8 \(.*\); save the file as", ()),
         (_all_files(lambda rows: [row | {"emotions": ""} for row in rows]), "the corpus names no emotion label", ()),
         (_without("text_arousal"), "the corpus has text_valence alone", ()),
-        (_without("audio"), "audio features need a column 'audio'", ("--audio-features", "log-mel")),
+        (_without("audio"), "audio features need a column 'audio'", ("--audio-extractor", "log-mel")),
         (
             _without("text_emotion", "audio_emotion", "vision_emotion"),
-            "--va from-emotion needs a column text_emotion",
+            "--va = from-emotion needs a column text_emotion",
             ("--va", "from-emotion"),
         ),
         (
@@ -564,8 +554,8 @@ def test_scripts_end_with_status_2_and_without_traceback(tmp_path, script, argum
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--labels", "mine"], "argument --labels: invalid choice: 'mine'"),
-        (["--lables", "released"], "unrecognized arguments: --lables"),
+        (["--label-source", "mine"], "argument --label-source: invalid choice: 'mine'"),
+        (["--lables", "released"], "Unknown option '--lables', the nearest is '--label-source'"),
         (["--text-features", "word2vec"], "argument --text-features: invalid choice: 'word2vec'"),
     ],
 )

@@ -206,7 +206,7 @@ def test_an_interrupted_build_leaves_what_was_there(toy, source, tmp_path, error
 def test_output_that_is_in_the_way(toy, source, tmp_path):
     output = tmp_path / "corpus"
     build_corpus(toy, output, source=source)
-    with pytest.raises(CorpusError, match="is not empty; choose another one, or give --overwrite"):
+    with pytest.raises(CorpusError, match="is not empty; choose another one, or pass `overwrite`"):
         build_corpus(toy, output, source=source)
     toy.SPLITS = ("train",)
     build_corpus(toy, output, source=source, overwrite=True)

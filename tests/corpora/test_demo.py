@@ -84,7 +84,7 @@ def test_media_go_where_they_are_wanted(tmp_path, capsys):
     assert f"raw media in {tmp_path / 'raw'}" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus", "raw"]
     assert build_main("demo", options) == 2
-    assert "give --overwrite" in capsys.readouterr().err
+    assert "pass --overwrite" in capsys.readouterr().err
     written = (tmp_path / "raw" / "labels.txt").stat().st_mtime_ns
     assert build_main("demo", [*options, "--overwrite"]) == 0
     assert (tmp_path / "raw" / "labels.txt").stat().st_mtime_ns == written

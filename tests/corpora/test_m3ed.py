@@ -52,7 +52,7 @@ def test_released_files_row_by_row(m3ed, shared_data, tmp_path):
 
 
 def test_dialogue_is_the_id_up_to_its_last_underscore(m3ed, m3ed_tree, tmp_path):
-    builder = build_corpus(m3ed, tmp_path / "corpus", source=str(m3ed_tree), labels="annotations")
+    builder = build_corpus(m3ed, tmp_path / "corpus", source=str(m3ed_tree), label_source="annotations")
     rows = load_dataset(str(tmp_path / "corpus"), cache_dir=str(tmp_path / "cache"))["train"]
     assert rows["dialogue_id"] == ["a_tv_train"] * 3
     assert rows["text"] == ["第0句", "第1句", "第2句"]

@@ -102,7 +102,7 @@ def test_every_label_difference_is_reported(mosei, mosei_tree, tmp_path, capsys,
     rows[4] |= {"happy": "0.0"}  # the first clip of the test video, "happy" in labels_class
     write_csv(path, rows)
     output = tmp_path / "corpus"
-    arguments = ["--source", str(mosei_tree), "--output", str(output), "--labels", labels]
+    arguments = ["--source", str(mosei_tree), "--output", str(output), "--label-source", labels]
     assert corpus_main(mosei, arguments) == 0
     used = "labels_class" if labels == "released" else "final_multi_labels.csv"
     printed = capsys.readouterr().out

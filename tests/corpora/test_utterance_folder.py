@@ -138,7 +138,7 @@ def test_speeds_that_are_none(folder, tmp_path, speeds):
 
 
 def test_speeds_without_speech_features(folder, tmp_path):
-    options = {"source": str(folder), "audio_features": "none", "speed_perturbation": "0.9"}
+    options = {"source": str(folder), "audio_extractor": "none", "speed_perturbation": "0.9"}
     with pytest.raises(CorpusError, match="needs a split 'train' and speech features"):
         build_corpus(UtteranceFolder, tmp_path / "corpus", **options)
 
@@ -204,7 +204,7 @@ def test_extractor_settings(folder, tmp_path, as_file):
     if as_file:
         (tmp_path / "hog.json").write_text(settings)
         settings = str(tmp_path / "hog.json")
-    config = {"source": str(folder), "vision_extractor": settings, "audio_features": "none"}
+    config = {"source": str(folder), "vision_extractor": settings, "audio_extractor": "none"}
     build_corpus(UtteranceFolder, tmp_path / "corpus", **config)
     row = _load(tmp_path / "corpus", tmp_path)["train"][0]
     assert np.shape(row["vision_features"]) == (2, 36)
@@ -216,7 +216,7 @@ def test_extractor_settings(folder, tmp_path, as_file):
 
 def test_speech_encoder(folder, tmp_path):
     encoder = pretrained_speech_encoder(tmp_path / "encoder", "wav2vec2", feat_extract_norm="layer")
-    config = {"source": str(folder), "audio_extractor": str(encoder), "vision_features": "none"}
+    config = {"source": str(folder), "audio_extractor": str(encoder), "vision_extractor": "none"}
     build_corpus(UtteranceFolder, tmp_path / "corpus", **config)
     row = _load(tmp_path / "corpus", tmp_path)["train"][0]
     extractor = SpeechEncoderExtractor(str(encoder))

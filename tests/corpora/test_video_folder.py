@@ -21,7 +21,7 @@ from modeling_univa.models.media_univa import read_audio
 
 
 READER = FaceReader(detector="whole-frame", frame_rate=5)
-OPTIONS = ["--face-reader", json.dumps({"detector": "whole-frame", "frame_rate": 5})]
+OPTIONS = ["--face-detector", json.dumps({"detector": "whole-frame", "frame_rate": 5})]
 
 
 @pytest.fixture
@@ -88,14 +88,14 @@ def test_corpus_says_how_faces_were_found(folder):
 
 
 def test_a_clip_without_a_face_says_so(folder):
-    assert _run(folder, "--face-reader", "haar") == 0
+    assert _run(folder, "--face-detector", "haar") == 0
     entries = map(json.loads, (folder.parent / "corpus" / "absent_modalities.jsonl").read_text().splitlines())
     reasons = [entry["reason"] for entry in entries if entry["utterance_id"] == "u0" and entry["modality"] == "vision"]
     assert len(reasons) == 1 and re.match(r"clips/long.mp4: no face in \d+ pictures", reasons[0])
 
 
 def test_faces_that_are_left_out_are_told(folder, capsys):
-    assert _run(folder, "--face-reader", json.dumps({"detector": "whole-frame", "max_faces": 2})) == 0
+    assert _run(folder, "--face-detector", json.dumps({"detector": "whole-frame", "max_faces": 2})) == 0
     (first, *_) = map(json.loads, (folder.parent / "corpus" / "face_notes.jsonl").read_text().splitlines())
     assert first == {"split": "train", "note": "clips/long.mp4: 2 of 5 faces are used, at even distances"}
     assert "remarks on the faces in videos are in face_notes.jsonl" in capsys.readouterr().out
@@ -103,7 +103,7 @@ def test_faces_that_are_left_out_are_told(folder, capsys):
 
 def test_without_features_videos_are_paths_only(folder):
     build_corpus(
-        UtteranceFolder, folder.parent / "corpus", source=str(folder), audio_features="none", vision_features="none"
+        UtteranceFolder, folder.parent / "corpus", source=str(folder), audio_extractor="none", vision_extractor="none"
     )
     rows = _rows(folder)
     assert rows["video"][0] == "clips/long.mp4" and "vision_features" not in rows.column_names
@@ -160,11 +160,11 @@ def test_bad_clips_are_rejected(folder, cells, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--face-reader", "cascade"), "--face-reader cascade: .*detector"),
-        (("--face-reader", '{"detector": "haar", "speed": 3}'), "--face-reader .*: a face reader has no speed"),
-        (("--face-reader", "{"), "--face-reader {: "),
-        (("--face-reader", "none.json"), "none.json: cannot be read"),
-        (("--face-reader", "haar", "--vision-features", "none"), "no face features are to be made"),
+        (("--face-detector", "cascade"), "--face-detector cascade: .*detector"),
+        (("--face-detector", '{"detector": "haar", "speed": 3}'), "--face-detector .*: a face reader has no speed"),
+        (("--face-detector", "{"), "--face-detector {: "),
+        (("--face-detector", "none.json"), "none.json: cannot be read"),
+        (("--face-detector", "haar", "--vision-extractor", "none"), "no face features are to be made"),
     ],
 )
 def test_bad_face_readers_are_refused(folder, capsys, arguments, message):
@@ -175,5 +175,5 @@ def test_bad_face_readers_are_refused(folder, capsys, arguments, message):
 def test_a_detector_that_cannot_be_had_ends_the_job(folder, capsys):
     """It is missing for every clip alike."""
     settings = json.dumps({"detector": "yunet", "detector_model": str(folder / "none.onnx")})
-    assert _run(folder, "--face-reader", settings) == 2
+    assert _run(folder, "--face-detector", settings) == 2
     assert "none.onnx" in capsys.readouterr().err

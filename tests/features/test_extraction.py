@@ -234,7 +234,7 @@ def test_arguments_name_extractors(tmp_path, speech_encoder):
     for modality, argument, message in (
         ("vision", "log-mel", "log-mel makes audio features"),
         ("audio", '{"extractor_type": "log-mel", "hops": 1}', "no setting hops"),
-        ("audio", '{"extractor_type": "log-mel"', "audio-extractor"),
+        ("audio", '{"extractor_type": "log-mel"', "`audio_extractor`"),
         ("audio", str(tmp_path / "nothing"), "nothing"),
         ("text", str(tmp_path / "nothing.txt"), "no such file"),
     ):
@@ -246,9 +246,12 @@ def test_the_command_line(folder, root, tmp_path, capsys):
     command = ["extract", str(folder), "--output", str(tmp_path / "output")]
     for options, message in (
         ([], "nothing to extract"),
-        (["--audio-extractor", "log-mel"], "give it as --media-root"),
+        (["--audio-extractor", "log-mel"], "pass it as --media-root"),
         (["--audio-extractor", "log-mel", "--media-root", "/nowhere"], "/nowhere is not a folder"),
-        (["--vision-extractor", "hog", "--faces", "haar", "--media-root", str(root)], "--faces is for the faces of"),
+        (
+            ["--vision-extractor", "hog", "--face-detector", "haar", "--media-root", str(root)],
+            "--face-detector is for faces of",
+        ),
         (["--vision-extractor", "hog", "--media-root", str(root), "--batch-size", "0"], "must be at least 1"),
     ):
         assert main([*command, *options]) == 2

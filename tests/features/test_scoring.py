@@ -171,8 +171,8 @@ def test_another_scorer_is_refused(folder, tmp_path):
 def test_what_is_asked_for_must_make_sense(folder, root, tmp_path):
     for scorers, options, message in (
         ({}, {}, "nothing to score"),
-        ({"audio": Ruler()}, {}, "--media-root"),
-        ({"audio": Ruler()}, {"media_root": root, "translator": Reverser()}, "--translate is for --text"),
+        ({"audio": Ruler()}, {}, "`media_root`"),
+        ({"audio": Ruler()}, {"media_root": root, "translator": Reverser()}, "`translate` is for `text_scorer`"),
         ({"text": Ruler()}, {"splits": ["dev"]}, "no split 'dev'; it has"),
         ({"text": Ruler()}, {"workers": 0}, "at least 1"),
     ):
@@ -190,7 +190,14 @@ def test_the_command_line_loads_a_scorer_from_a_folder(folder, tmp_path, capsys)
     )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(tmp_path / "scorer")
     tokenizer.save_pretrained(tmp_path / "scorer")
-    command = ["score-affect", str(folder), "--output", str(tmp_path / "output"), "--text", str(tmp_path / "scorer")]
+    command = [
+        "score-affect",
+        str(folder),
+        "--output",
+        str(tmp_path / "output"),
+        "--text-scorer",
+        str(tmp_path / "scorer"),
+    ]
     assert main([*command, "--splits", "train"]) == 0
     rows = rows_of(tmp_path / "output")
     assert not np.isnan([row["text_va"] for row in rows["train"]]).any()
@@ -198,5 +205,5 @@ def test_the_command_line_loads_a_scorer_from_a_folder(folder, tmp_path, capsys)
     assert rows["test"] == rows_of(folder)["test"]
     assert set(json.loads((tmp_path / "output" / SCORERS_FILE).read_text())["text"]) == {"model", "sha256", "splits"}
     assert load_corpus(str(tmp_path / "output")).label_names == list(LABELS)
-    assert main([*command, "--splits", "train", "--text", "nowhere/else"]) == 2
+    assert main([*command, "--splits", "train", "--text-scorer", "nowhere/else"]) == 2
     assert "cannot be loaded" in capsys.readouterr().err

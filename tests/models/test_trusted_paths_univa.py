@@ -244,7 +244,7 @@ def test_a_detector_of_this_user_carries_its_checksum(stranger, clip, tmp_path, 
     with pytest.raises(ValueError, match="univa complete"):
         processor.extract_faces(clip)
     settings = json.dumps({"detector": "haar", "detector_model": str(cascade)})
-    assert main(["complete", str(stranger), "--faces", settings]) == 0
+    assert main(["complete", str(stranger), "--face-detector", settings]) == 0
     cascade.unlink()
     assert UnivaProcessor.from_pretrained(stranger).extract_faces(clip).note.startswith("no face in")
 

@@ -57,7 +57,7 @@ def test_refusals(tmp_path):
     _files(tmp_path, "a.mp4", "face.jpg", "empty/readme.md", "columns.csv")
     for inputs, message in (
         (["a.mp4", "./a.mp4"], "is named twice"),
-        (["face.jpg"], "is an image; give the images of a face with --faces"),
+        (["face.jpg"], "is an image; pass the images of a face as `faces`"),
         (["empty"], "empty has no clip"),
         (["none.csv"], "none.csv: cannot be read"),
         (["columns.csv"], "no column 'utterance_id'"),
@@ -74,7 +74,7 @@ def test_a_csv_names_nothing_outside_of_its_folder(tmp_path, column):
     for name in (str(tmp_path / "secret.wav"), "../secret.wav", "link.wav"):
         path.write_text(f"utterance_id,dialogue_id,text,{column}\na,d,Hi,{name}\nb,d,Ho,mine.wav\n")
         refused, good = read_utterances(path)
-        assert re.search(r"line 2: .* leads out of the folder of the media.*--media-root", refused.problem)
+        assert re.search(r"line 2: .* leads out of the folder of the media.*`media_root`", refused.problem)
         assert (refused.text, refused.audio, refused.video, refused.faces) == ("Hi", None, None, ())
         assert good.problem is None and getattr(good, column)
     path.write_text(f"utterance_id,dialogue_id,text,{column}\na,d,Hi,mine.wav\n")

@@ -149,7 +149,7 @@ def test_predict_needs_the_exported_folder_alone(saved, tmp_path, capsys):
     assert cli.main(command) == 0
     expected = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     folder = tmp_path / "exported" / "onnx"
-    assert cli.main(["export", str(source), "--format", "onnx", "--output", str(folder)]) == 0
+    assert cli.main(["export", str(source), "--output", str(folder)]) == 0
     assert f"wrote {folder}" in capsys.readouterr().out
     shutil.rmtree(source)
     assert not list(folder.rglob("*.safetensors"))
@@ -216,7 +216,7 @@ def test_int8(tmp_path, monkeypatch, capsys):
     config = tiny_config(hidden_size=64, intermediate_size=256, modalities=["text", "audio"])
     source = _save(tmp_path / "model", config)
     corpus = write_corpus(tmp_path / "corpus", {"validation": random_rows([3, 2, 4] * 20)})
-    command = ["export", str(source), "--format", "onnx", "--quantize", "int8", "--dataset", str(corpus)]
+    command = ["export", str(source), "--quantize", "int8", "--dataset", str(corpus)]
     # A random model has no micro-F1 worth the name.
     monkeypatch.setattr(onnx_export, "INT8_TOLERANCE", 5.0)
     assert cli.main([*command, "--output", str(tmp_path / "int8")]) == 0
@@ -282,7 +282,7 @@ def test_a_graph_beside_the_weights_is_pushed_and_predicts(saved, exported, hub_
     other.save_pretrained(tmp_path / "other")
     shutil.copytree(saved, tmp_path / "other", dirs_exist_ok=True, ignore=lambda *_: ["model.safetensors"])
     assert cli.main(["push", str(tmp_path / "other"), name]) == 0
-    with pytest.raises(ValueError, match=f"{name} has no model.onnx: make it with `univa export {name} --format onnx"):
+    with pytest.raises(ValueError, match=f"{name} has no model.onnx: make it with `univa export {name}"):
         UnivaOnnxModel.from_pretrained(name)
     shutil.copy(export_onnx(name, tmp_path / "onnx").folder / ONNX_FILE, tmp_path / "other")
     assert cli.main(["push", str(tmp_path / "other"), name]) == 0
@@ -300,7 +300,7 @@ def test_what_is_not_on_the_hub_is_named(saved, exported, hub_client, capsys):
     assert not hub_client.repositories
     assert cli.main(["push", str(saved), "lab/emotions"]) == 0
     for name, message in {
-        "lab/emotions": "has no model.onnx: make it with `univa export lab/emotions --format onnx --output FOLDER`",
+        "lab/emotions": "has no model.onnx: make it with `univa export lab/emotions --output FOLDER`",
         "lab/nothing": "univa: lab/nothing is not a local folder and is not a valid model identifier",
     }.items():
         capsys.readouterr()
@@ -315,7 +315,7 @@ def test_what_is_not_on_the_hub_is_named(saved, exported, hub_client, capsys):
 def test_missing_packages_are_named(saved, exported, tmp_path, monkeypatch, capsys, package):
     find = importlib.util.find_spec
     monkeypatch.setattr(onnx_model, "find_spec", lambda name: None if name == package else find(name))
-    assert cli.main(["export", str(saved), "--format", "onnx", "--output", str(tmp_path / "onnx")]) == 2
+    assert cli.main(["export", str(saved), "--output", str(tmp_path / "onnx")]) == 2
     message = f'univa: ONNX needs the Python package {package}: pip install "univa[onnx]"\n'
     assert capsys.readouterr().err.endswith(message)
     if package == "onnxruntime":
@@ -330,7 +330,7 @@ def test_mistakes_of_the_command_line(saved, exported, tmp_path, monkeypatch, ca
     (broken / "model.onnx").write_bytes(b"no graph")
     other = shutil.copytree(exported, tmp_path / "other")
     tiny_config(modalities=["vision"]).save_pretrained(other)
-    export, onnx_runtime = ["export", str(saved), "--format", "onnx", "--output"], ["--runtime", "onnx"]
+    export, onnx_runtime = ["export", str(saved), "--output"], ["--runtime", "onnx"]
     for command, message in {
         (*export, str(tmp_path / "full")): "full is there already: give another --output",
         ("predict", str(saved), "--text", "yes", *onnx_runtime): "has no model.onnx: make it with `univa export",

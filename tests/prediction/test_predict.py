@@ -100,7 +100,7 @@ def test_a_bad_clip_does_not_end_the_job(saved, clips, capsys):
     captured = capsys.readouterr()
     good, silent, bad = _lines(captured.out)
     assert good["scores"] and good["error"] is None
-    assert silent["scores"] and silent["notes"][0].startswith("no text (give --text")
+    assert silent["scores"] and silent["notes"][0].startswith("no text (pass `text`")
     assert not bad["scores"] and bad["error"] and str(clips / "c.mp4") == bad["utterance"]["utterance_id"]
     assert f"not predicted: {clips / 'c.mp4'}: {bad['error']}" in captured.err
     assert "Traceback" not in captured.err
@@ -175,7 +175,7 @@ def test_nothing_to_go_by_is_an_error_of_the_clip(tmp_path, clips):
     utterances = [Utterance(name, name, text, video=clips / "a.mp4") for name, text in (("u", None), ("v", "yes"))]
     found = list(predict(model, processor, utterances))
     assert found[0].error == "There is nothing to predict from: the model takes text, and the input has none of these."
-    assert found[0].notes[0].startswith("no text (give --text")
+    assert found[0].notes[0].startswith("no text (pass `text`")
     assert found[1].error is None and found[1].scores
 
 
@@ -223,7 +223,7 @@ def test_a_scorer_of_text_on_the_command_line(saved, clips, tmp_path, capsys):
     config.id2label = {0: "valence", 1: "arousal"}
     BertForSequenceClassification(config).save_pretrained(tmp_path)
     bert_tokenizer().save_pretrained(tmp_path)
-    options = ["--affect-text", str(tmp_path), "--text", "yes no", "--json"]
+    options = ["--text-scorer", str(tmp_path), "--text", "yes no", "--json"]
     assert cli.main(["predict", str(saved), str(clips / "b.mp4"), *options]) == 0
     (line,) = _lines(capsys.readouterr().out)
     expected = load_scorer("text", str(tmp_path)).score(["yes no"])[0]
@@ -248,9 +248,9 @@ def test_pictures(saved, clips, tmp_path, capsys):
         (["{clips}/a.mp4", "--batch-size", "0"], "the batch size must be at least 1, got 0"),
         (["{clips}/a.mp4", "--plot", "x.docx"], "the suffix must be one of"),
         (["{clips}/a.mp4", "--transcribe", "{clips}"], "cannot be loaded as a speech recognition model"),
-        (["{clips}/a.mp4", "--affect-text", "{clips}"], "Unrecognized model"),
-        (["{clips}/a.mp4", "--face-reader", "haar"], "leave `face_reader` out"),
-        (["{clips}/a.mp4", "--face-reader", "cascade"], "detector"),
+        (["{clips}/a.mp4", "--text-scorer", "{clips}"], "Unrecognized model"),
+        (["{clips}/a.mp4", "--face-detector", "haar"], "leave `face_reader` out"),
+        (["{clips}/a.mp4", "--face-detector", "cascade"], "detector"),
         (["{clips}/none.csv"], "none.csv: cannot be read"),
     ],
 )  # fmt: skip

@@ -63,10 +63,10 @@ def hub_for_datasets(hub_client: HubServer, monkeypatch, tmp_path) -> Iterator[H
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--push_to_hub", NAME], "--push_to_hub needs --license and --source-url"),
-        (["--push_to_hub", NAME, "--license", "mit"], "--push_to_hub needs --source-url: others"),
-        (["--push_to_hub", NAME, *GIVEN[2:]], "--push_to_hub needs --license: others"),
-        (["--private", *GIVEN], "--private needs --push_to_hub"),
+        (["--push_to_hub", NAME], "--push-to-hub needs --license and --source-url"),
+        (["--push_to_hub", NAME, "--license", "mit"], "--push-to-hub needs --source-url: others"),
+        (["--push_to_hub", NAME, *GIVEN[2:]], "--push-to-hub needs --license: others"),
+        (["--private", *GIVEN], "--private needs --push-to-hub"),
     ],
 )
 def test_licence_and_source_must_be_given(arguments, message, source, capsys):

@@ -263,7 +263,7 @@ def test_face_detector_goes_with_the_model(tmp_path):
     found = UnivaProcessor.from_pretrained(model).resolved_extractor("faces")
     assert Path(found["detector_model"]).read_bytes() == b"a network"
     assert found == {**reader.to_dict(), "detector_model": str(model / "extractors" / "faces" / "yunet.onnx")}
-    assert main(["complete", str(model), "--faces", "haar"]) == 0
+    assert main(["complete", str(model), "--face-detector", "haar"]) == 0
     assert UnivaProcessor.from_pretrained(model).extractors["faces"] == FaceReader(detector="haar").to_dict()
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from ...data.schema import CorpusError
 from ...models.configuration_univa import MOSEI_EMOTIONS
 from ...models.files_univa import replace_folder, scratch_folder
+from ...options import OptionParser
 from ..utterance_folder import UtteranceFolder, UtteranceFolderConfig
 from .dialogues import NAMES, DemoUtterance, write_dialogues
 from .face import Appearance, draw_faces
@@ -96,7 +97,7 @@ class Demo(UtteranceFolder):
         arguments.source = arguments.source or f"{arguments.output.rstrip(os.sep)}-media"
 
     @classmethod
-    def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
+    def add_arguments(cls, parser: OptionParser) -> None:
         """Add the options of `DemoConfig`."""
         super().add_arguments(parser)
         parser.add_argument("--seed", type=int, help=f"draw other dialogues (default {DEFAULT_SEED})")

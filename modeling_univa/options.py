@@ -1,0 +1,83 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Command lines: how options are written, which names they had before, and what they are called in messages."""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from transformers.utils import logging
+
+
+__all__ = ["OptionParser", "nearest"]
+
+logger = logging.get_logger(__name__)
+
+
+class OptionParser(argparse.ArgumentParser):
+    """
+    A parser in which `--a_b` is `--a-b` and nothing is abbreviated.
+
+    An option that it does not know is refused with the nearest one that it knows.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **{**kwargs, "allow_abbrev": False})
+        self._renamed: dict[str, str] = {}
+
+    def rename_option(self, former: str, name: str) -> None:
+        """Also take an option by the name that it had before, with a warning."""
+        self._renamed[former] = name
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse; unlike in argparse an option that is not known is refused here too."""
+        given = sys.argv[1:] if args is None else list(args)
+        end = given.index("--") if "--" in given else len(given)
+        known = {option.replace("_", "-"): option for option in self._options()}
+        given[:end] = [self._current(argument, known) for argument in given[:end]]
+        found, left = super().parse_known_args(given, namespace)
+        unknown = [argument.partition("=")[0] for argument in left if argument.startswith("--")]
+        if unknown:
+            self._refuse(unknown[0], known.values())
+        return found, left
+
+    def named_as_options(self, message: str) -> str:
+        """A message in which the arguments that it names in backticks are called as the options that set them."""
+        options = self._option_of_argument()
+        return re.sub(r"`(\w+)`", lambda found: options.get(found[1], found[0]), message)
+
+    def _current(self, argument: str, known: dict[str, str]) -> str:
+        """An argument with the option in it written as this parser has it."""
+        if not argument.startswith("--"):
+            return argument
+        name, equals, value = argument.partition("=")
+        plain = name.replace("_", "-")
+        if plain in self._renamed:
+            plain = self._renamed[plain]
+            logger.warning_once(f"{name} is now called {plain}; the earlier name will go.")
+        return f"{known.get(plain, name)}{equals}{value}"
+
+    def _options(self) -> list[str]:
+        return [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+
+    def _option_of_argument(self) -> dict[str, str]:
+        found = {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for command in action.choices.values():
+                    found |= command._option_of_argument()
+        return found
+
+    def _refuse(self, name: str, known: Iterable[str]) -> NoReturn:
+        self.error(f"Unknown option {name!r}{nearest(name, known)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a clause about an unknown name: the known one that is most like it, if one is."""
+    found = difflib.get_close_matches(name, sorted(known), n=1)
+    return f", the nearest is {found[0]!r}" if found else ""

@@ -1,0 +1,138 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Options of all commands: how they are written, what they were called, and what they mean."""
+
+import argparse
+import inspect
+from importlib import import_module
+
+import pytest
+
+from modeling_univa import cli
+from modeling_univa.corpora.build import corpus_class, corpus_parser
+from modeling_univa.options import OptionParser, logger, nearest
+
+
+CORPORA = ("demo", "m3ed", "mosei", "utterance_folder")
+
+
+def parser_of(command: str) -> OptionParser:
+    """That of a sub-command, which is the only one that has options in what `make_parser` makes."""
+    parser = cli.make_parser([command])
+    (tasks,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return tasks.choices[command]
+
+
+@pytest.fixture
+def parser() -> OptionParser:
+    made = OptionParser(prog="test")
+    made.add_argument("--face-detector")
+    made.add_argument("--batch_size", type=int)
+    made.add_argument("clip", nargs="?")
+    made.rename_option("--face-reader", "--face-detector")
+    return made
+
+
+@pytest.fixture
+def warnings(monkeypatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr(logger, "warning_once", told.append)
+    return told
+
+
+def test_hyphens_and_underscores_are_one(parser):
+    for given in (["--face-detector", "haar"], ["--face_detector=haar"], ["--face_detector", "haar"]):
+        assert parser.parse_args([*given, "--batch-size", "2"]).face_detector == "haar"
+    # In values they stay as they are, also behind what ends the options.
+    found = parser.parse_args(["--face-detector=--a_b", "--", "--batch_size"])
+    assert (found.face_detector, found.clip) == ("--a_b", "--batch_size")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--face-detectr", "haar"], "Unknown option '--face-detectr', the nearest is '--face-detector'"),
+        (["--face_detectr=haar"], "Unknown option '--face_detectr', the nearest is '--face-detector'"),
+        (["--batch", "2"], "Unknown option '--batch', the nearest is '--batch_size'"),
+        (["--zzz"], "Unknown option '--zzz'\n"),
+        (["a", "b"], "unrecognized arguments: b"),
+    ],
+)
+def test_what_is_not_known_is_refused_with_the_nearest(parser, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nearest_is_silent_about_what_is_like_nothing():
+    assert nearest("learning_rat", ["seed", "learning_rate"]) == ", the nearest is 'learning_rate'"
+    assert nearest("zzz", ["seed", "learning_rate"]) == ""
+
+
+def test_an_earlier_name_is_taken_with_a_warning(parser, warnings):
+    assert parser.parse_args(["--face_reader", "haar"]).face_detector == "haar"
+    assert warnings == ["--face_reader is now called --face-detector; the earlier name will go."]
+    assert "face-reader" not in parser.format_help()
+
+
+def test_messages_name_options(parser):
+    assert (
+        parser.named_as_options("`face_detector` and `clip` and `other`") == "--face-detector and `clip` and `other`"
+    )
+    nested = OptionParser(prog="test")
+    nested.add_subparsers().add_parser("one").add_argument("--max-length")
+    assert nested.named_as_options("`max_length` is 0") == "--max-length is 0"
+
+
+@pytest.mark.parametrize(
+    ("command", "former", "now"),
+    [
+        ("predict", ["m", "--face-reader", "x"], {"face_detector": "x", "faces": []}),
+        ("predict", ["m", "--affect-text", "x", "--text", "said"], {"text_scorer": "x", "text": "said"}),
+        ("extract", ["c", "--output", "o", "--faces", "x"], {"face_detector": "x"}),
+        ("score-affect", ["c", "--output", "o", "--faces", "x"], {"face_detector": "x"}),
+        ("score-affect", ["c", "--output", "o", "--text", "x"], {"text_scorer": "x"}),
+        ("score-affect", ["c", "--output", "o", "--audio", "x"], {"audio_scorer": "x"}),
+        ("complete", ["m", "--faces", "x"], {"face_detector": "x"}),
+        ("export", ["m", "--format", "onnx", "--output", "o"], {"model": "m"}),
+    ],
+)  # fmt: skip
+def test_former_command_lines_are_read_as_before(command, former, now, warnings):
+    found = vars(cli.make_parser([command]).parse_args([command, *former]))
+    assert {name: found[name] for name in now} == now
+    assert bool(warnings) == (command != "export")
+
+
+@pytest.mark.parametrize(
+    ("corpus", "former", "now"),
+    [
+        ("utterance_folder", ["--face-reader", "x"], {"face_detector": "x"}),
+        ("utterance_folder", ["--audio-features", "none"], {"audio_extractor": "none"}),
+        ("mosei", ["--labels", "annotations"], {"label_source": "annotations"}),
+    ],
+)
+def test_former_options_of_corpora_are_read_as_before(corpus, former, now, warnings):
+    found = vars(corpus_parser(corpus_class(corpus)).parse_args(["--source", "s", "--output", "o", *former]))
+    assert {name: found[name] for name in now} == now
+    assert warnings
+
+
+def test_an_option_has_one_form_everywhere():
+    forms: dict[str, dict[tuple, list[str]]] = {}
+    parsers = {command: parser_of(command) for command in cli.COMMANDS}
+    parsers |= {corpus: corpus_parser(corpus_class(corpus)) for corpus in CORPORA}
+    for command, parser in parsers.items():
+        for action in parser._actions:
+            if action.option_strings and action.dest != "help":
+                form = (type(action).__name__, action.nargs, getattr(action.type, "__name__", "str"))
+                forms.setdefault(action.dest, {}).setdefault(form, []).append(command)
+    several = {name: found for name, found in forms.items() if len(found) > 1}
+    assert not several, several
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_sub_command_has_its_options_and_its_call(command):
+    module = import_module(f"modeling_univa.commands.{command.replace('-', '_')}")
+    assert set(inspect.signature(module.run).parameters) == {"options"}
+    assert isinstance(parser_of(command), OptionParser)

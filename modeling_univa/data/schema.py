@@ -397,5 +397,5 @@ def _check_relative(path: str, where: str, outside: bool) -> None:
         raise CorpusError(f"{where} path {path!r} leaves the source folder; give paths relative to it")
     if ".." in parts and not outside:
         raise CorpusError(
-            f"{where} path {path!r} leaves the source folder; give paths without '..', or build with --outside-source"
+            f"{where} path {path!r} leaves the source folder; give paths without '..', or build with `outside_source`"
         )

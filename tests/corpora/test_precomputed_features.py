@@ -112,13 +112,13 @@ def test_text_features(folder, tmp_path):
     np.save(folder / "words.npy", np.eye(4, dtype=np.float32))
     for path in (folder / "metadata").glob("*.csv"):
         write_csv(path, [row | {"text_features": "words.npy"} for row in read_csv(path)])
-    builder = _build(folder, tmp_path, text_features_name="own words", audio_features="none")
+    builder = _build(folder, tmp_path, text_features_name="own words", audio_extractor="none")
     assert builder.corpus.made_by()["text"]["name"] == "own words"
     assert _train(tmp_path)[5]["text_features"] == np.eye(4).tolist()
 
 
 def test_features_that_are_not_wanted(source, tmp_path):
-    _build(source, tmp_path, vision_features="none")
+    _build(source, tmp_path, vision_extractor="none")
     assert "vision_features" not in _train(tmp_path).column_names
 
 
@@ -180,7 +180,7 @@ def test_files_outside_of_the_source(source, tmp_path):
     _build(source, tmp_path)
     assert "'au/link.npy' is a link out of" in _rejected(tmp_path)[0]["reason"]
     _change(source, 5, vision_features="../secret.npy")
-    with pytest.raises(CorpusError, match="'../secret.npy' leaves the source folder; .*--outside-source"):
+    with pytest.raises(CorpusError, match="'../secret.npy' leaves the source folder; .*`outside_source`"):
         _build(source, tmp_path)
     _build(source, tmp_path, outside_source=True)
     assert _train(tmp_path)[2]["vision_features"] == _train(tmp_path)[5]["vision_features"] == [[1, 1, 1]]
@@ -194,9 +194,9 @@ def test_files_outside_of_the_source(source, tmp_path):
     [
         ({"vision_features_file": "none.npz"}, "cannot be used together with the metadata's column 'vision_features'"),
         ({"audio_features_file": "none.npz"}, "none.npz: cannot be read"),
-        ({"audio_features_file": "none.npz", "audio_features": "none"}, "together with `audio_features` none"),
+        ({"audio_features_file": "none.npz", "audio_extractor": "none"}, "together with `audio_extractor` none"),
         ({"audio_features_name": "x"}, "`audio_features_name` names precomputed features, and the corpus has no"),
-        ({"vision_features": "hog"}, "the vision features are precomputed, and 'hog' would make others"),
+        ({"vision_extractor": "hog"}, "the vision features are precomputed, and 'hog' would make others"),
         ({"vision_extractor": "hog"}, "the vision features are precomputed, and 'hog' would make others"),
     ],
 )

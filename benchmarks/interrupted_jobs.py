@@ -5,7 +5,8 @@ Jobs killed at random moments and started again by the same command, against run
 
     OMP_NUM_THREADS=1 python benchmarks/interrupted_jobs.py JOB [--runs 20] [--output FILE.json]
 
-JOB is build, extract, score-affect, train or push. Everything is made from a seed: the media are those of the demo
+JOB is build, extract, score-affect, train or push. With `--patience 0` media are read in worker processes from the
+first clip on, which end with the job that is killed. Everything is made from a seed: the media are those of the demo
 corpus, the model that is pushed has random weights, and the Hub is one on this machine (tests/hub_server.py). A run is
 killed (SIGKILL) once, at a moment drawn evenly over the time that the unbroken run took, and is then given the same
 command again. What it leaves, in its output and beside it, is compared with what the unbroken run left.
@@ -41,6 +42,7 @@ from modeling_univa.corpora.demo.corpus import write_demo_corpus  # noqa: E402
 from modeling_univa.corpora.utterance_folder import UtteranceFolder  # noqa: E402
 from modeling_univa.features import extraction as _extraction  # noqa: E402, F401
 from modeling_univa.features import scoring as _affect_job  # noqa: E402, F401
+from modeling_univa.features.workers import Workers  # noqa: E402
 from modeling_univa.models.configuration_univa import UnivaConfig  # noqa: E402
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor  # noqa: E402
 from modeling_univa.models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig  # noqa: E402
@@ -235,6 +237,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=20, help="that are killed (default 20)")
     parser.add_argument("--dialogues", type=int, default=24, help="of the demo corpus (default 24)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
+    parser.add_argument("--patience", type=float, default=Workers.patience, help="seconds before workers start")
     parser.add_argument("--folder", help="where to work; by default a temporary folder")
     parser.add_argument("--output", help="write the figures to this JSON file")
     return parser
@@ -242,6 +245,7 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The unbroken run, then the others one after the other until `options.runs` of them were killed."""
+    Workers.patience = options.patience
     job = JOBS[options.job](folder / "given", options.dialogues)
     job.folder.mkdir()
     job.prepare()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..features.shards import REJECTED_FILE, ShardJob, run_job
+from ..features.workers import default_workers
 from ..options import OptionParser
 
 
@@ -26,7 +27,12 @@ def add_job_options(parser: OptionParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=16, help="clips that are worked on together (default 16)")
     parser.add_argument("--shard-rows", type=int, default=256, help="rows of an output file (default 256)")
-    parser.add_argument("--workers", type=int, default=2, help="threads that read media ahead (default 2)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=default_workers(),
+        help="processes that read media and make light features (default %(default)s, the cores)",
+    )
     parser.add_argument("--device", help="where networks run (default: the accelerator, or else the CPU)")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad clip instead of listing it")
 

@@ -4,6 +4,7 @@
 
 import argparse
 import pkgutil
+import shutil
 from collections.abc import Sequence
 from dataclasses import fields
 from importlib import import_module
@@ -16,6 +17,7 @@ from ..data.corpus import EXTRACTORS_FILE
 from ..data.corpus_card import BENCHMARK_FILE, benchmark
 from ..data.parquet import write_checksums, write_shard
 from ..data.schema import CorpusError
+from ..features.workers import default_workers
 from ..models.files_univa import replace_folder, scratch_folder
 from ..options import OptionParser
 from .builder import UnivaCorpusBuilder
@@ -34,11 +36,13 @@ def build_corpus(
     overwrite: bool = False,
     max_shard_size: str = "500MB",
     facts: CardFacts | None = None,
+    workers: int = 1,
     **config: Any,
 ) -> UnivaCorpusBuilder:
     """Build a corpus as Parquet with a card, so that `load_dataset(output)` needs nothing of this package.
 
-    All is written beside `output` and renamed at the end; an interrupted or failed job leaves nothing.
+    All is written beside `output` and renamed at the end. A job that was stopped leaves the features that it has made
+    of media in `{output}.partial`; the next one with the same arguments goes on with them.
 
     Args:
         builder_class: Which corpus.
@@ -46,6 +50,7 @@ def build_corpus(
         overwrite: Whether a corpus that an earlier run built there may be replaced.
         max_shard_size: Rough size of a Parquet file before compression, such as "500MB".
         facts: Name, licence and language for the card; by default what the builder class knows.
+        workers: Processes that make features of media; with 0 or 1 there are none beside this one.
         **config: Options of the builder, `source` among them.
 
     Returns:
@@ -59,6 +64,7 @@ def build_corpus(
         _check_output(output, Path(config["source"]), overwrite)
         folder, built = Path(scratch, "corpus"), Path(scratch, "built")
         builder = builder_class(cache_dir=str(Path(scratch, "cache")), **config)
+        builder.workers, builder.partial_folder = workers, output.with_name(f"{output.name}.partial")
         builder.download_and_prepare(str(built), file_format="parquet", max_shard_size=max_shard_size)
         _collect(builder, built, folder)
         name = builder_class.PRETTY_NAME or Path(config["source"]).resolve().name
@@ -69,6 +75,7 @@ def build_corpus(
             Path(folder, BENCHMARK_FILE).write_text(tasks, encoding="utf-8")
         write_checksums(folder)
         replace_folder(folder, output)
+        shutil.rmtree(builder.partial_folder, ignore_errors=True)
     return builder
 
 
@@ -133,6 +140,12 @@ def corpus_parser(builder_class: type[UnivaCorpusBuilder]) -> OptionParser:
     parser.add_argument(
         "--outside-source", action="store_true", help="also read media to which links in --source lead elsewhere"
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=default_workers(),
+        help="processes that make features of media (default %(default)s, the cores)",
+    )
     parser.add_argument("--max-shard-size", default="500MB", help="rough size of a Parquet file (default 500MB)")
     parser.add_argument("--pretty-name", help="name of the corpus on its card")
     parser.add_argument("--license", help="licence of the corpus on its card, an identifier of the Hub's list")
@@ -163,6 +176,7 @@ def build_from_options(builder_class: type[UnivaCorpusBuilder], arguments: argpa
         overwrite=arguments.overwrite,
         max_shard_size=arguments.max_shard_size,
         facts=facts,
+        workers=arguments.workers,
         **config,
     )
 

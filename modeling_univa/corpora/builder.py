@@ -7,22 +7,32 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 import numpy as np
 from datasets.exceptions import DatasetGenerationError
+from datasets.fingerprint import Hasher
 
 from ..data.corpus_card import SplitStatistics
 from ..data.schema import CorpusError, RowError, RowValidator, row_features
+from ..features.engine import FeatureEngine, FeatureStore, MemoryStore
+from ..features.extraction import ABSENT_FILE
+from ..features.media import Item, Missing
+from ..features.shards import REJECTED_FILE, library_versions
 from ..models.configuration_emotion import MODALITIES
+from ..models.processing_univa import PRECOMPUTED
 from ..options import OptionParser
 
 
 __all__ = ["CorpusConfig", "CorpusDescription", "UnivaCorpusBuilder"]
+
+_FACE_NOTES = "face_notes.jsonl"
 
 
 @dataclass
@@ -46,13 +56,16 @@ class CorpusConfig(datasets.BuilderConfig):
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name of the cache folder; it changes with the options and with the files in the source folder."""
-        state = [
+        return super().create_config_id({**config_kwargs, "source_state": self.source_state()}, custom_features)
+
+    def source_state(self) -> list[tuple[str, int, int]]:
+        """Name, size and time of every file in the source folder."""
+        return [
             # A name that is not UTF-8 cannot be hashed as text.
             (os.fsencode(path.relative_to(self.source)).hex(), path.stat().st_size, path.stat().st_mtime_ns)
             for path in sorted(Path(self.source).rglob("*"))
             if path.is_file()
         ]
-        return super().create_config_id({**config_kwargs, "source_state": state}, custom_features)
 
 
 @dataclass
@@ -93,9 +106,13 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     """Base of the corpus builders.
 
     A subclass says in `describe` what the corpus is, yields the rows of a split in `rows` (without features) and adds
-    what is costly in `signals`. Structure (identifiers, order, splits, labels) is checked over all splits before the
+    in `signals` what its source has of them. Features of media are made by the `engine`, if `describe` sets one, of
+    what `media_items` names. Structure (identifiers, order, splits, labels) is checked over all splits before the
     first feature is made. Rows whose content is bad are left out and listed in `rejected`; positions are then counted
-    anew, so that the rest of the dialogue is still 0, 1, 2, ….
+    anew, so that the rest of the dialogue is still 0, 1, 2, …. A row whose media merely lack a signal stays.
+
+    `workers` is the number of processes that make features. They are kept in `partial_folder`, if there is one, until
+    its owner removes it: a build that was stopped goes on with them.
     """
 
     VERSION = datasets.Version("1.0.0")
@@ -117,6 +134,9 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     statistics: dict[str, SplitStatistics]
     notes: list[str]
     side_files: dict[str, list[dict[str, Any]]]
+    engine: FeatureEngine | None = None
+    workers: int = 1
+    partial_folder: Path | None = None
 
     def describe(self) -> CorpusDescription:
         """Read what describes the corpus. Called once, before `rows`. Raises `CorpusError`."""
@@ -143,18 +163,30 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         """Refuse a row for what its source says of it, before its content is checked. Raises `RowError`."""
 
     def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Columns to add to a row or to replace: features (frames, size) and VA. Raises `RowError`."""
+        """Columns to add to a row or to replace: features (frames, size) or why they are `Missing`, and VA.
+
+        Raises `RowError`.
+        """
         return {}
+
+    def media_items(self, row: Mapping[str, Any]) -> dict[str, list[Item]]:
+        """By modality, what the `engine` makes the features of a row of."""
+        raise NotImplementedError
 
     def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
         """As in `datasets`, but what is wrong with the corpus arrives as the `CorpusError` that says so."""
         try:
             super().download_and_prepare(*args, **kwargs)
         except DatasetGenerationError as error:
-            # A disk that is full, or a path that is none, is said by its own error.
-            if isinstance(error.__cause__, CorpusError | OSError):
+            # A disk that is full, a path that is none or a package that is missing is said by its own error.
+            if isinstance(error.__cause__, ValueError | OSError | ImportError):
                 raise error.__cause__ from None
             raise
+        finally:
+            if self.engine is not None:
+                self.engine.close()
+            if "_store" in vars(self):
+                self._store.close()
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo()
@@ -175,6 +207,18 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
             generators.append(generator)
         return generators
 
+    @cached_property
+    def _store(self) -> MemoryStore:
+        if self.engine is None or self.partial_folder is None:
+            return MemoryStore()
+        plan = {
+            "options": {name: value for name, value in vars(self.config).items() if name != "version"},
+            "source": Hasher.hash(self.config.source_state()),
+            "extractors": self.corpus.made_by(),
+            "versions": library_versions(),
+        }
+        return FeatureStore(self.partial_folder, plan)
+
     def _check_structure(self, split: str) -> int:
         num_rows = 0
         for num_rows, row in enumerate(self.rows(split), start=1):
@@ -189,24 +233,66 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         statistics = self.statistics[split] = SplitStatistics(self.corpus.label_names)
         position, dialogue = 0, None
+        for checked, made, notes in self._with_features(self._checked_rows(split)):
+            try:
+                row, missing = checked.complete(made)
+                self._validator.check_signals(row, checked.where)
+            except RowError as error:
+                self._reject(split, checked.row, str(error))
+                continue
+            self._tell(split, row["utterance_id"], missing, notes)
+            position = position + 1 if row["dialogue_id"] == dialogue else 0
+            dialogue = row["dialogue_id"]
+            record = _to_record(row, position)
+            statistics.add(record)
+            yield checked.number, record
+        if not statistics.num_rows:
+            first = next(entry["reason"] for entry in self.rejected if entry["split"] == split)
+            raise CorpusError(f"every row of split {split} was rejected; the first one: {first}")
+        self._sum_up(split)
+
+    def _checked_rows(self, split: str) -> Iterator["_CheckedRow"]:
         for number, row in enumerate(self.rows(split), start=1):
             where = self._where(split, number, row)
             try:
                 self._located(self.check_row, split, row, where)
                 self._validator.check_content(row, where)
-                complete = {**row, **self._located(self.signals, split, row, where)}
-                self._validator.check_signals(complete, where)
+                found = self._located(self.signals, split, row, where)
+                yield _CheckedRow(number, {**row, **found}, where)
             except RowError as error:
-                self._reject(split, row, str(error))
-                continue
-            position = position + 1 if row["dialogue_id"] == dialogue else 0
-            dialogue = row["dialogue_id"]
-            record = _to_record(complete, position)
-            statistics.add(record)
-            yield number, record
-        if not statistics.num_rows:
-            first = next(entry["reason"] for entry in self.rejected if entry["split"] == split)
-            raise CorpusError(f"every row of split {split} was rejected; the first one: {first}")
+                yield _CheckedRow(number, row, where, error)
+
+    def _with_features(
+        self, rows: Iterable["_CheckedRow"]
+    ) -> Iterator[tuple["_CheckedRow", dict[str, Any], list[str]]]:
+        if self.engine is None:
+            # One by one: `signals` is only ever asked for the latest.
+            yield from ((row, {}, []) for row in rows)
+        else:
+            items = ((row, {} if row.problem else self.media_items(row.row)) for row in rows)
+            yield from self.engine.rows(items, self._store)
+
+    def _tell(self, split: str, utterance_id: str, missing: Mapping[str, Missing], notes: Sequence[str]) -> None:
+        """List what a row lacks, and what is to be said of the faces in its video."""
+        for column, why in missing.items():
+            entry = {"split": split, "utterance_id": utterance_id, "modality": column.removesuffix("_features")}
+            self.side_files.setdefault(ABSENT_FILE, []).append({**entry, "reason": why.reason})
+        for note in notes:
+            self.side_files.setdefault(_FACE_NOTES, []).append({"split": split, "note": note})
+
+    def _sum_up(self, split: str) -> None:
+        notes, absent = (
+            [entry for entry in self.side_files.get(name, []) if entry["split"] == split]
+            for name in (_FACE_NOTES, ABSENT_FILE)
+        )
+        if notes:
+            self.notes.append(f"{split}: {len(notes)} remarks on the faces in videos are in {_FACE_NOTES}.")
+        for modality, count in Counter(entry["modality"] for entry in absent).items():
+            made_by = self.corpus.extractors.get(modality) or {}
+            what = "features" if made_by.get("extractor_type") == PRECOMPUTED else "videos"
+            self.notes.append(
+                f"{split}: the {what} of {count} utterances have no {modality} modality (see {ABSENT_FILE})."
+            )
 
     def _located(self, function: Callable[..., Any], split: str, row: Mapping[str, Any], where: str) -> Any:
         try:
@@ -223,13 +309,32 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     def _save_info(self) -> None:
         super()._save_info()
         self._write("feature_extractors.json", json.dumps(self.corpus.made_by(), indent=2) + "\n")
-        for name, entries in {"rejected.jsonl": self.rejected, **self.side_files}.items():
+        for name, entries in {REJECTED_FILE: self.rejected, **self.side_files}.items():
             if entries:
                 self._write(name, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
 
     def _write(self, name: str, text: str) -> None:
         with self._fs.open(posixpath.join(self._output_dir, name), "w", encoding="utf-8") as file:
             file.write(text)
+
+
+@dataclass
+class _CheckedRow:
+    number: int
+    row: Mapping[str, Any]
+    where: str
+    problem: RowError | None = None
+
+    def complete(self, made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Missing]]:
+        """The row with what was made of its media, and which columns are missing. Raises `RowError`."""
+        if self.problem is not None:
+            raise self.problem
+        row = {**self.row, **{f"{modality}_features": found for modality, found in made.items()}}
+        missing = {column: why for column, why in row.items() if isinstance(why, Missing)}
+        for why in missing.values():
+            if why.rejected:
+                raise RowError(f"{self.where}: {why.reason}")
+        return {**row, **dict.fromkeys(missing)}, missing
 
 
 def _check_split_name(split: str) -> None:

@@ -10,15 +10,18 @@ import numpy as np
 
 from ..data.feature_files import FeatureTable, Frames, open_table, read_frames
 from ..data.schema import CorpusError, RowError
-from ..features.row_features import AbsentSignal
 from ..models.files_univa import sha256_of_files
 from ..models.processing_univa import PRECOMPUTED
 from ..models.trusted_paths_univa import inside
 
 
-__all__ = ["FeaturesOfFiles", "FeaturesOfTable", "PrecomputedFeatures", "StorableFrames"]
+__all__ = ["AbsentSignal", "FeaturesOfFiles", "FeaturesOfTable", "PrecomputedFeatures", "StorableFrames"]
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+
+
+class AbsentSignal(ValueError):
+    """There are no features of an utterance, which is sound otherwise."""
 
 
 class StorableFrames:

@@ -3,15 +3,12 @@
 """Anyone's corpus: a folder with one metadata csv a split, and the sound and image files that they name."""
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 
 from ..data.corpus import VALIDATION_NAMES
 from ..data.lexicon import read_lexicon
@@ -26,14 +23,15 @@ from ..data.schema import (
 )
 from ..data.tables import files_of, read_text
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
-from ..features.row_features import AbsentSignal, Clip, MediaFeatures
+from ..features.engine import feature_engine
+from ..features.media import Item, Missing, items_of
 from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from ..models.faces_univa import FaceReader
 from ..models.light_features_univa import HogExtractor, LogMelExtractor
 from ..options import OptionParser
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
-from .precomputed_features import FeaturesOfFiles, FeaturesOfTable, PrecomputedFeatures
+from .precomputed_features import AbsentSignal, FeaturesOfFiles, FeaturesOfTable, PrecomputedFeatures
 
 
 __all__ = ["UtteranceFolder", "UtteranceFolderConfig"]
@@ -50,8 +48,6 @@ _RENAMED = {
     "--audio-features": "--audio-extractor",
     "--vision-features": "--vision-extractor",
 }
-_ABSENT = "absent_modalities.jsonl"
-_FACE_NOTES = "face_notes.jsonl"
 _FROM_EMOTION_NOTE = (
     "Valence and arousal are those of the emotion that a row names for the modality, 2x - 1 of its entry in the "
     "emotion table. All splits have them; they are for training only."
@@ -154,9 +150,11 @@ class UtteranceFolder(UnivaCorpusBuilder):
             self.notes.append(_FROM_EMOTION_NOTE)
         face_reader = self._make_face_reader(columns, with_vision=extractors["vision"] is not None)
         self._read_speeds(with_audio=extractors["audio"] is not None)
-        self._media = MediaFeatures(
-            root, extractors["audio"], extractors["vision"], face_reader, outside=self.config.outside_source
-        )
+        self._made = {modality: made for modality, made in extractors.items() if made is not None}
+        if self._made:
+            self.engine = feature_engine(
+                self._made, root, face_reader, workers=self.workers, outside=self.config.outside_source
+            )
         return CorpusDescription(
             label_names=self._label_names(),
             splits={split: path.relative_to(root).as_posix() for split, path in self._files.items()},
@@ -191,54 +189,25 @@ class UtteranceFolder(UnivaCorpusBuilder):
             yield row
 
     def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Features of the row's media, and those that came with it."""
-        made: dict[str, Any] = {}
-        for modality, make in self._makers().items():
+        """Features that came with the row."""
+        copy = row["utterance_id"]
+        original = copy.removeprefix(f"sp{self._speed_of[copy]:g}-") if copy in self._speed_of else copy
+        found: dict[str, Any] = {}
+        for modality, features in self._precomputed.items():
             try:
-                made[f"{modality}_features"] = make(row)
+                found[f"{modality}_features"] = features.frames({**row, "utterance_id": original})
             except AbsentSignal as error:
-                made[f"{modality}_features"] = None
-                entry = {"split": split, "utterance_id": row["utterance_id"], "modality": modality}
-                self.side_files.setdefault(_ABSENT, []).append({**entry, "reason": str(error)})
-        return made
+                found[f"{modality}_features"] = Missing(str(error), rejected=False)
+        return found
+
+    def media_items(self, row: Mapping[str, Any]) -> dict[str, list[Item]]:
+        """The row's sound, at its speed, and faces."""
+        return items_of(row, self._made, self._speed_of.get(row["utterance_id"], 1.0))
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from super()._generate_examples(split)
-        absent = Counter(entry["modality"] for entry in self.side_files.get(_ABSENT, []) if entry["split"] == split)
-        notes, self._media.notes = self._media.notes, []
-        if notes:
-            self.side_files.setdefault(_FACE_NOTES, []).extend({"split": split, "note": note} for note in notes)
-            self.notes.append(f"{split}: {len(notes)} remarks on the faces in videos are in {_FACE_NOTES}.")
-        for modality, count in absent.items():
-            what = "features" if modality in self._precomputed else "videos"
-            self.notes.append(
-                f"{split}: the {what} of {count} utterances have no {modality} modality (see {_ABSENT})."
-            )
         for features in self._precomputed.values():
             self.notes += features.notes(split)
-
-    def _makers(self) -> dict[str, Callable[[Mapping[str, Any]], np.ndarray | None]]:
-        """What makes or reads the features of each modality that has some."""
-        makers = {"audio": self._speech, "vision": self._faces}
-        wanted = {name for name in makers if getattr(self._media, f"{name}_extractor") is not None}
-        made = {name: make for name, make in makers.items() if name in wanted}
-        return {**made, **{name: partial(self._precomputed_frames, name) for name in self._precomputed}}
-
-    def _precomputed_frames(self, modality: str, row: Mapping[str, Any]) -> np.ndarray | None:
-        copy = row["utterance_id"]
-        original = copy.removeprefix(f"sp{self._speed_of[copy]:g}-") if copy in self._speed_of else copy
-        return self._precomputed[modality].frames({**row, "utterance_id": original})
-
-    def _speech(self, row: Mapping[str, Any]) -> np.ndarray | None:
-        speed = self._speed_of.get(row["utterance_id"], 1.0)
-        if row.get("audio"):
-            return self._media.speech(_clip(row, "audio"), speed)
-        return self._media.speech_of_video(_clip(row, "video"), speed) if row.get("video") else None
-
-    def _faces(self, row: Mapping[str, Any]) -> np.ndarray | None:
-        if row.get("faces"):
-            return self._media.faces(row["faces"])
-        return self._media.faces_of_video(_clip(row, "video")) if row.get("video") else None
 
     def _va(self, modality: str, cells: Mapping[str, str], where: str) -> tuple[Any, Any] | None:
         if self.config.va == "given":
@@ -384,10 +353,6 @@ def _metadata_files(root: Path) -> dict[str, Path]:
 
 def _state(path: Path) -> tuple[int, int] | None:
     return (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
-
-
-def _clip(row: Mapping[str, Any], column: str) -> Clip:
-    return row[column], row.get("start"), row.get("end")
 
 
 def _number(cell: str) -> float | str:

@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.corpus import EXTRACTORS_FILE, Corpus
-from ..data.schema import CorpusError, RowError, check_frames
+from ..data.schema import CorpusError
 from ..models.configuration_emotion import MODALITIES
 from ..models.extractor_base_univa import Extractor, extractor_identity
-from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
+from .engine import feature_engine
+from .media import Missing, check_media, items_of
 from .report import frame_counts, write_card
 from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, device_kind, library_versions
 
@@ -34,14 +35,14 @@ class ExtractionOptions:
         media_root: Folder that the media paths of the corpus are relative to. It may differ between machines.
         face_reader: `FaceReader` for the faces of videos.
         batch_size: Clips (or face sequences, or texts) that an extractor gets at a time.
-        workers: Threads that read media ahead of the extractors.
+        workers: Processes that read media and run small extractors; with 0 or 1 there are none beside this one.
         outside_media_root: Whether the corpus may name files elsewhere, by paths or symbolic links.
     """
 
     media_root: Path | None = None
     face_reader: Any = None
     batch_size: int = 16
-    workers: int = 2
+    workers: int = 1
     outside_media_root: bool = False
 
 
@@ -58,7 +59,7 @@ class ExtractionJob(ShardJob):
         options: How.
 
     Raises:
-        CorpusError: Nothing to do, no such media, or a batch size or number of workers below 1.
+        CorpusError: Nothing to do, no such media, or a batch size or number of workers that is none.
     """
 
     name = "extract"
@@ -67,16 +68,13 @@ class ExtractionJob(ShardJob):
         super().__init__(corpus)
         if not extractors:
             raise CorpusError("nothing to extract: pass `audio_extractor`, `vision_extractor` or `text_extractor`")
-        if min(options.batch_size, options.workers) < 1:
-            raise CorpusError("the batch size and the number of workers must be at least 1")
         self.extractors = {name: extractors[name] for name in MODALITIES if name in extractors}
         self.options = options
-        self._tried = False
         self._check_columns()
-        rate = getattr(self.extractors.get("audio"), "sampling_rate", 16000)
-        self._media = MediaReader(
-            options.media_root, rate, options.face_reader, options.workers, options.outside_media_root
-        )
+        self._engine = feature_engine(
+            self.extractors, options.media_root, options.face_reader, batch_size=options.batch_size,
+            workers=options.workers, outside=options.outside_media_root,
+        )  # fmt: skip
 
     def _check_columns(self) -> None:
         columns = set(_columns(self.corpus))
@@ -131,82 +129,49 @@ class ExtractionJob(ShardJob):
             "versions": library_versions(),
         }
 
-    def _try_extractors(self) -> None:
-        """A network that cannot be loaded must end the job, and not have clip after clip rejected."""
-        self._tried = True
-        samples = {"text": "yes", "vision": [np.full((160, 160, 3), 128, np.uint8)]}
-        rate = self._media.sampling_rate
-        samples["audio"] = (np.sin(np.arange(rate) * 0.1).astype(np.float32) / 10, rate)
-        for modality, extractor in self.extractors.items():
-            extractor.extract_batch([samples[modality]])
-        if self.reads_video_faces:
-            self.options.face_reader.detect(samples["vision"][0])
-
     def process(self, shard: Shard, rows: pa.Table, advance: Callable[[int], Any]) -> ShardResult:
         """Features of the rows of a shard. Nothing is kept from one shard to the next: what a batch holds decides the
         last bit of what comes out, and which shards a process makes is chance."""
-        if not self._tried:
-            self._try_extractors()
         columns = [name for name in rows.column_names if not name.endswith(("_features", "_va"))]
-        wanted = [self._items(row) for row in rows.select(columns).to_pylist()]
-        made: dict[Item, np.ndarray | Missing] = {}
-        flat = [[item for items in row.values() for item in items] for row in wanted]
-        for num_rows, raw in self._media.rows(flat, self.options.batch_size):
-            self._extract(raw, made)
-            advance(num_rows)
-        return self._result(shard, rows, wanted, made)
-
-    def _items(self, row: Mapping[str, Any]) -> dict[str, list[Item]]:
-        """What each modality of a row is made from. Face images are read one by one, since rows may share them."""
-        wanted: dict[str, list[Item]] = {}
-        if "text" in self.extractors:
-            wanted["text"] = [Item("text", row["text"])]
-        if "audio" in self.extractors:
-            sound = sound_of(row)
-            wanted["audio"] = [sound] if sound else []
-        if "vision" in self.extractors:
-            vision = vision_of(row)
-            if vision is not None and vision.kind == "faces":
-                wanted["vision"] = [Item("faces", (path,)) for path in vision.source]
-            else:
-                wanted["vision"] = [vision] if vision else []
-        return wanted
-
-    def _extract(self, raw: Mapping[Item, Any], made: dict[Item, np.ndarray | Missing]) -> None:
-        for modality, extractor in self.extractors.items():
-            mine = {item: value for item, value in raw.items() if item.modality == modality}
-            for item, frames in in_batches(extractor.extract_batch, mine, self.options.batch_size).items():
-                made[item] = frames if isinstance(frames, Missing) else _checked(frames, item, extractor.feature_size)
-
-    def _result(
-        self,
-        shard: Shard,
-        rows: pa.Table,
-        wanted: Sequence[Mapping[str, list[Item]]],
-        made: Mapping[Item, np.ndarray | Missing],
-    ) -> ShardResult:
+        items = ((row, items_of(row, self.extractors)) for row in rows.select(columns).to_pylist())
         lines: dict[str, list[dict[str, Any]]] = {}
-        kept = []
-        ids = rows.select(["utterance_id", "dialogue_id"]).to_pylist()
-        for place, items in enumerate(wanted):
-            missing = [(name, why) for name in items for item in items[name] if isinstance(why := made[item], Missing)]
-            rejected = [why for _, why in missing if why.rejected]
-            if rejected:
-                entry = {"split": shard.split, **ids[place], "reason": rejected[0].reason}
+        kept: list[tuple[int, Mapping[str, Any]]] = []
+        for place, (row, features, _) in enumerate(self._engine.rows(items)):
+            if self._list_missing(shard, row, features, lines):
+                kept.append((place, features))
+            advance(1)
+        return ShardResult(self._table(rows, kept), lines)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._engine.close()
+
+    def _list_missing(
+        self, shard: Shard, row: Mapping[str, Any], features: Mapping[str, Any], lines: dict[str, list[dict[str, Any]]]
+    ) -> bool:
+        """Whether the row stays."""
+        missing = {name: why for name, why in features.items() if isinstance(why, Missing)}
+        entry = {"split": shard.split, "utterance_id": row["utterance_id"]}
+        for why in missing.values():
+            if why.rejected:
+                entry |= {"dialogue_id": row["dialogue_id"], "reason": why.reason}
                 lines.setdefault(REJECTED_FILE, []).append(entry)
-                continue
-            kept.append(place)
-            for name, why in missing:
-                entry = {"split": shard.split, "utterance_id": ids[place]["utterance_id"], "modality": name}
-                lines.setdefault(ABSENT_FILE, []).append({**entry, "reason": why.reason})
-        table = rows if len(kept) == len(wanted) else _renumbered(rows.take(pa.array(kept, pa.int64())))
+                return False
+        for name, why in missing.items():
+            lines.setdefault(ABSENT_FILE, []).append({**entry, "modality": name, "reason": why.reason})
+        return True
+
+    def _table(self, rows: pa.Table, kept: Sequence[tuple[int, Mapping[str, Any]]]) -> pa.Table:
+        table = rows
+        if len(kept) < len(rows):
+            table = _renumbered(rows.take(pa.array([place for place, _ in kept], pa.int64())))
         columns = {name: table[name] for name in table.column_names}
         schema = self.features.arrow_schema
-        for modality in self.extractors:
-            frames = [_joined([made[item] for item in wanted[place][modality]]) for place in kept]
+        for modality, extractor in self.extractors.items():
+            frames = [None if isinstance(made[modality], Missing) else made[modality] for _, made in kept]
             column = schema.field(f"{modality}_features")
-            columns[column.name] = _feature_array(frames, self.extractors[modality].feature_size).cast(column.type)
-        return ShardResult(pa.table([columns[name] for name in schema.names], schema.names), lines)
+            columns[column.name] = _feature_array(frames, extractor.feature_size).cast(column.type)
+        return pa.table([columns[name] for name in schema.names], schema.names)
 
     def summary(self, table: pa.Table) -> dict[str, Any]:
         """Frames of each row, for the card."""
@@ -230,22 +195,6 @@ def _runtime(extractor: Any) -> dict[str, Any]:
 
 def _columns(corpus: Corpus) -> list[str]:
     return next(iter(corpus.splits.values())).column_names
-
-
-def _checked(frames: np.ndarray, item: Item, size: int) -> np.ndarray | Missing:
-    """Frames as they are stored, or why there are none."""
-    if item.kind == "text" and not len(frames):
-        return Missing("the text has no word that the extractor knows", rejected=False)
-    try:
-        check_frames(frames, size, item.name)
-    except RowError as error:
-        return Missing(str(error), rejected=True)
-    return frames.astype(np.float16)
-
-
-def _joined(parts: Sequence[Any]) -> np.ndarray | None:
-    frames = [part for part in parts if not isinstance(part, Missing)]
-    return np.concatenate(frames) if frames else None
 
 
 def _renumbered(rows: pa.Table) -> pa.Table:

@@ -1,21 +1,19 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The raw media that rows of a corpus name, read ahead of the model by a few threads."""
+"""The raw media that rows of a corpus name, as extractors and scorers take them."""
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from accelerate.utils.memory import should_reduce_batch_size
 
-from ..data.schema import MEDIA_COLUMNS, CorpusError
-from ..models.media_univa import MediaError, NoSoundError, NoVideoError, read_audio
-from ..models.trusted_paths_univa import OutsideError, inside
-from ..models.utterance_media_univa import read_images
-from .row_features import TOO_LARGE, lacks_memory
+from ..data.schema import MEDIA_COLUMNS, CorpusError, RowError, check_frames
+from ..models.media_univa import MediaError
+from ..models.trusted_paths_univa import inside
+from ..models.utterance_media_univa import UtteranceMedia
 
 
 __all__ = [
@@ -23,32 +21,41 @@ __all__ = [
     "MediaReader",
     "Missing",
     "check_media",
+    "features_of",
     "in_batches",
+    "items_of",
     "sound_of",
     "vision_of",
 ]
 
-
-# Windows of this many batches are sorted by length before they are cut into batches.
-_BATCHES_PER_WINDOW = 4
+TOO_LARGE = "there is not enough memory for it; cut it into shorter clips"
 
 
 class Item(NamedTuple):
     """One thing to read, however many rows name it.
 
-    `kind` is "sound" (a sound file), "video-sound", "faces" (image files in order), "video-faces" or "text"; `source`
-    is a path, some paths or the text; `start` and `end` are seconds from the file's beginning.
+    Args:
+        kind: "sound" (a sound file), "video-sound", "faces" (image files in order), "video-faces" or "text".
+        source: A path, some paths or the text.
+        start, end: Part of the file, in seconds from its beginning.
+        speed: How fast sound is played.
     """
 
     kind: str
     source: str | tuple[str, ...]
     start: float | None = None
     end: float | None = None
+    speed: float = 1.0
 
     @property
     def modality(self) -> str:
         """Of text, audio and vision the one that it is for."""
         return {"text": "text", "sound": "audio", "video-sound": "audio"}.get(self.kind, "vision")
+
+    @property
+    def column(self) -> str:
+        """The column of a corpus that names it."""
+        return {"sound": "audio", "faces": "faces"}.get(self.kind, "video")
 
     @property
     def name(self) -> str:
@@ -66,11 +73,11 @@ class Missing:
     rejected: bool
 
 
-def sound_of(row: Mapping[str, Any]) -> Item | None:
+def sound_of(row: Mapping[str, Any], speed: float = 1.0) -> Item | None:
     """The speech of a row: its sound file, or else the sound of its video."""
     for column, kind in (("audio", "sound"), ("video", "video-sound")):
         if row.get(column):
-            return Item(kind, row[column], row.get("start"), row.get("end"))
+            return Item(kind, row[column], row.get("start"), row.get("end"), speed)
     return None
 
 
@@ -83,30 +90,55 @@ def vision_of(row: Mapping[str, Any]) -> Item | None:
     return None
 
 
+def items_of(row: Mapping[str, Any], modalities: Iterable[str], speed: float = 1.0) -> dict[str, list[Item]]:
+    """What the features of each modality of a row are made from.
+
+    Face images are items of their own, since rows may share them.
+    """
+    wanted: dict[str, list[Item]] = {}
+    for modality in modalities:
+        found = Item("text", row["text"]) if modality == "text" else None
+        found = sound_of(row, speed) if modality == "audio" else vision_of(row) if modality == "vision" else found
+        wanted[modality] = [] if found is None else [found]
+        if found is not None and found.kind == "faces":
+            wanted[modality] = [Item("faces", (path,)) for path in found.source]
+    return wanted
+
+
+@dataclass(frozen=True)
 class MediaReader:
-    """Reads items.
+    """Reads items, and makes features of them where it has an extractor; it pickles.
 
     Args:
         root: Folder that paths are relative to.
         sampling_rate: Wanted rate of sound, in Hz.
         face_reader: `FaceReader` for the faces of videos.
-        workers: Threads that `windows` reads with.
         outside: Whether paths and links may lead out of `root`.
+        extractors: By modality, those that run where the media are read.
     """
 
-    def __init__(
-        self,
-        root: Path | None,
-        sampling_rate: int = 16000,
-        face_reader: Any = None,
-        workers: int = 2,
-        outside: bool = False,
-    ):
-        self.root, self.sampling_rate, self.face_reader, self.outside = root, sampling_rate, face_reader, outside
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="media")
+    root: Path | None
+    sampling_rate: int = 16000
+    face_reader: Any = None
+    outside: bool = False
+    extractors: Mapping[str, Any] = field(default_factory=dict)
 
-    def __call__(self, item: Item) -> Any:
-        """The item as extractors and scorers take it: `(waveform, sampling_rate)`, a list of images, or a text.
+    def read_all(self, items: Sequence[Item]) -> tuple[dict[Item, Any], dict[Item, str]]:
+        """Items as extractors and scorers take them, or their features; and what is to be said of some.
+
+        Each item is extracted alone: networks round otherwise in batches.
+        """
+        made, notes = {}, {}
+        for item in items:
+            made[item], note = self.read(item)
+            if note:
+                notes[item] = note
+            if item.modality in self.extractors:
+                made.update(features_of(self.extractors[item.modality], {item: made[item]}, batch_size=1))
+        return made, notes
+
+    def read(self, item: Item) -> tuple[Any, str | None]:
+        """The item as extractors and scorers take it, `(waveform, sampling_rate)` or a list of images, with a note.
 
         Whatever is wrong with a file comes back as `Missing`; a missing package is an `ImportError`.
         """
@@ -114,68 +146,38 @@ class MediaReader:
             return self._read(item)
         except ImportError:
             raise
-        except MemoryError:
-            return Missing(f"{item.name}: {TOO_LARGE}", rejected=True)
-        except (NoSoundError, NoVideoError) as error:
-            # A file given as a sound file must have sound; a video may do without one of the two.
-            return Missing(self._reason(item, error), rejected=item.kind == "sound")
         except Exception as error:  # a decoder may fail in any way on a broken file, and one file must not end the job
-            return Missing(self._reason(item, error), rejected=True)
+            return Missing(self._reason(item, error), rejected=True), None
 
-    def rows(self, rows: Sequence[Iterable[Item]], batch_size: int) -> Iterator[tuple[int, dict[Item, Any]]]:
-        """What rows are made from, for some batches of rows at a time: the number of rows, and what is new in them."""
-        size = batch_size * _BATCHES_PER_WINDOW
-        windows = [rows[first : first + size] for first in range(0, len(rows), size)]
-        flat = [[item for row in window for item in row] for window in windows]
-        with one_thread_opencv():
-            for window, raw in zip(windows, self.windows(flat), strict=True):
-                yield len(window), raw
+    def _read(self, item: Item) -> tuple[Any, str | None]:
+        media = UtteranceMedia(
+            **{item.column: self._source(item)}, start=item.start, end=item.end, face_reader=self.face_reader
+        )
+        found: Any
+        if item.modality == "audio":
+            # Fewer samples a second, taken for the rate that is wanted, are the sound played faster.
+            waveform = media.sound(round(self.sampling_rate / item.speed))
+            found = waveform is not None and (waveform, self.sampling_rate)
+        else:
+            found = media.faces().images
+        note = f"{item.name}: {media.notes[item.modality].reason}" if item.modality in media.notes else None
+        return (found, note) if found else (Missing(note or f"{item.name}: nothing found", rejected=False), None)
 
-    def windows(self, windows: Sequence[Iterable[Item]]) -> Iterator[dict[Item, Any]]:
-        """Read items window by window, the next one while the caller works on the one that it was given.
-
-        Each item is read once, for the first window that has it. Two windows are in memory at a time.
-        """
-        seen: set[Item] = set()
-        ahead: dict[Item, Future] | None = None
-        try:
-            for window in [*windows, ()]:
-                new = [item for item in dict.fromkeys(window) if item not in seen]
-                seen.update(new)
-                ready, ahead = ahead, {item: self._pool.submit(self, item) for item in new}
-                if ready is not None:
-                    yield {item: ready.pop(item).result() for item in list(ready)}
-        finally:
-            for future in (ahead or {}).values():
-                future.cancel()
-
-    def _read(self, item: Item) -> Any:
-        if item.kind in ("sound", "video-sound"):
-            waveform = read_audio(self._path(item.source), self.sampling_rate, item.start, item.end)
-            return waveform, self.sampling_rate
-        if item.kind == "faces":
-            return read_images(self._path(path) for path in item.source)
-        if item.kind == "video-faces":
-            return self._faces_of_video(item)
-        return item.source
-
-    def _faces_of_video(self, item: Item) -> list[np.ndarray] | Missing:
-        track = self.face_reader(self._path(item.source), item.start, item.end)
-        if len(track.images):
-            return list(track.images)
-        return Missing(f"{item.name}: {track.note or 'no face found'}", rejected=False)
-
-    def _path(self, path: Any) -> Path:
+    def _source(self, item: Item) -> Any:
         if self.root is None:
             raise CorpusError("the paths of the media are relative to a folder; name it")
-        return inside(self.root, path, self.outside)
+        if isinstance(item.source, str):
+            return inside(self.root, item.source, self.outside)
+        return [inside(self.root, path, self.outside) for path in item.source]
 
     def _reason(self, item: Item, error: Exception) -> str:
         """The message, with the path as the corpus has it."""
+        if lacks_memory(error):
+            return f"{item.name}: {TOO_LARGE}"
         if isinstance(error, MediaError):
             path = error.source.removeprefix(f"{self.root}/")
             return f"{path}: {error.reason}"
-        kind = "" if isinstance(error, OutsideError) else f"{type(error).__name__}: "
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         return f"{item.name}: {kind}{error}"
 
 
@@ -238,18 +240,25 @@ def _length(value: Any) -> int:
     return len(value[0]) if isinstance(value, tuple) else len(value)
 
 
-@contextlib.contextmanager
-def one_thread_opencv() -> Iterator[None]:
-    """Keep OpenCV to the thread that calls it: the readers are threads already, and its detectors give their finds in
-    an order that depends on who was faster."""
+def features_of(extractor: Any, raw: Mapping[Item, Any], batch_size: int) -> dict[Item, np.ndarray | Missing]:
+    """Features of items as they are stored, float16 (frames, size), or why there are none."""
+    made = in_batches(extractor.extract_batch, raw, batch_size)
+    return {
+        item: frames if isinstance(frames, Missing) else _checked(frames, item, extractor.feature_size)
+        for item, frames in made.items()
+    }
+
+
+def _checked(frames: np.ndarray, item: Item, size: int) -> np.ndarray | Missing:
+    if item.kind == "text" and not len(frames):
+        return Missing("the text has no word that the extractor knows", rejected=False)
     try:
-        import cv2
-    except ImportError:
-        yield
-        return
-    former = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(former)
+        check_frames(frames, size, item.name)
+    except RowError as error:
+        return Missing(str(error), rejected=True)
+    return frames.astype(np.float16)
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether a smaller clip, or fewer of them at a time, might do."""
+    return isinstance(error, MemoryError) or should_reduce_batch_size(error)

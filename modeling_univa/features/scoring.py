@@ -20,6 +20,7 @@ from ..models.affect_scorers_univa import AffectScorer
 from ..models.configuration_emotion import MODALITIES
 from ..models.translation_univa import TranslationCache, Translator
 from ..models.trusted_paths_univa import content_digest, network_files
+from .engine import FeatureEngine
 from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
 from .report import frame_counts, write_card
 from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, corpus_folder, device_kind, library_versions
@@ -42,7 +43,7 @@ class ScoringOptions:
         media_root: Folder that the media paths of the corpus are relative to. It may differ between machines.
         face_reader: `FaceReader` for the faces of videos.
         batch_size: Items that go through a scorer together.
-        workers: Threads that read media ahead of the scorers.
+        workers: Processes that read media for the scorers; with 0 or 1 there are none beside this one.
         outside_media_root: Whether the corpus may name files elsewhere, by paths or symbolic links.
     """
 
@@ -51,7 +52,7 @@ class ScoringOptions:
     media_root: Path | None = None
     face_reader: Any = None
     batch_size: int = 16
-    workers: int = 2
+    workers: int = 1
     outside_media_root: bool = False
 
 
@@ -68,7 +69,7 @@ class ScoringJob(ShardJob):
         options: How.
 
     Raises:
-        CorpusError: Nothing to do, no such media or split, or a batch size or number of workers below 1.
+        CorpusError: Nothing to do, no such media or split, or a batch size or number of workers that is none.
     """
 
     name = "score-affect"
@@ -83,8 +84,6 @@ class ScoringJob(ShardJob):
         super().__init__(corpus)
         if not scorers:
             raise CorpusError("nothing to score: pass `text_scorer`, `audio_scorer` or `vision_scorer`")
-        if min(options.batch_size, options.workers) < 1:
-            raise CorpusError("the batch size and the number of workers must be at least 1")
         self.scorers = {name: scorers[name] for name in MODALITIES if name in scorers}
         self.about, self.options = about, options
         self.splits = sorted(options.splits or corpus.splits)
@@ -97,10 +96,14 @@ class ScoringJob(ShardJob):
         if "text" not in self.scorers and options.translator is not None:
             raise CorpusError("`translate` is for `text_scorer`: pass both or neither")
         rate = getattr(self.scorers.get("audio"), "sampling_rate", 16000)
-        self._media = MediaReader(
-            options.media_root, rate, options.face_reader, options.workers, options.outside_media_root
-        )
-        self._tried = False
+        # A detector that cannot be loaded must end the job, and not have clip after clip rejected.
+        grey = np.full((160, 160, 3), 128, np.uint8)
+        probe = options.face_reader and partial(options.face_reader.detect, grey)
+        self._engine = FeatureEngine(
+            MediaReader(options.media_root, rate, options.face_reader, options.outside_media_root),
+            {modality: partial(self._score, scorer) for modality, scorer in self.scorers.items()},
+            batch_size=options.batch_size, workers=options.workers, probe=probe,
+        )  # fmt: skip
 
     @property
     def features(self) -> datasets.Features:
@@ -131,30 +134,25 @@ class ScoringJob(ShardJob):
         if shard.split not in self.splits:
             advance(len(rows))
             return ShardResult(self._table(rows, {}))
-        if not self._tried and self.options.face_reader is not None:
-            # A detector that cannot be loaded must end the job, and not have clip after clip rejected.
-            self.options.face_reader.detect(np.full((160, 160, 3), 128, np.uint8))
-            self._tried = True
         columns = [name for name in rows.column_names if not name.endswith(("_features", "_va"))]
-        wanted = [self._items(row) for row in rows.select(columns).to_pylist()]
+        wanted = rows.select(columns).to_pylist()
         lines: dict[str, list[dict[str, Any]]] = {}
-        texts = self._translated([row["text"].source for row in wanted if "text" in row], lines)
-        scored: dict[Item, np.ndarray | Missing] = {}
-        for num_rows, raw in self._media.rows([row.values() for row in wanted], self.options.batch_size):
-            spoken = {item: texts.get(value, value) if item.kind == "text" else value for item, value in raw.items()}
-            self._score(spoken, scored)
-            advance(num_rows)
-        return ShardResult(self._table(rows, self._va(shard, rows, wanted, scored, lines)), lines)
+        texts = self._translated([row["text"] or "" for row in wanted] if "text" in self.scorers else [], lines)
+        scored = []
+        for _, made, _ in self._engine.rows((place, self._items(row, texts)) for place, row in enumerate(wanted)):
+            scored.append(made)
+            advance(1)
+        return ShardResult(self._table(rows, self._va(shard, wanted, scored, lines)), lines)
 
-    def _items(self, row: Mapping[str, Any]) -> dict[str, Item]:
-        items: dict[str, Item | None] = {}
-        if "text" in self.scorers:
-            items["text"] = Item("text", row["text"] or "")
-        if "audio" in self.scorers:
-            items["audio"] = sound_of(row)
-        if "vision" in self.scorers:
-            items["vision"] = vision_of(row)
-        return {modality: item for modality, item in items.items() if item is not None}
+    def close(self) -> None:
+        """End the worker processes."""
+        self._engine.close()
+
+    def _items(self, row: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, list[Item]]:
+        """What each scorer gets of a row, the faces of a clip all together."""
+        text = row["text"] or ""
+        items = {"text": Item("text", texts.get(text, text)), "audio": sound_of(row), "vision": vision_of(row)}
+        return {modality: [item] for modality in self.scorers if (item := items[modality]) is not None}
 
     def _translated(self, texts: Sequence[Any], lines: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
         """Translations of a shard's texts: those that came with the corpus, the others made for this shard alone, so
@@ -172,30 +170,26 @@ class ScoringJob(ShardJob):
         ]
         return {text: made.get(text) or translation or "" for text, translation in known.items()}
 
-    def _score(self, raw: Mapping[Item, Any], scored: dict[Item, np.ndarray | Missing]) -> None:
-        for modality, scorer in self.scorers.items():
-            mine = {item: value for item, value in raw.items() if item.modality == modality}
-            score = partial(scorer.score, batch_size=self.options.batch_size)
-            scored.update(in_batches(score, mine, self.options.batch_size))
+    def _score(self, scorer: AffectScorer, raw: Mapping[Item, Any]) -> dict[Item, np.ndarray | Missing]:
+        size = self.options.batch_size
+        return in_batches(partial(scorer.score, batch_size=size), raw, size)
 
     def _va(
         self,
         shard: Shard,
-        rows: pa.Table,
-        wanted: Sequence[Mapping[str, Item]],
-        scored: Mapping[Item, np.ndarray | Missing],
+        rows: Sequence[Mapping[str, Any]],
+        scored: Sequence[Mapping[str, np.ndarray | Missing]],
         lines: dict[str, list[dict[str, Any]]],
     ) -> dict[str, np.ndarray]:
         """Scores (rows, 2) of each modality."""
-        va = {modality: np.tile(_UNKNOWN, (len(wanted), 1)) for modality in self.scorers}
-        ids = rows.select(["utterance_id", "dialogue_id"]).to_pylist()
-        for place, items in enumerate(wanted):
-            for modality, item in items.items():
-                found = scored[item]
+        va = {modality: np.tile(_UNKNOWN, (len(rows), 1)) for modality in self.scorers}
+        for place, (row, made) in enumerate(zip(rows, scored, strict=True)):
+            for modality, found in made.items():
                 if not isinstance(found, Missing):
                     va[modality][place] = found
                 elif found.rejected:
-                    entry = {"split": shard.split, **ids[place], "modality": modality, "reason": found.reason}
+                    ids = {name: row[name] for name in ("utterance_id", "dialogue_id")}
+                    entry = {"split": shard.split, **ids, "modality": modality, "reason": found.reason}
                     lines.setdefault(REJECTED_FILE, []).append(entry)
         return va
 

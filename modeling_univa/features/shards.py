@@ -123,6 +123,10 @@ class ShardJob(ABC):
         `shards` gives each shard with its rows (all columns but the features) and what `summary` said of it.
         """
 
+    def close(self) -> None:
+        """Let go of processes and the like; called at the end, however it came."""
+        return
+
     def summary(self, table: pa.Table) -> dict[str, Any]:
         """What `write_card` will want to know of the features of a shard, as JSON."""
         return {}
@@ -184,7 +188,10 @@ def run_job(job: ShardJob, output: str | Path, *, shard_rows: int = 256, strict:
         raise CorpusError(f"a shard needs at least one row, got {shard_rows}")
     if Path(output).resolve() == Path(job.corpus.name).resolve():
         raise CorpusError(f"output {output} is the input; choose another folder")
-    return _Run(job, Path(output), shard_rows, strict)()
+    try:
+        return _Run(job, Path(output), shard_rows, strict)()
+    finally:
+        job.close()
 
 
 class _Run:

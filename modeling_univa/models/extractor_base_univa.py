@@ -38,6 +38,7 @@ class Extractor(Protocol):
 
     Speech extractors have `sampling_rate` too, in Hz, and take `(waveform, sampling_rate)`; those of faces take a list
     of uint8 images, those of text a string. Whoever computes the frames of one clip has `__call__` for it.
+    One that every worker process may have, since it is small and needs no batches, says `small = True`.
     """
 
     #: Names the kind in saved settings.

@@ -54,6 +54,8 @@ class FaceEmbeddingExtractor:
 
     extractor_type: ClassVar[str] = "face-embedding"
     modality: ClassVar[str] = "vision"
+    # Every process may have one.
+    small: ClassVar[bool] = True
 
     model: str
     revision: str | None = None

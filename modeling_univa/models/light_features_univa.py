@@ -75,6 +75,8 @@ class LogMelExtractor:
 
     extractor_type: ClassVar[str] = "log-mel"
     modality: ClassVar[str] = "audio"
+    # Every process may have one.
+    small: ClassVar[bool] = True
 
     sampling_rate: int = 16000
     num_mel_bins: int = 40
@@ -200,6 +202,8 @@ class HogExtractor:
 
     extractor_type: ClassVar[str] = "hog"
     modality: ClassVar[str] = "vision"
+    # Every process may have one.
+    small: ClassVar[bool] = True
 
     image_size: int = 96
     cell_size: int = 16

@@ -291,27 +291,27 @@ def test_row_of_a_folder_is_rejected(folder, tmp_path, capsys, name):
 
 
 class _Wrong:
-    """An extractor whose features are no good for the first sound that it gets."""
+    """An extractor whose features are no good for the first file; what comes before is not from a file."""
 
     sampling_rate, feature_size, extractor_type = 16000, 2, "log-mel"
 
     def __init__(self, features):
-        self.features = [features]
+        self.features = [features, np.ones((1, 2), np.float32)]
 
     def to_dict(self):
         return {"extractor_type": self.extractor_type, "feature_size": self.feature_size}
 
-    def __call__(self, waveform, sampling_rate):
-        return self.features.pop() if self.features else np.ones((1, 2), np.float32)
+    def extract_batch(self, items):
+        return [self.features.pop() if self.features else np.ones((1, 2), np.float32) for _ in items]
 
 
 @pytest.mark.parametrize(
     ("features", "message"),
     [
-        (np.ones((2, 3), np.float32), r"audio_features: expected shape \(frames, 2\), found \(2, 3\)"),
-        (np.array([[np.nan, 1.0]], np.float32), "audio_features: 1 NaN or infinite values"),
-        (np.array([[1e6, 1.0]], np.float32), r"audio_features: values up to 1e\+06, expected at most 65504"),
-        (np.ones((0, 2), np.float32), "audio_features: no frames"),
+        (np.ones((2, 3), np.float32), r"0.wav: expected shape \(frames, 2\), found \(2, 3\)"),
+        (np.array([[np.nan, 1.0]], np.float32), "0.wav: 1 NaN or infinite values"),
+        (np.array([[1e6, 1.0]], np.float32), r"0.wav: values up to 1e\+06, expected at most 65504"),
+        (np.ones((0, 2), np.float32), "0.wav: no frames"),
     ],
 )
 def test_bad_features(folder, tmp_path, monkeypatch, features, message):
@@ -567,10 +567,10 @@ def test_arguments_that_are_unknown(mosei, mosei_tree, tmp_path, capsys, argumen
 
 
 def test_interrupted_command_says_so(folder, tmp_path, monkeypatch, capsys):
-    def interrupt(self, clip, speed):
+    def interrupt(self, items):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("modeling_univa.features.row_features.MediaFeatures.speech", interrupt)
+    monkeypatch.setattr("modeling_univa.features.media.MediaReader.read_all", interrupt)
     assert _run(UtteranceFolder, folder, tmp_path / "corpus") == 130
     assert "Interrupted. Run the same command again to resume." in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["source"]

@@ -15,8 +15,10 @@ from modeling_univa.commands.build import corpus_main
 from modeling_univa.corpora.build import build_corpus
 from modeling_univa.corpora.utterance_folder import UtteranceFolder
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.features import row_features
-from modeling_univa.models import media_univa
+from modeling_univa.features.engine import feature_engine
+from modeling_univa.features.media import MediaReader
+from modeling_univa.features.workers import Workers
+from modeling_univa.models import utterance_media_univa
 from modeling_univa.models.configuration_univa import EMOTION_VALENCE_AROUSAL, M3ED_EMOTIONS
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 from modeling_univa.models.media_univa import read_audio, read_image
@@ -66,20 +68,20 @@ def _check_features(row, folder):
 def test_each_file_is_read_once(folder, tmp_path, monkeypatch):
     read = []
     for name in ("read_audio", "read_image"):
-        original = getattr(row_features, name)
+        original = getattr(utterance_media_univa, name)
 
         def counting(path, *args, original=original, **kwargs):
             read.append(path)
             return original(path, *args, **kwargs)
 
-        monkeypatch.setattr(row_features, name, counting)
+        monkeypatch.setattr(utterance_media_univa, name, counting)
     build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder))
     assert len(read) == len(set(read)) == 4
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")])
 def test_clip_that_does_not_fit_into_memory_is_rejected_alone(folder, tmp_path, monkeypatch, error):
-    read = media_univa.read_audio
+    read = utterance_media_univa.read_audio
     first = []
 
     def fail_once(path, *part):
@@ -88,20 +90,12 @@ def test_clip_that_does_not_fit_into_memory_is_rejected_alone(folder, tmp_path, 
             raise error
         return read(path, *part)
 
-    monkeypatch.setattr(row_features, "read_audio", fail_once)
+    monkeypatch.setattr(utterance_media_univa, "read_audio", fail_once)
     assert corpus_main(UtteranceFolder, ["--source", str(folder), "--output", str(tmp_path / "corpus")]) == 0
     lines = (tmp_path / "corpus" / "rejected.jsonl").read_text().splitlines()
     assert {json.loads(line)["reason"].split(": ")[-1] for line in lines} == {
         "there is not enough memory for it; cut it into shorter clips"
     }
-
-
-def test_features_are_the_same_whatever_is_kept(folder, tmp_path, monkeypatch):
-    build_corpus(UtteranceFolder, tmp_path / "one", source=str(folder))
-    monkeypatch.setattr("modeling_univa.features.row_features.MediaFeatures.__init__.__defaults__", (None, 0, False))
-    build_corpus(UtteranceFolder, tmp_path / "two", source=str(folder))
-    for file in sorted((tmp_path / "one" / "data").iterdir()):
-        assert file.read_bytes() == (tmp_path / "two" / "data" / file.name).read_bytes()
 
 
 def test_copies_of_training_rows_at_other_speeds(folder, tmp_path):
@@ -233,6 +227,46 @@ def test_same_bytes_for_the_same_input(folder, tmp_path):
     for path in sorted((tmp_path / "one").rglob("*")):
         other = tmp_path / "two" / path.relative_to(tmp_path / "one")
         assert path.is_dir() or path.read_bytes() == other.read_bytes()
+
+
+def _bytes(path):
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+@pytest.mark.slow
+def test_same_bytes_whoever_makes_the_features(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "patience", 0.0)
+    (folder / "speech" / "1.wav").write_bytes(b"no sound")
+    options = {"source": str(folder), "speed_perturbation": "0.9"}
+    for workers in (1, 2):
+        builder = build_corpus(UtteranceFolder, tmp_path / f"{workers}", workers=workers, **options)
+        assert len(builder.rejected) == 6
+    assert _bytes(tmp_path / "1") == _bytes(tmp_path / "2")
+
+
+def test_a_build_that_was_stopped_goes_on_with_its_features(folder, tmp_path, monkeypatch):
+    build_corpus(UtteranceFolder, tmp_path / "whole", source=str(folder))
+    read_all = MediaReader.read_all
+    read = []
+
+    def stop(self, items):
+        if read:
+            raise KeyboardInterrupt
+        read.extend(items)
+        return read_all(self, items)
+
+    # Windows of one row.
+    monkeypatch.setattr("modeling_univa.features.engine._BATCHES_PER_WINDOW", 1)
+    monkeypatch.setattr(feature_engine, "__kwdefaults__", {**feature_engine.__kwdefaults__, "batch_size": 1})
+    monkeypatch.setattr(MediaReader, "read_all", stop)
+    with pytest.raises(KeyboardInterrupt):
+        build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.partial", "source", "whole"]
+    monkeypatch.setattr(MediaReader, "read_all", lambda self, items: read.extend(items) or read_all(self, items))
+    build_corpus(UtteranceFolder, tmp_path / "corpus", source=str(folder))
+    assert len(read) == len(set(read)) == 4
+    assert _bytes(tmp_path / "corpus") == _bytes(tmp_path / "whole")
+    assert not (tmp_path / "corpus.partial").exists()
 
 
 def test_command_reads_the_mosaic(shared_data, tmp_path, capsys):

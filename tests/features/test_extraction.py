@@ -13,11 +13,11 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from modeling_univa.cli import main
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.features import media
 from modeling_univa.features.arguments import extractor_from_argument
 from modeling_univa.features.extraction import ExtractionJob, ExtractionOptions
 from modeling_univa.features.shards import REJECTED_FILE, run_job
-from modeling_univa.models import media_univa
+from modeling_univa.features.workers import Workers
+from modeling_univa.models import utterance_media_univa
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 from modeling_univa.models.media_univa import read_audio, read_image
 
@@ -132,7 +132,7 @@ def test_a_bad_clip_takes_its_row_and_nothing_else(folder, root, tmp_path):
 
 def test_each_file_is_read_once_a_shard(folder, root, tmp_path, monkeypatch):
     read = Counter()
-    for module, name in ((media, "read_audio"), (media_univa, "read_image")):
+    for module, name in ((utterance_media_univa, "read_audio"), (utterance_media_univa, "read_image")):
         function = getattr(module, name)
 
         def counting(path, *args, function=function):
@@ -154,6 +154,13 @@ def test_light_features_do_not_depend_on_batches(folder, root, tmp_path, shard_r
     expected = rows_of(extract(folder, tmp_path / "one", root, batch_size=1))
     found = rows_of(extract(folder, tmp_path / "many", root, batch_size=7, shard_rows=shard_rows, workers=3))
     assert found == expected
+
+
+@pytest.mark.slow
+def test_processes_make_the_same_bytes(folder, root, tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "patience", 0.0)
+    one, two = (extract(folder, tmp_path / f"{workers}", root, workers=workers) for workers in (1, 2))
+    assert folder_bytes(one) == folder_bytes(two)
 
 
 def test_pretrained_features_agree_over_batch_sizes_and_are_the_same_bytes_again(

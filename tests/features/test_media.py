@@ -1,6 +1,5 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +7,8 @@ import pytest
 from media_corpora import write_image, write_sound
 
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.features import media
 from modeling_univa.features.media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
+from modeling_univa.models import utterance_media_univa
 from modeling_univa.models.media_univa import NoSoundError, NoVideoError, read_audio, read_image
 
 
@@ -26,26 +25,25 @@ def test_a_row_has_its_own_files_before_those_of_its_video():
 
 def test_items_are_read_as_extractors_take_them(tmp_path):
     sound, image = write_sound(tmp_path / "a.wav", 1.0), write_image(tmp_path / "1.png")
-    read = MediaReader(tmp_path, 8000)
-    waveform, rate = read(Item("sound", "a.wav", 0.25, 0.75))
+    read = MediaReader(tmp_path, 8000).read
+    waveform, rate = read(Item("sound", "a.wav", 0.25, 0.75))[0]
     assert rate == 8000
     np.testing.assert_array_equal(waveform, read_audio(sound, 8000, 0.25, 0.75))
-    images = read(Item("faces", ("1.png", "1.png")))
+    images = read(Item("faces", ("1.png", "1.png")))[0]
     assert len(images) == 2
     np.testing.assert_array_equal(images[1], read_image(image))
-    assert read(Item("text", "well")) == "well"
 
 
 def test_what_is_wrong_with_a_file_comes_back_with_its_path_in_the_corpus(tmp_path):
     write_sound(tmp_path / "clips" / "a.wav", 1.0)
     (tmp_path / "clips" / "notes.wav").write_text("hello")
-    read = MediaReader(tmp_path)
+    read = MediaReader(tmp_path).read
     for item, reason in (
         (Item("sound", "clips/b.wav"), "clips/b.wav: No such file"),
         (Item("sound", "clips/notes.wav"), "clips/notes.wav: "),
         (Item("faces", ("clips/notes.wav",)), "clips/notes.wav: not an image"),
     ):
-        missing = read(item)
+        missing, _ = read(item)
         assert missing.rejected
         assert missing.reason.startswith(reason)
 
@@ -58,7 +56,7 @@ def test_nothing_is_read_outside_of_the_media_root(tmp_path):
     (root / "folder").symlink_to(tmp_path)
     (root / "inner.wav").symlink_to("mine.wav")
     (tmp_path / "root_too").symlink_to(root)
-    read = MediaReader(root, 8000)
+    read = MediaReader(root, 8000).read
     paths = ("../secret.wav", "link.wav", "folder/secret.wav", "loop.wav", "a\0.wav", "x/../../secret.wav")
     for path in (str(secret), *paths):
         for item in (
@@ -67,15 +65,15 @@ def test_nothing_is_read_outside_of_the_media_root(tmp_path):
             Item("faces", (path,)),
             Item("video-faces", path),
         ):
-            missing = read(item)
+            missing, _ = read(item)
             assert missing.rejected
             assert missing.reason.endswith(
                 "leads out of the folder of the media: copy the file into it, or allow files outside of it."
             )
     # A root that is a link itself, and links within it, are as good as any.
     for name in ("mine.wav", "inner.wav"):
-        assert MediaReader(tmp_path / "root_too", 8000)(Item("sound", name))[1] == 8000
-    assert MediaReader(root, 8000, outside=True)(Item("sound", "../secret.wav"))[1] == 8000
+        assert MediaReader(tmp_path / "root_too", 8000).read(Item("sound", name))[0][1] == 8000
+    assert MediaReader(root, 8000, outside=True).read(Item("sound", "../secret.wav"))[0][1] == 8000
 
 
 @pytest.mark.parametrize(
@@ -91,15 +89,15 @@ def test_a_video_may_do_without_a_signal(tmp_path, monkeypatch, error, kind, rej
     def fail(*args):
         raise error
 
-    monkeypatch.setattr(media, "read_audio", fail)
-    missing = MediaReader(tmp_path, face_reader=fail)(Item(kind, "v.mp4"))
+    monkeypatch.setattr(utterance_media_univa, "read_audio", fail)
+    missing, _ = MediaReader(tmp_path, face_reader=fail).read(Item(kind, "v.mp4"))
     assert missing.rejected is rejected
     assert str(error) in missing.reason
 
 
 def test_a_video_without_a_face_says_so(tmp_path):
     track = SimpleNamespace(images=[], note="no face in 9 pictures")
-    missing = MediaReader(tmp_path, face_reader=lambda *args: track)(Item("video-faces", "v.mp4"))
+    missing, _ = MediaReader(tmp_path, face_reader=lambda *args: track).read(Item("video-faces", "v.mp4"))
     assert missing == Missing("v.mp4: no face in 9 pictures", rejected=False)
 
 
@@ -107,31 +105,9 @@ def test_a_package_that_is_missing_ends_the_job(tmp_path, monkeypatch):
     def fail(*args):
         raise ImportError("pip install av")
 
-    monkeypatch.setattr(media, "read_audio", fail)
+    monkeypatch.setattr(utterance_media_univa, "read_audio", fail)
     with pytest.raises(ImportError):
-        MediaReader(tmp_path)(Item("sound", "a.wav"))
-
-
-def test_windows_come_in_order_each_item_once_and_one_window_ahead(monkeypatch):
-    reader = MediaReader(None, workers=2)
-    read, gate = [], threading.Event()
-
-    def record(self, item):
-        if item.source == "d":
-            gate.wait(10)
-        read.append(item.source)
-        return item.source
-
-    monkeypatch.setattr(MediaReader, "_read", record)
-    a, b, c, d, e = (Item("text", name) for name in "abcde")
-    windows = reader.windows([[a, b, a], [c, a], [], [d, b], [e]])
-    assert next(windows) == {a: "a", b: "b"}
-    assert next(windows) == {c: "c"}
-    assert next(windows) == {}
-    assert "e" not in read
-    gate.set()
-    assert [*windows] == [{d: "d"}, {e: "e"}]
-    assert sorted(read) == ["a", "b", "c", "d", "e"]
+        MediaReader(tmp_path).read(Item("sound", "a.wav"))
 
 
 def test_batches_are_of_like_length_and_a_bad_item_is_lost_alone():
@@ -174,9 +150,9 @@ def test_a_clip_that_does_not_fit_into_memory_is_lost_alone(tmp_path, monkeypatc
     def fail(*args):
         raise MemoryError
 
-    monkeypatch.setattr("modeling_univa.features.media.read_audio", fail)
+    monkeypatch.setattr(utterance_media_univa, "read_audio", fail)
     write_sound(tmp_path / "long.wav", 1.0)
-    found = MediaReader(tmp_path)(Item("sound", "long.wav"))
+    found, _ = MediaReader(tmp_path).read(Item("sound", "long.wav"))
     assert found == Missing("long.wav: there is not enough memory for it; cut it into shorter clips", rejected=True)
 
 
@@ -184,7 +160,7 @@ def test_media_that_cannot_be_found_are_refused_at_the_start(tmp_path):
     check_media(["text", "video"], tmp_path, "--audio-extractor")
     for columns, root, message in (
         (["text"], tmp_path, "has no column audio, faces, video"),
-        (["audio"], None, "give it as --media-root"),
+        (["audio"], None, "pass it as `media_root`"),
         (["audio"], tmp_path / "elsewhere", "is not a folder"),
     ):
         with pytest.raises(CorpusError, match=message):

@@ -174,7 +174,7 @@ def test_what_is_asked_for_must_make_sense(folder, root, tmp_path):
         ({"audio": Ruler()}, {}, "`media_root`"),
         ({"audio": Ruler()}, {"media_root": root, "translator": Reverser()}, "`translate` is for `text_scorer`"),
         ({"text": Ruler()}, {"splits": ["dev"]}, "no split 'dev'; it has"),
-        ({"text": Ruler()}, {"workers": 0}, "at least 1"),
+        ({"text": Ruler()}, {"workers": -1}, "`workers` must be a number of processes"),
     ):
         with pytest.raises(CorpusError, match=message):
             score(folder, tmp_path / "output", scorers, **options)

@@ -1,0 +1,144 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The one engine: features in order, each item once, whoever makes them, and on from where a run stopped."""
+
+import numpy as np
+import pytest
+
+from modeling_univa.data.schema import CorpusError
+from modeling_univa.features.engine import FeatureEngine, FeatureStore, feature_engine
+from modeling_univa.features.media import Item, MediaReader, Missing
+
+
+class Lengths:
+    """A large extractor: the length of a name, over the number of items that it gets at a time."""
+
+    feature_size, sampling_rate, extractor_type = 2, 16000, "lengths"
+
+    def __init__(self):
+        self.calls = []
+
+    def extract_batch(self, items):
+        self.calls.append([len(waveform) for waveform, _ in items])
+        return [np.full((1, 2), len(waveform), np.float32) for waveform, _ in items]
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of what was read; a sound is as long as its name, "bad…" cannot be read and "still…" has none."""
+    names = []
+
+    def reading(self, item):
+        names.append(item.name)
+        if item.name.startswith("bad"):
+            return Missing(f"{item.name}: broken", rejected=True), None
+        if item.name.startswith("still"):
+            return Missing(f"{item.name}: no sound", rejected=False), None
+        return (np.ones(len(item.name), np.float32), 16000), f"{item.name} is odd" if "odd" in item.name else None
+
+    monkeypatch.setattr(MediaReader, "read", reading)
+    return names
+
+
+def rows(*names):
+    return [(name, {"audio": [Item("sound", part) for part in name.split("+") if part]}) for name in names]
+
+
+def frames(found):
+    return [
+        made["audio"] if not isinstance(made["audio"], np.ndarray) else made["audio"][:, 0].tolist()
+        for _, made, _ in found
+    ]
+
+
+def test_rows_come_in_order_and_each_item_is_read_once(read):
+    extractor = Lengths()
+    engine = feature_engine({"audio": extractor}, batch_size=1)
+    found = list(engine.rows(rows("aaa", "b", "", "b+aaa", "odd", "bad+b", "still", "still+b", "odd")))
+    assert frames(found) == [
+        [3], [1], None, [1, 3], [3], Missing("bad: broken", True), Missing("still: no sound", False), [1], [3],
+    ]  # fmt: skip
+    assert read == ["aaa", "b", "odd", "bad", "still"]
+    assert [row for row, _, _ in found][:3] == ["aaa", "b", ""]
+    # A note is told once.
+    assert [notes for _, _, notes in found] == [[], [], [], [], ["odd is odd"], [], [], [], []]
+    # First what the extractors are tried with, then windows of four rows, by length.
+    assert extractor.calls == [[16000], [1], [3], [3]]
+
+
+def test_what_is_wrong_for_every_clip_ends_the_job_before_one_is_read(read):
+    def fail():
+        raise ValueError("the weights are gone")
+
+    engine = FeatureEngine(MediaReader(None), {}, probe=fail)
+    with pytest.raises(ValueError, match="the weights are gone"):
+        list(engine.rows(rows("a")))
+    assert not read
+    with pytest.raises(CorpusError, match="batch size must be at least 1"):
+        FeatureEngine(MediaReader(None), {}, batch_size=0)
+
+
+NAMES = ("a", "odd", "bad", "a+bb", "ccc", "still", "", "ccc+dddd", "eeeee", "a", "odd", "ff")
+
+
+def run(folder, names=NAMES, plan="mine", stop_at=None):
+    """All that is made in windows of four rows."""
+    store = FeatureStore(folder, {"plan": plan})
+    found = []
+    for row in feature_engine({"audio": Lengths()}, batch_size=1).rows(rows(*names), store):
+        if len(found) == stop_at:
+            break
+        found.append(row)
+    store.close()
+    return [(row, frames([(row, made, notes)]), notes) for row, made, notes in found]
+
+
+def test_a_run_that_was_stopped_goes_on(read, tmp_path):
+    expected = run(tmp_path / "whole")
+    everything = list(dict.fromkeys(read))
+    read.clear()
+    assert run(tmp_path / "again", stop_at=5) == expected[:5]
+    assert read == everything[:5] + [name for name in everything[5:] if name in read]
+    first = list(read)
+    read.clear()
+    assert run(tmp_path / "again") == expected
+    assert read == [name for name in everything if name not in first]
+    read.clear()
+    assert run(tmp_path / "again") == expected
+    assert read == []
+    assert run(tmp_path / "again", plan="another") == expected
+    assert read == everything
+
+
+@pytest.mark.parametrize("file", ["features.bin", "windows.jsonl"])
+@pytest.mark.parametrize("damage", [lambda data: data[:-3], lambda data: data[:-3] + b"...", lambda data: data + b"{"])
+def test_what_is_damaged_is_made_again(read, tmp_path, file, damage):
+    expected = run(tmp_path / "store")
+    path = tmp_path / "store" / file
+    path.write_bytes(damage(path.read_bytes()))
+    read.clear()
+    assert run(tmp_path / "store") == expected
+    assert len(read) <= 2
+    read.clear()
+    assert run(tmp_path / "store") == expected
+    assert read == []
+
+
+def test_nothing_is_left_where_nothing_was_made(read, tmp_path):
+    assert run(tmp_path / "store", names=("", "")) == [("", [None], []), ("", [None], [])]
+    assert not (tmp_path / "store").exists()
+
+
+def test_features_are_kept_as_they_were_made(tmp_path, read):
+    generator = np.random.default_rng(0)
+    made = {
+        Item("sound", name): generator.random((length, 5)).astype(np.float16) for name, length in (("a", 3), ("b", 1))
+    }
+    store = FeatureStore(tmp_path / "store", {})
+    store.add(list(made), made, {})
+    store.close()
+    store = FeatureStore(tmp_path / "store", {})
+    assert store.restored(list(made)) == {}
+    for item, frames in made.items():
+        np.testing.assert_array_equal(store[item], frames)
+    store.close()

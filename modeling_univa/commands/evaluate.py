@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         dataset_id=options.dataset_id,
         device=options.device,
     )
-    print(results_table({options.split: {f"eval_{key}": value for key, value in evaluation.scores.items()}}))
+    print(results_table({options.split: evaluation.scores}))
     folder = options.output or (options.model if is_folder else None)
     if folder is None:
         print(f"nothing was written: {options.model} is on the Hub, and there is no --output")

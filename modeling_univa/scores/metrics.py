@@ -20,11 +20,15 @@ __all__ = ["MultilabelMetrics", "metric_path"]
 
 
 class MultilabelMetrics:
-    """The metrics of `metrics/multilabel_emotion` on a model's logits, for `Trainer(compute_metrics=…)`."""
+    """
+    The metrics of `metrics/multilabel_emotion` on a model's logits, for `Trainer(compute_metrics=…)`.
 
-    def __init__(self, config: Any):
+    Args:
+        config: of the model, which says what its logits mean; it may also be set later.
+    """
+
+    def __init__(self, config: Any = None):
         self.config = config
-        self.label_names = config.label_names
         self._chooses = False
         self._metric: evaluate.EvaluationModule | None = None
 
@@ -59,7 +63,7 @@ class MultilabelMetrics:
             predictions=scores.tolist(),
             references=labels.astype(int).tolist(),
             threshold=self.threshold,
-            label_names=self.label_names,
+            label_names=self.config.label_names,
         )
         by_label = {f"f1_{label}": value for label, value in metrics.pop("label_f1").items()}
         support = {f"support_{label}": value for label, value in metrics.pop("label_support").items()}

@@ -25,6 +25,7 @@ __all__ = [
     "results_table",
     "results_title",
     "with_section",
+    "without_prefix",
     "write_eval_results",
 ]
 
@@ -169,14 +170,21 @@ def with_section(text: str, title: str, body: str, parent: str) -> str:
     return f"{text[: found.start()]}{section}{text[found.end() :]}".rstrip() + "\n"
 
 
-def results_table(results: dict[str, dict[str, Any]]) -> str:
-    """The metrics of each split, with the number of rows that they rest on."""
-    shown = {key: metric for key, metric in METRICS.items() if all(f"eval_{key}" in one for one in results.values())}
+def without_prefix(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What `Trainer.evaluate` gives, by the metrics' own names: `micro_f1` for `eval_micro_f1` or `test_micro_f1`."""
+    prefix = next((key.removesuffix("num_rows") for key in metrics if key.endswith("num_rows")), "eval_")
+    return {key.removeprefix(prefix): value for key, value in metrics.items()}
+
+
+def results_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The metrics of each split, as `Trainer.evaluate` gives them, with the number of rows that they rest on."""
+    scores = {split: without_prefix(metrics) for split, metrics in results.items()}
+    shown = {key: metric for key, metric in METRICS.items() if all(key in one for one in scores.values())}
     columns = "".join(f"{metric.column:>{_width(metric)}}" for metric in shown.values())
     lines = [f"{'split':<12}{columns}{'rows':>8}{'no label':>10}{'none given':>12}"]
-    for split, metrics in results.items():
-        values = "".join(f"{metrics[f'eval_{key}']:>{_width(one)}.{one.decimals}f}" for key, one in shown.items())
-        counts = [metrics[f"eval_num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
+    for split, found in scores.items():
+        values = "".join(f"{found[key]:>{_width(one)}.{one.decimals}f}" for key, one in shown.items())
+        counts = [found[f"num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
         lines.append(f"{split:<12}{values}{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}")
     return "\n".join(lines)
 

@@ -22,7 +22,7 @@ from ..data.corpus import Corpus
 from ..models.configuration_emotion import EmotionConfig
 from ..models.configuration_univa import UnivaConfig
 from ..models.processing_univa import UnivaProcessor
-from ..scores.results import RESULTS_FOLDER, Evaluation, write_eval_results
+from ..scores.results import RESULTS_FOLDER, Evaluation, without_prefix, write_eval_results
 from ..sharing.card import ModelFacts, TrainingTime, write_model_card
 from .arguments import ModelArguments
 from .training_arguments import UnivaTrainingArguments
@@ -89,11 +89,10 @@ class ModelCardCallback(TrainerCallback):
             return
         source, split = _source_of(dataset.name)
         on_hub = self.corpus is not None and self.corpus.on_hub and source == self.corpus.name
-        scores = {key.removeprefix("eval_"): value for key, value in metrics.items()}
         self._scores.setdefault((source, split), {})[state.global_step] = Evaluation(
             source if on_hub else Path(source).name,
             split,
-            scores,
+            without_prefix(metrics),
             kwargs["model"].config.decision_threshold,
             on_hub=on_hub,
             revision=self.corpus.revision if on_hub and self.corpus is not None else None,

@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from transformers.utils import logging
 
-from ..data.corpus import Corpus
+from ..data.corpus import VALIDATION_NAMES, Corpus
 from ..data.loading import check_extractors, load_corpus, make_split
 from ..models.files_univa import write_text
 from ..models.processing_univa import UnivaProcessor
@@ -22,6 +22,7 @@ from ..scores.results import (
     results_section,
     results_title,
     with_section,
+    without_prefix,
     write_eval_results,
 )
 from ..sharing.adapters import is_adapter, load_model
@@ -79,12 +80,12 @@ def evaluate_model(
             use_cpu=device == "cpu",
         )
         trainer = UnivaTrainer(model, args, processing_class=processor)
-        metrics = trainer.evaluate(rows)
+        metrics = trainer.evaluate(rows, metric_key_prefix="eval" if split in VALIDATION_NAMES else "test")
     on_hub = corpus.on_hub or dataset_id is not None
     return Evaluation(
         dataset_id or (corpus.name if corpus.on_hub else Path(dataset).resolve().name),
         split,
-        {key.removeprefix("eval_"): value for key, value in metrics.items()},
+        without_prefix(metrics),
         model.config.decision_threshold,
         on_hub=on_hub,
         revision=_commit(corpus),

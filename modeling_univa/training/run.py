@@ -87,7 +87,8 @@ def run_training(
     A run that was stopped goes on from its last complete checkpoint in `training_args.output_dir`.
 
     Returns:
-        Metrics of the validation and, if asked for, the test split, as also written to `all_results.json`.
+        Metrics of the validation split, `eval_…`, and, if asked for, of the test split, `test_…`, as also written to
+        `all_results.json`.
 
     Raises:
         CorpusError, ValueError: what does not fit, in one sentence.
@@ -126,7 +127,7 @@ def _run_training(
     trainer.train(resume_from_checkpoint=checkpoint)
     results = {eval_split: trainer.evaluate()} if eval_split else {}
     if test is not None:
-        results[str(test_split)] = trainer.evaluate(test, metric_key_prefix="eval")
+        results[str(test_split)] = trainer.evaluate(test, metric_key_prefix="test")
     finish(trainer, results)
     return results
 

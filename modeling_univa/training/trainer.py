@@ -3,7 +3,7 @@
 """Trainer of UniVA: the objective's terms, batches of utterances, and the multi-label metrics."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
@@ -23,7 +23,7 @@ from transformers.trainer_callback import TrainerState
 from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
-from ..data.samplers import UtteranceBatchSampler
+from ..data.samplers import DialogueBatches, UtteranceBatchSampler
 from ..data.schema import VA_COLUMNS
 from ..data.streaming import StreamedBatches, StreamedUtterances
 from ..data.utterances import UtteranceCollator, UtteranceDataset
@@ -51,7 +51,8 @@ class UnivaTrainer(Trainer):
     Trains a `UnivaForEmotionClassification` on `UtteranceDataset` splits.
 
     Args:
-        model: to train; its configuration says what the objective is.
+        model: to train; its configuration says what the objective is. Or `model_init`, a function that makes it, for
+            `hyperparameter_search`.
         args: `UnivaTrainingArguments`.
         train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the former only, which may also be
             `StreamedUtterances` (with `max_steps`).
@@ -62,7 +63,7 @@ class UnivaTrainer(Trainer):
     Raises:
         ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
             with a stream, of which nobody knows the frequencies of the labels; a `metric_for_best_model` that there
-            is not.
+            is not; a `batching` that cuts dialogues for a model that reads across utterances.
     """
 
     # The objective is a mean over the batch, so Trainer divides it by the accumulation steps.
@@ -70,14 +71,15 @@ class UnivaTrainer(Trainer):
 
     def __init__(
         self,
-        model: UnivaForEmotionClassification,
-        args: UnivaTrainingArguments,
+        model: UnivaForEmotionClassification | None = None,
+        args: UnivaTrainingArguments | None = None,
         train_dataset: UtteranceDataset | StreamedUtterances | None = None,
         eval_dataset: UtteranceDataset | None = None,
         processing_class: UnivaProcessor | None = None,
         choose_threshold: bool = True,
         **kwargs: Any,
     ):
+        args = args or UnivaTrainingArguments()
         if args.n_gpu > 1:
             raise ValueError(
                 f"One process sees {args.n_gpu} GPUs, and DataParallel would split dialogues and utterances alike: "
@@ -87,13 +89,14 @@ class UnivaTrainer(Trainer):
         self.processor = processing_class
         self._terms: dict[str, torch.Tensor] = {}
         self._term_counts: dict[str, int] = defaultdict(int)
-        if args.neftune_noise_alpha is not None and model.get_input_embeddings() is None:
-            raise ValueError("`neftune_noise_alpha` needs a pretrained text encoder, and the model has none.")
         self.choose_threshold = choose_threshold
-        self._metrics = MultilabelMetrics(model.config)
-        if "compute_metrics" not in kwargs:
-            _check_metric(args, model.config)
+        self._metrics = MultilabelMetrics()
+        self._given_threshold: float | None = None
+        self._has_own_metrics = "compute_metrics" not in kwargs
+        if self._has_own_metrics:
             kwargs["compute_metrics"] = self._metrics
+        if model is not None:
+            self._take(model, args)
         super().__init__(
             model,
             args,
@@ -104,10 +107,41 @@ class UnivaTrainer(Trainer):
             data_collator=lambda rows: rows,
             **kwargs,
         )
+        self.averaging: WeightAveraging | None = None
+        self._follow_arguments()
+
+    def _take(self, model: UnivaForEmotionClassification, args: UnivaTrainingArguments) -> None:
+        """Check that the arguments fit a model, and have the metrics follow its probabilities and threshold."""
+        if args.neftune_noise_alpha is not None and model.get_input_embeddings() is None:
+            raise ValueError("`neftune_noise_alpha` needs a pretrained text encoder, and the model has none.")
+        if _reads_dialogues(model) and args.batching != "whole_dialogues":
+            raise ValueError(
+                f"`batching` must be whole_dialogues, since {type(model).__name__} reads across the utterances of a "
+                f"dialogue, got {args.batching!r}."
+            )
+        if self._has_own_metrics:
+            _check_metric(args, model.config)
+        self._metrics.config = model.config
+
+    def call_model_init(self, trial: Any = None) -> nn.Module:
+        """As Trainer's; a configuration that all models share has not the threshold that was chosen for the last."""
+        former, given = self._metrics.config, self._given_threshold
+        model = super().call_model_init(trial)
+        if former is model.config:
+            model.config.decision_threshold = given
+        self._given_threshold = model.config.decision_threshold
+        self._take(model, self.args)
+        return model
+
+    def _follow_arguments(self) -> None:
+        """Make anew what the arguments decide; a search changes them from trial to trial."""
         self._label_offsets = self._make_label_offsets()
-        self.averaging = None if args.ema_decay is None else WeightAveraging(args.ema_decay)
-        if self.averaging is not None:
-            self.add_callback(self.averaging)
+        decay = self.args.ema_decay
+        if decay != (self.averaging and self.averaging.decay):
+            self.pop_callback(WeightAveraging)
+            self.averaging = None if decay is None else WeightAveraging(decay)
+            if self.averaging is not None:
+                self.add_callback(self.averaging)
 
     def _make_label_offsets(self) -> torch.Tensor | None:
         """What `logit_adjustment` adds to the logits in the loss, (C,)."""
@@ -135,6 +169,7 @@ class UnivaTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Batches of `UtteranceBatchSampler`, with VA, shared by all processes."""
+        self._follow_arguments()
         if isinstance(self.train_dataset, StreamedUtterances):
             return self._streaming_dataloader(self.train_dataset)
         dataset: UtteranceDataset = self.train_dataset
@@ -146,6 +181,7 @@ class UnivaTrainer(Trainer):
             self.args.world_size,
             self.args.data_seed if self.args.data_seed is not None else self.args.seed,
         )
+        self.pop_callback(_SetEpoch)
         self.add_callback(_SetEpoch(sampler))
         loader = DataLoader(
             dataset,
@@ -176,7 +212,10 @@ class UnivaTrainer(Trainer):
         )
 
     def get_eval_dataloader(self, eval_dataset: str | UtteranceDataset | None = None) -> DataLoader:
-        """Corpus order, batches of fixed size: only a dialogue that a border cuts is encoded twice."""
+        """
+        Corpus order, batches of fixed size: only a dialogue that a border cuts is encoded twice. For a model that
+        reads across utterances, batches of whole dialogues.
+        """
         if eval_dataset is None:
             return self.get_test_dataloader(self.eval_dataset)
         return self.get_test_dataloader(
@@ -185,14 +224,17 @@ class UnivaTrainer(Trainer):
 
     def get_test_dataloader(self, test_dataset: UtteranceDataset) -> DataLoader:
         """As `get_eval_dataloader`."""
+        size, batches = self.args.eval_batch_size, None
+        how: dict[str, Any] = {"sampler": SequentialSampler(test_dataset), "batch_size": size}
+        if _reads_dialogues(self.model):
+            batches = DialogueBatches(test_dataset.dialogues, size, self.args.world_size)
+            how = {"batch_sampler": batches}
         loader = DataLoader(
-            test_dataset,
-            sampler=SequentialSampler(test_dataset),
-            batch_size=self.args.eval_batch_size,
-            collate_fn=cast(Any, UtteranceCollator(test_dataset)),
-            **self._loader_options(),
+            test_dataset, collate_fn=cast(Any, UtteranceCollator(test_dataset)), **how, **self._loader_options()
         )
-        return self.accelerator.prepare(loader)
+        prepared = self.accelerator.prepare(loader)
+        prepared.whole_dialogues = batches
+        return prepared
 
     # Objective
 
@@ -218,9 +260,13 @@ class UnivaTrainer(Trainer):
         with_loss = self.accelerator.unwrap_model(self.model).with_loss(moved, inputs["labels"], va)
         return replace(with_loss, logits=outputs.logits)
 
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> EvalLoopOutput:
+    def evaluation_loop(self, dataloader: DataLoader, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As Trainer's, but the loss is over every row once: Trainer's counts those again that fill up a batch."""
-        output = super().evaluation_loop(*args, **kwargs)
+        batches = getattr(dataloader, "whole_dialogues", None)
+        self.gather_function = self.accelerator.gather_for_metrics
+        if batches is not None:
+            self.gather_function = partial(self._gather_uneven, batches.rows_of_last_round)
+        output = super().evaluation_loop(dataloader, *args, **kwargs)
         if output.predictions is not None and output.label_ids is not None:
             logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
             model = self.accelerator.unwrap_model(self.model)
@@ -229,6 +275,14 @@ class UnivaTrainer(Trainer):
             if not self.is_in_train:
                 self._tell_problem(logits, output.label_ids)
         return output
+
+    def _gather_uneven(self, rows_of_last_round: int, rows: torch.Tensor) -> torch.Tensor:
+        """Rows of all processes, which may have different numbers of them; those of repeated batches are left out."""
+        counts = self.accelerator.gather(torch.tensor([len(rows)], device=rows.device)).tolist()
+        parts = self.accelerator.gather(self.accelerator.pad_across_processes(rows)).split(max(counts))
+        gathered = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+        is_last = self.accelerator.gradient_state.end_of_dataloader
+        return gathered[:rows_of_last_round] if is_last else gathered
 
     def _tell_problem(self, logits: torch.Tensor, labels: np.ndarray) -> None:
         config = self._metrics.config
@@ -248,6 +302,41 @@ class UnivaTrainer(Trainer):
         is_due = self.is_in_train or (self.state.global_step > 0 and self._threshold_of(self._kept_step) is None)
         with self._averaged(), self._kept_precision(), self._metrics.choosing(is_own and is_due):
             return super().evaluate(eval_dataset, *args, **kwargs)
+
+    def hyperparameter_search(
+        self,
+        hp_space: Callable[[Any], dict[str, float]] | None = None,
+        compute_objective: Callable[[dict[str, float]], float] | None = None,
+        n_trials: int = 20,
+        direction: str | list[str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        As Trainer's; by default a trial's score is `metric_for_best_model` of `eval_dataset`, of the checkpoint that
+        the trial keeps.
+
+        Args:
+            direction: by default as `greater_is_better` says.
+
+        Raises:
+            RuntimeError: there is no `model_init`.
+            ValueError: there is no `eval_dataset`, or no `metric_for_best_model` and no `compute_objective`.
+        """
+        if self.eval_dataset is None:
+            raise ValueError("A search chooses by the scores on `eval_dataset`: pass one.")
+        if compute_objective is None:
+            if self.args.metric_for_best_model is None:
+                raise ValueError("A search chooses by `metric_for_best_model` or `compute_objective`: pass one.")
+            compute_objective = self._score_of_trial
+        direction = direction or ("maximize" if self.args.greater_is_better else "minimize")
+        return super().hyperparameter_search(hp_space, compute_objective, n_trials, direction, **kwargs)
+
+    def _score_of_trial(self, metrics: dict[str, float]) -> float:
+        name = str(self.args.metric_for_best_model).removeprefix("eval_")
+        score, best = metrics[f"eval_{name}"], self.state.best_metric
+        if not self.args.load_best_model_at_end or best is None:
+            return score
+        return max(score, best) if self.args.greater_is_better else min(score, best)
 
     @property
     def _kept_step(self) -> int:
@@ -449,6 +538,11 @@ def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:
         near = get_close_matches(name, known, n=len(known), cutoff=0.5)
         ordered = [*near, *(other for other in known if other not in near)]
         raise ValueError(f"`metric_for_best_model` must be one of {', '.join(ordered)}, got {name!r}.")
+
+
+def _reads_dialogues(model: Any) -> bool:
+    """Whether the scores of an utterance depend on the others of its dialogue in the batch."""
+    return getattr(model, "reads_dialogues", False)
 
 
 class _SetEpoch(TrainerCallback):

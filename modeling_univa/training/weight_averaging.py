@@ -29,6 +29,7 @@ class WeightAveraging(TrainerCallback):
     """
 
     def __init__(self, decay: float):
+        self.decay = decay
         self._update = get_ema_multi_avg_fn(decay)
         self._weights: dict[str, nn.Parameter] = {}
         self._averages: dict[str, torch.Tensor] = {}

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from accelerate.data_loader import BatchSamplerShard
 
-from modeling_univa.data.samplers import BATCHINGS, UtteranceBatchSampler
+from modeling_univa.data.samplers import BATCHINGS, DialogueBatches, UtteranceBatchSampler
+
+
+# Those of which a batch may cut a dialogue.
+CUTTING = tuple(name for name in BATCHINGS if name != "whole_dialogues")
 
 
 def corpus(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +32,7 @@ def encoded_dialogues(batches: list[list[int]], dialogues: np.ndarray) -> int:
     return sum(len(set(dialogues[batch])) for batch in batches)
 
 
-@pytest.mark.parametrize("batching", BATCHINGS)
+@pytest.mark.parametrize("batching", CUTTING)
 @pytest.mark.parametrize("processes", [1, 2, 3, 4])
 @pytest.mark.parametrize(("rows", "batch_size"), [(101, 8), (96, 8), (7, 1), (13, 4), (5, 50), (1000, 32)])
 def test_every_row_once_in_batches_of_equal_number_and_size(batching, processes, rows, batch_size):
@@ -125,8 +129,85 @@ def test_what_shares_a_batch_changes_from_epoch_to_epoch(batching, rows):
     assert len(pairs[0] & pairs[1]) < len(pairs[0]) / 2
 
 
+# Whole dialogues
+
+
+def assert_whole(batches: list[list[int]], dialogues: np.ndarray, batch_size: int) -> None:
+    for batch in batches:
+        found = set(dialogues[batch])
+        assert len(batch) <= batch_size or len(found) == 1
+        assert sorted(batch) == np.flatnonzero(np.isin(dialogues, list(found))).tolist()
+
+
+def dialogues_of(*sizes: int) -> np.ndarray:
+    return np.repeat(np.arange(len(sizes)), sizes)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+@pytest.mark.parametrize(("rows", "batch_size"), [(101, 8), (96, 12), (20, 1), (13, 4), (50, 100), (1000, 32)])
+def test_no_dialogue_is_cut_and_every_row_comes_once(processes, rows, batch_size):
+    lengths, dialogues = corpus(rows)
+    sampler = UtteranceBatchSampler(lengths, dialogues, batch_size, "whole_dialogues", processes)
+    for epoch in range(3):
+        batches = batches_of(sampler, epoch)
+        assert len(batches) == len(sampler) and len(batches) % processes == 0
+        assert_whole(batches, dialogues, batch_size)
+        distinct = {tuple(batch) for batch in batches}
+        assert sorted(index for batch in distinct for index in batch) == list(range(rows))
+        # What fills up a round is repeated, and no round is made of repeated batches alone.
+        assert len(batches) - len(distinct) < processes
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_batches_of_whole_dialogues_are_few_and_alike(processes):
+    lengths, dialogues = corpus(2000)
+    sampler = UtteranceBatchSampler(lengths, dialogues, 32, "whole_dialogues", processes)
+    batches = batches_of(sampler)
+    assert len(batches) <= 1.1 * 2000 / 32 + processes
+    sizes = [len(batch) for batch in batches]
+    assert max(sizes) - min(sizes) <= 9
+    assert len({tuple(batch) for batch in batches}) == len(batches)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "processes", "expected"),
+    [
+        # Larger ones are batches of their own, whatever else would fit.
+        ((20, 3, 5, 8), 8, 1, [8, 8, 20]),
+        ((20, 3, 5, 8), 16, 1, [16, 20]),
+        # Three batches for two processes: one is there twice.
+        ((20, 20, 20), 8, 2, [20, 20, 20, 20]),
+        ((4, 4, 4), 8, 2, [4, 8]),
+        ((5,), 8, 3, [5, 5, 5]),
+    ],
+)
+def test_sizes_of_batches_of_whole_dialogues(sizes, batch_size, processes, expected):
+    dialogues = dialogues_of(*sizes)
+    sampler = UtteranceBatchSampler(np.ones(len(dialogues), int), dialogues, batch_size, "whole_dialogues", processes)
+    batches = batches_of(sampler)
+    assert sorted(map(len, batches)) == expected
+    assert_whole(batches, dialogues, batch_size)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+@pytest.mark.parametrize(("rows", "batch_size"), [(101, 8), (20, 1), (13, 4), (50, 100)])
+def test_evaluation_takes_whole_dialogues_in_order(processes, rows, batch_size):
+    _, dialogues = corpus(rows)
+    sampler = DialogueBatches(dialogues, batch_size, processes)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) and len(batches) % processes == 0
+    assert_whole(batches, dialogues, batch_size)
+    last = len(batches) - processes
+    ends = [index for batch in batches[last:] for index in batch][: sampler.rows_of_last_round]
+    assert [index for batch in batches[:last] for index in batch] + ends == list(range(rows))
+    # As full as the order allows.
+    distinct = [batch for place, batch in enumerate(batches) if batch not in batches[:place]]
+    for one, other in itertools.pairwise(distinct):
+        assert len(one) + np.sum(dialogues == dialogues[other[0]]) > batch_size
+
+
 def test_unknown_batching_is_refused():
-    with pytest.raises(ValueError, match="must be one of length, dialogue, random, got 'speaker'"):
+    with pytest.raises(ValueError, match="must be one of length, dialogue, whole_dialogues, random, got 'speaker'"):
         UtteranceBatchSampler(*corpus(10), 4, "speaker")
 
 

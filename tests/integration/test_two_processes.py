@@ -107,13 +107,14 @@ def test_both_processes_choose_the_same_threshold(run):
     assert len(chosen[0]) >= EPOCHS and chosen[0] == chosen[1]
     config = json.loads((run.output / "config.json").read_text())
     results = json.loads((run.output / "all_results.json").read_text())
-    assert {metrics["eval_threshold"] for metrics in results.values()} == {config["decision_threshold"]}
+    found = {results["validation"]["eval_threshold"], results["test"]["test_threshold"]}
+    assert found == {config["decision_threshold"]}
 
 
 def test_every_row_is_scored_once(run):
     results = json.loads((run.output / "all_results.json").read_text())
     assert results["validation"]["eval_num_rows"] == sum(VALIDATION)
-    assert results["test"]["eval_num_rows"] == sum(TEST)
+    assert results["test"]["test_num_rows"] == sum(TEST)
     assert f"{sum(TEST):>8}" in run.result.stdout
     for predictions in run.predictions:
         assert [len(logits) for logits in predictions] == [sum(VALIDATION)] * (EPOCHS + 1) + [sum(TEST)]
@@ -130,7 +131,7 @@ def test_predictions_and_metrics_are_those_of_one_process(run, tmp_path):
         np.testing.assert_allclose(predictions[-1], expected.predictions, atol=1e-5)
     found = json.loads((run.output / "all_results.json").read_text())["test"]
     for name in ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "loss"):
-        assert found[f"eval_{name}"] == pytest.approx(expected.metrics[f"test_{name}"], rel=1e-5)
+        assert found[f"test_{name}"] == pytest.approx(expected.metrics[f"test_{name}"], rel=1e-5)
 
 
 def test_terms_are_logged_once_for_both(run):

@@ -83,8 +83,8 @@ def test_both_processes_take_the_same_steps(run):
 
 def test_every_row_is_scored_once(run):
     results = json.loads((run.output / "all_results.json").read_text())
-    for split in ("validation", "test"):
-        assert results[split]["eval_num_rows"] == sum(SIZES[split])
+    for split, prefix in (("validation", "eval"), ("test", "test")):
+        assert results[split][f"{prefix}_num_rows"] == sum(SIZES[split])
 
 
 def test_a_run_that_is_cut_off_ends_alike(run, corpus, encoder, tmp_path):

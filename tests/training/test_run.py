@@ -22,7 +22,7 @@ from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, affect_of_
 from modeling_univa.models.files_univa import exclusive
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
-from modeling_univa.scores.results import results_table
+from modeling_univa.scores.results import results_table, without_prefix
 from modeling_univa.scores.thresholds import threshold_for
 from modeling_univa.training.arguments import DataArguments, ModelArguments
 from modeling_univa.training.run import build_model, choose_splits, make_training_split, prepare_corpus
@@ -56,10 +56,18 @@ def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, caps
     assert train_hf.main(training_options(inputs, tmp_path, **extra)) == 0
     results = json.loads((tmp_path / "all_results.json").read_text())
     assert list(results) == ["validation", "test"]
-    assert [metrics["eval_num_rows"] for metrics in results.values()] == [7, 5]
+    assert (results["validation"]["eval_num_rows"], results["test"]["test_num_rows"]) == (7, 5)
     table = capsys.readouterr().out
     for split, metrics in results.items():
-        assert f"{split:<12}{metrics['eval_accuracy']:>8.2f}{metrics['eval_hamming_loss']:>8.4f}" in table
+        scores = without_prefix(metrics)
+        assert f"{split:<12}{scores['accuracy']:>8.2f}{scores['hamming_loss']:>8.4f}" in table
+    # In the log the test rows are never one more validation.
+    history = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"]
+    assert [entry["eval_num_rows"] for entry in history if "eval_num_rows" in entry] == [7, 7]
+    (tested,) = [entry for entry in history if "test_num_rows" in entry]
+    assert not [name for name in tested if name.startswith("eval_")]
+    assert tested["test_micro_f1"] == results["test"]["test_micro_f1"]
+    assert not [name for name in results["test"] if name.startswith("eval_")]
     model = UnivaForEmotionClassification.from_pretrained(tmp_path)
     assert model.config.uses_word_vectors is (route == "word vectors")
     processor = UnivaProcessor.from_pretrained(tmp_path)
@@ -73,7 +81,7 @@ def test_finished_run_started_again_ends_the_same(inputs, tmp_path):
     for _ in range(2):
         assert train_hf.main(training_options(inputs, tmp_path, num_train_epochs=2)) == 0
         weights.append((tmp_path / "model.safetensors").read_bytes())
-        results.append(json.loads((tmp_path / "all_results.json").read_text())["test"]["eval_micro_f1"])
+        results.append(json.loads((tmp_path / "all_results.json").read_text())["test"]["test_micro_f1"])
     assert weights[0] == weights[1]
     assert results[0] == results[1]
 
@@ -127,12 +135,12 @@ def test_test_rows_are_scored_at_the_threshold_that_validation_chose(inputs, tmp
     assert train_hf.main(training_options(inputs, tmp_path, num_train_epochs=3, learning_rate=0.01)) == 0
     results = json.loads((tmp_path / "all_results.json").read_text())
     threshold = json.loads((tmp_path / "config.json").read_text())["decision_threshold"]
-    assert [metrics["eval_threshold"] for metrics in results.values()] == [threshold, threshold]
+    assert [without_prefix(metrics)["threshold"] for metrics in results.values()] == [threshold, threshold]
     card = (tmp_path / "README.md").read_text()
     assert f"the threshold of {threshold:g}. It is that of highest micro-F1 on the split validation." in card
     assert train_hf.main(training_options(inputs, tmp_path / "fixed", decision_threshold=0.2)) == 0
     results = json.loads((tmp_path / "fixed" / "all_results.json").read_text())
-    assert [metrics["eval_threshold"] for metrics in results.values()] == [0.2, 0.2]
+    assert [without_prefix(metrics)["threshold"] for metrics in results.values()] == [0.2, 0.2]
     assert "the threshold of 0.2. Accuracy" in (tmp_path / "fixed" / "README.md").read_text()
 
 
@@ -237,7 +245,8 @@ def test_no_test_split(inputs, tmp_path):
 def test_table_names_the_rows_that_scores_rest_on():
     metrics = {"accuracy": 51.25, "hamming_loss": 0.1824, "micro_f1": 60.5, "macro_f1": 44.4}
     counts = {"num_rows": 4659, "num_rows_without_label": 7, "num_rows_without_prediction": 3}
-    table = results_table({"test": {f"eval_{name}": value for name, value in (metrics | counts).items()}})
+    table = results_table({"test": {f"test_{name}": value for name, value in (metrics | counts).items()}})
+    assert table == results_table({"test": metrics | counts})
     assert table.splitlines()[1].split() == ["test", "51.25", "0.1824", "60.50", "44.40", "4659", "7", "3"]
 
 
@@ -391,7 +400,7 @@ def test_text_model_inside_a_package():
         ({"attn_implementation": "magic"}, 'attn_implementation="magic"'),
         ({"learning_rate": "fast"}, "invalid float value: 'fast'"),
         ({"learning_rate": -1}, "Invalid learning rate: -1"),
-        ({"batching": "speaker"}, "`batching` must be one of length, dialogue, random"),
+        ({"batching": "speaker"}, "`batching` must be one of length, dialogue, whole_dialogues, random"),
         ({"resume_from_checkpoint": "/no/where"}, "/no/where"),
     ],
 )

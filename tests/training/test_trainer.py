@@ -3,6 +3,7 @@
 """The trainer: what it logs, chooses, saves and refuses."""
 
 import copy
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from modeling_univa.data.streaming import StreamedUtterances
 from modeling_univa.data.utterances import UtteranceDataset
 from modeling_univa.models.losses_univa import UnivaObjective
+from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.scores.metrics import metric_path
 from modeling_univa.training.trainer import UnivaTrainer
@@ -141,6 +143,150 @@ def test_terms_that_are_off_are_not_logged(options, terms, tmp_path):
     trainer = tiny_trainer(tmp_path, tiny_config(**options), num_train_epochs=1)
     trainer.train()
     assert set(logged(trainer)[0]) & TERMS == terms
+
+
+# Models that the trainer makes itself
+
+
+def trainer_of(model_init, folder: Path, config=None, **options) -> UnivaTrainer:
+    config = config or tiny_config()
+    settings = {"per_device_train_batch_size": 4, "learning_rate": 1e-2, "num_train_epochs": 2, "use_cpu": True}
+    return UnivaTrainer(
+        model_init=model_init,
+        args=UnivaTrainingArguments(str(folder), **{**settings, "disable_tqdm": True, **options}),
+        train_dataset=tiny_split(config, (3, 4, 2, 5), seed=1, with_va=True),
+        eval_dataset=tiny_split(config, (3, 2, 4), seed=2),
+        processing_class=tiny_processor(config),
+    )
+
+
+def test_trainer_that_makes_its_model_trains_as_one_that_is_given_it(tmp_path):
+    config = tiny_config()
+    given = tiny_trainer(tmp_path / "given", config)
+    made = trainer_of(lambda: tiny_model(config), tmp_path / "made", config, per_device_eval_batch_size=4)
+    scores = []
+    for trainer in (given, made):
+        config.decision_threshold = 0.18
+        trainer.train()
+        scores.append([entry for entry in trainer.state.log_history if "kl" in entry or "eval_loss" in entry])
+    for one, other in zip(*scores, strict=True):
+        for name in set(one) - {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second"}:
+            assert one[name] == pytest.approx(other[name], rel=1e-4), name
+    assert made.model.config.decision_threshold == given.model.config.decision_threshold
+    with pytest.raises(ValueError, match="`metric_for_best_model` must be one of"):
+        trainer_of(lambda: tiny_model(config), tmp_path / "wrong", config, metric_for_best_model="micro")
+
+
+def test_search_starts_every_trial_from_a_new_model_and_its_threshold(tmp_path):
+    pytest.importorskip("optuna")
+    config, begun, chosen = tiny_config(), [], []
+    trainer = trainer_of(lambda: tiny_model(config), tmp_path, config)
+    train = trainer.get_train_dataloader
+
+    def beginning():
+        weights = trainer.model.classifier.weight.detach().clone()
+        begun.append((id(trainer.model), trainer.model.config.decision_threshold, weights))
+        return train()
+
+    trainer.get_train_dataloader = beginning
+    scores = []
+    evaluate = trainer.evaluate
+
+    def evaluated(*args, **kwargs):
+        metrics = evaluate(*args, **kwargs)
+        scores.append(metrics["eval_micro_f1"])
+        chosen.append(trainer.model.config.decision_threshold)
+        return metrics
+
+    trainer.evaluate = evaluated
+    best = trainer.hyperparameter_search(
+        lambda trial: {"learning_rate": trial.suggest_categorical("learning_rate", [0.001, 0.05])},
+        backend="optuna",
+        n_trials=2,
+    )
+    assert len({model for model, *_ in begun}) == 2
+    assert [threshold for _, threshold, _ in begun] == [0.18, 0.18]
+    assert torch.equal(begun[0][2], begun[1][2])
+    assert chosen[1] != 0.18
+    # Of a trial counts the checkpoint that it keeps, which validation chose.
+    assert best.objective == max(scores) and len(scores) == 4
+    assert set(best.hyperparameters) == {"learning_rate"}
+    assert sorted(path.name for path in tmp_path.glob("run-*")) == ["run-0", "run-1"]
+
+
+def test_search_changes_what_the_trainer_made_of_the_arguments(tmp_path):
+    pytest.importorskip("optuna")
+    config = tiny_config()
+    trainer = trainer_of(lambda: tiny_model(config), tmp_path, config, num_train_epochs=1)
+    assert trainer.averaging is None and trainer._label_offsets is None
+    space = {"ema_decay": 0.5, "logit_adjustment": 0.4}
+    trainer.hyperparameter_search(
+        lambda trial: {name: trial.suggest_float(name, value, value) for name, value in space.items()}, n_trials=1
+    )
+    assert trainer.averaging.decay == 0.5
+    assert trainer.averaging in trainer.callback_handler.callbacks
+    trainer.args.logit_adjustment = 0.8
+    offsets = trainer._label_offsets
+    trainer._follow_arguments()
+    torch.testing.assert_close(trainer._label_offsets, 2 * offsets)
+
+
+def test_search_without_what_it_needs(tmp_path):
+    with pytest.raises(RuntimeError, match="model_init"):
+        tiny_trainer(tmp_path).hyperparameter_search(n_trials=1)
+    trainer = trainer_of(lambda: tiny_model(tiny_config()), tmp_path)
+    trainer.eval_dataset = None
+    with pytest.raises(ValueError, match="A search chooses by the scores on `eval_dataset`: pass one."):
+        trainer.hyperparameter_search(n_trials=1)
+
+
+# Models that read across the utterances of a dialogue
+
+
+class Reader(UnivaForEmotionClassification):
+    """The scores of an utterance are those of its whole dialogue."""
+
+    reads_dialogues = True
+
+    def forward(self, labels=None, dialogue_index=None, **inputs):
+        output = super().forward(dialogue_index=dialogue_index, **inputs)
+        alike = (dialogue_index[:, None] == dialogue_index).float()
+        output = dataclasses.replace(output, logits=alike @ output.logits)
+        return output if labels is None else self.with_loss(output, labels)
+
+
+def reading_trainer(folder: Path, **options) -> UnivaTrainer:
+    config = tiny_config()
+    torch.manual_seed(0)
+    return tiny_trainer(folder, config, Reader(config).eval(), batching="whole_dialogues", **options)
+
+
+def test_dialogues_stay_whole_where_a_model_reads_across_them(tmp_path):
+    trainer = reading_trainer(tmp_path, per_device_eval_batch_size=2)
+    # Dialogues of 3, 2 and 4 utterances.
+    sizes = [len(batch["labels"]) for batch in trainer.get_eval_dataloader()]
+    assert sizes == [3, 2, 4]
+    small = trainer.predict(trainer.eval_dataset)
+    whole = reading_trainer(tmp_path, per_device_eval_batch_size=100).predict(trainer.eval_dataset)
+    np.testing.assert_allclose(small.predictions, whole.predictions, rtol=1e-4, atol=1e-5)
+    assert small.label_ids.tolist() == trainer.eval_dataset.labels.tolist()
+    assert np.array_equal(small.predictions[0], small.predictions[2])
+    trainer.train()
+    assert trainer.evaluate()["eval_num_rows"] == 9
+
+
+def test_batches_that_cut_dialogues_are_refused_where_a_model_reads_across_them(tmp_path):
+    with pytest.raises(ValueError, match="`batching` must be whole_dialogues, since Reader reads across .* got 'leng"):
+        tiny_trainer(tmp_path, model=Reader(tiny_config()))
+
+
+def test_training_batches_of_whole_dialogues(tmp_path):
+    trainer = tiny_trainer(tmp_path, batching="whole_dialogues", per_device_train_batch_size=6)
+    # Dialogues of 3, 4, 2 and 5 utterances.
+    sizes = sorted(len(batch["labels"]) for batch in trainer.get_train_dataloader())
+    assert sizes == [4, 5, 5]
+    trainer.train()
+    assert len(logged(trainer)) == 2
 
 
 # Choice of the checkpoint
@@ -508,7 +654,7 @@ def test_several_gpus_in_one_process_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batching": "x"}, "`batching` must be one of length, dialogue, random, got 'x'"),
+        ({"batching": "x"}, "`batching` must be one of length, dialogue, whole_dialogues, random, got 'x'"),
         ({"va_scaling": "x"}, "`va_scaling` must be one of none, released, standardize, got 'x'"),
         ({"per_device_eval_batch_size": 0}, "`per_device_eval_batch_size` must be at least 1, got 0"),
         ({"num_train_epochs": 0}, "`num_train_epochs` must be greater than 0"),

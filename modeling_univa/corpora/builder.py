@@ -143,7 +143,10 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         raise NotImplementedError
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Rows of a split in order: the columns of `schema.row_features` without features, emotions as names."""
+        """Rows of a split in order: the columns of `schema.row_features` without features, emotions as names.
+
+        `position` may be left out.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -221,11 +224,19 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
 
     def _check_structure(self, split: str) -> int:
         num_rows = 0
-        for num_rows, row in enumerate(self.rows(split), start=1):
+        for num_rows, row in enumerate(self._numbered_rows(split), start=1):
             self._validator.check_structure(row, split, self._where(split, num_rows, row))
         if not num_rows:
             raise CorpusError(f"{self.corpus.splits[split]}: split {split} has no rows; remove it or fill it")
         return num_rows
+
+    def _numbered_rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """The rows, each with its place in the dialogue, which is counted where `rows` does not say it."""
+        position, dialogue = -1, None
+        for row in self.rows(split):
+            position = position + 1 if row.get("dialogue_id") == dialogue else 0
+            dialogue = row.get("dialogue_id")
+            yield {"position": position, **row}
 
     def _where(self, split: str, number: int, row: Mapping[str, Any]) -> str:
         return f"{self.corpus.splits[split]}: row {number} (utterance {row.get('utterance_id')!r})"
@@ -252,7 +263,7 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         self._sum_up(split)
 
     def _checked_rows(self, split: str) -> Iterator["_CheckedRow"]:
-        for number, row in enumerate(self.rows(split), start=1):
+        for number, row in enumerate(self._numbered_rows(split), start=1):
             where = self._where(split, number, row)
             try:
                 self._located(self.check_row, split, row, where)

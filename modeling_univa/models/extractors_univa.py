@@ -8,7 +8,7 @@ from typing import Any
 
 from .extractor_base_univa import Extractor, settings_of
 from .face_networks_univa import FaceEmbeddingExtractor
-from .light_features_univa import HogExtractor, LogMelExtractor
+from .light_features_univa import HogExtractor, LogMelExtractor  # noqa: F401
 from .speech_encoder_univa import SpeechEncoderExtractor
 from .word_vectors_univa import WordVectorExtractor
 
@@ -16,24 +16,18 @@ from .word_vectors_univa import WordVectorExtractor
 __all__ = ["EXTRACTORS", "LIGHT_EXTRACTORS", "PRETRAINED_EXTRACTORS", "extractor_from_dict"]
 
 
-_KINDS: tuple[type[Any], ...] = (
-    LogMelExtractor,
-    HogExtractor,
-    SpeechEncoderExtractor,
-    FaceEmbeddingExtractor,
-    WordVectorExtractor,
-)
-
-
-def _has_weights(kind: type[Any]) -> bool:
-    return any(item.name == "model" for item in fields(kind))
-
-
-EXTRACTORS: dict[str, type[Any]] = {kind.extractor_type: kind for kind in _KINDS}
+# Every kind that is imported above.
+EXTRACTORS: dict[str, type[Any]] = {
+    kind.extractor_type: kind for kind in list(globals().values()) if hasattr(kind, "extractor_type")
+}
 # Without pretrained weights, which may be named by their kind alone.
-LIGHT_EXTRACTORS = {name: kind for name, kind in EXTRACTORS.items() if not _has_weights(kind)}
-# By modality, the kind that a Hub id or a path stands for: the first one above that has weights.
-PRETRAINED_EXTRACTORS = {kind.modality: kind for kind in reversed(_KINDS) if _has_weights(kind)}
+LIGHT_EXTRACTORS = {
+    name: kind for name, kind in EXTRACTORS.items() if not any(item.name == "model" for item in fields(kind))
+}
+# What a Hub id or a path stands for, by modality.
+PRETRAINED_EXTRACTORS = {
+    kind.modality: kind for kind in (SpeechEncoderExtractor, FaceEmbeddingExtractor, WordVectorExtractor)
+}
 
 
 def extractor_from_dict(config: Mapping[str, Any]) -> Extractor:

@@ -3,8 +3,7 @@
 """Light features of speech and faces that need no pretrained weights, so that raw media work offline.
 
 An extractor is a frozen dataclass: its fields are all that decides the features, `to_dict` writes them beside the
-model and `extractor_from_dict` rebuilds it. Pretrained encoders, of the same interface,
-are in `pretrained_features_univa`.
+model and `extractor_from_dict` rebuilds it. Pretrained encoders, of the same interface, are in files of their own.
 """
 
 from collections.abc import Sequence

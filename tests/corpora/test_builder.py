@@ -67,6 +67,21 @@ def source(tmp_path):
     return str(folder)
 
 
+def test_places_in_the_dialogue_are_counted_where_rows_do_not_say_them(toy, source, tmp_path):
+    class Unnumbered(toy):
+        def rows(self, split):
+            for row in super().rows(split):
+                del row["position"]
+                yield row
+
+    built = []
+    for kind in (toy, Unnumbered):
+        build_corpus(kind, tmp_path / kind.__name__, source=source)
+        built.append(load_dataset(str(tmp_path / kind.__name__), split="train").to_list())
+    assert [row["position"] for row in built[0]] == [0, 1, 2, 3] * 3
+    assert repr(built[0]) == repr(built[1])
+
+
 def test_corpus_folder_loads_without_our_code(toy, source, tmp_path):
     output = tmp_path / "out" / "corpus"
     builder = build_corpus(toy, output, source=source)

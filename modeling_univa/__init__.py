@@ -8,7 +8,7 @@ Where this package is imported, transformers' auto classes load UniVA folders wi
 
 from importlib.metadata import PackageNotFoundError, version
 
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor
+from transformers import AutoConfig, AutoModel
 
 from .models.configuration_univa import UnivaConfig
 from .models.losses_univa import UnivaObjective
@@ -19,6 +19,7 @@ from .models.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from .models.modeling_univa import UnivaForEmotionClassification, UnivaModel
 from .models.modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
 from .models.processing_univa import UnivaProcessor
+from .models.systems import register_systems
 
 
 try:
@@ -26,10 +27,7 @@ try:
 except PackageNotFoundError:  # a source tree that was not installed
     __version__ = "0+unknown"
 
-AutoConfig.register(UnivaConfig.model_type, UnivaConfig)
-AutoModel.register(UnivaConfig, UnivaForEmotionClassification)
-AutoModelForSequenceClassification.register(UnivaConfig, UnivaForEmotionClassification)
-AutoProcessor.register(UnivaConfig, UnivaProcessor)
+register_systems()
 for _config, _model in (
     (EmoNetConfig, EmoNetModel),
     (InceptionResnetV1Config, InceptionResnetV1Model),

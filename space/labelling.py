@@ -16,10 +16,11 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from views import bars, common_span, plane, timeline, words
 
-from modeling_univa import UnivaConfig, UnivaForEmotionClassification, UnivaProcessor
+from modeling_univa import UnivaConfig, UnivaProcessor
 from modeling_univa.models.affect_scorers_univa import load_scorer
 from modeling_univa.models.media_univa import MediaError, NoSoundError, iter_frames, media_duration, read_audio
 from modeling_univa.models.pipeline_univa import UnivaPipeline
+from modeling_univa.models.systems import system_of
 from modeling_univa.prediction.plot import emotion_points
 
 
@@ -150,7 +151,9 @@ def _pipeline(repository: str, revision: str) -> UnivaPipeline:
     if repository != MODEL:
         _check_extractors(processor)
     return UnivaPipeline(
-        model=UnivaForEmotionClassification.from_pretrained(repository, revision=revision, use_safetensors=True),
+        model=system_of(repository, revision=revision).from_pretrained(
+            repository, revision=revision, use_safetensors=True
+        ),
         processor=processor,
         va_scorers={modality: load_scorer(modality, scorer) for modality, scorer in SCORERS.items() if scorer},
     )

@@ -17,7 +17,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from transformers.utils import logging
 
-from ..models.configuration_univa import UnivaConfig
+from ..models.configuration_emotion import EmotionConfig
 from ..models.extractor_base_univa import same_extractor
 from ..models.files_univa import one_line
 from ..models.processing_univa import UnivaProcessor
@@ -46,7 +46,7 @@ def check_extractors(corpus: Corpus, processor: UnivaProcessor) -> None:
 
 
 def make_split(
-    corpus: Corpus, split: str, processor: UnivaProcessor, config: UnivaConfig, va_scaling: str | None = None
+    corpus: Corpus, split: str, processor: UnivaProcessor, config: EmotionConfig, va_scaling: str | None = None
 ) -> UtteranceDataset:
     """One split for the model; with VA only where `va_scaling` is given, which is for training."""
     rows = corpus.split(split)

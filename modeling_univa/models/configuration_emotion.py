@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all systems of this package share: labels, modalities, and the way from scores to emotions."""
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -20,6 +22,32 @@ _SIZES = {
     **dict.fromkeys([f"{modality}_feature_size" for modality in MODALITIES], "width"),
     **dict.fromkeys([f"max_{modality}_length" for modality in MODALITIES], "length"),
 }
+
+
+_CUSTOM_PIPELINES = {
+    "multimodal-emotion-classification": {
+        "impl": "pipeline_univa.UnivaPipeline",
+        "pt": ["AutoModelForSequenceClassification"],
+    },
+}
+# Tasks of transformers by which the Hub's page of a model, which goes by its tag, calls the pipeline.
+_HUB_TASKS = ("audio-classification", "sentiment-analysis", "text-classification", "video-classification")
+
+
+class _Tasks(dict):
+    """
+    The one task of a model, which answers to the Hub's names of tasks too.
+
+    With several tasks in the dictionary itself `pipeline(model=…)` could not tell which one is meant.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return super().__contains__(task) or task in _HUB_TASKS
+
+    def __missing__(self, task: str) -> Any:
+        if task not in _HUB_TASKS:
+            raise KeyError(task)
+        return next(iter(self.values()))
 
 
 @strict
@@ -50,10 +78,24 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         decision_threshold (`float`):
             An emotion is predicted where its probability is greater than this.
 
+        mask_padding (`bool`, defaults to `True`):
+            Whether padding is told from frames. `False` computes as published code that never asks for a mask: padding
+            is data, and scores depend on its length.
+        fixed_length (`int`, *optional*):
+            Frames of each modality are padded or cut to this number; with `mask_padding=False` only, for a result
+            that does not depend on the batch.
+
     Raises:
         `huggingface_hub.errors.StrictDataclassError`: a field of the wrong type, or fields that contradict each other.
     """
 
+    # File and class of the network, as `auto_map` of a saved configuration has them.
+    architecture: ClassVar[str] = ""
+    # Name and address of the system, and BibTeX entry of its paper, for cards.
+    title: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["text_embeds", "audio_embeds", "vision_embeds", "loss_terms"]
     sub_configs_defaults = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
     }
@@ -70,12 +112,29 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
     modalities: list[str] | tuple[str, ...] = MODALITIES
     decision: Literal["softmax", "sigmoid"] = "softmax"
     decision_threshold: float | int = 0.5
+    mask_padding: bool = True
+    fixed_length: int | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        if self.architecture:
+            kwargs.setdefault("auto_map", self._auto_map())
+            # transformers writes into these while it makes a pipeline.
+            kwargs["custom_pipelines"] = _Tasks(deepcopy(kwargs.get("custom_pipelines", _CUSTOM_PIPELINES)) or {})
         self.id2label, self.label2id = checked_labels(self.id2label, kwargs.get("num_labels"))
         known = [name for name in MODALITIES if name in self.modalities]
         self.modalities = known + [name for name in self.modalities if name not in MODALITIES]
         super().__post_init__(**kwargs)
+
+    @classmethod
+    def _auto_map(cls) -> dict[str, str]:
+        own = f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
+        network = {"AutoModel": cls.architecture, "AutoModelForSequenceClassification": cls.architecture}
+        return {"AutoConfig": own, **network, "AutoProcessor": "processing_univa.UnivaProcessor"}
+
+    @classmethod
+    def settings_for(cls, label_names: Sequence[str]) -> dict[str, Any]:
+        """Settings that a new model for these labels has where nothing else is said."""
+        return {}
 
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """
@@ -86,6 +145,11 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         """
         logits = logits.float()
         return logits.softmax(dim=-1) if self.decision == "softmax" else logits.sigmoid()
+
+    @property
+    def uses_va(self) -> bool:
+        """Whether the loss needs the valence and arousal of each clip."""
+        return False
 
     @property
     def label_names(self) -> list[str]:
@@ -121,6 +185,8 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         unknown = [name for name in self.modalities if name not in MODALITIES]
         if unknown or not self.modalities:
             raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
+        if self.fixed_length is not None:
+            check_limit("length", self.fixed_length, "`fixed_length`")
         if not 0 <= self.decision_threshold < 1:
             raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
 

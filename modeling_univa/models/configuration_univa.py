@@ -4,7 +4,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -32,42 +31,12 @@ EMOTION_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
 MOSEI_EMOTIONS: tuple[str, ...] = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 M3ED_EMOTIONS: tuple[str, ...] = ("happy", "surprise", "sad", "disgust", "anger", "fear", "neutral")
 
-_AUTO_MAP = {
-    "AutoConfig": "configuration_univa.UnivaConfig",
-    "AutoModel": "modeling_univa.UnivaForEmotionClassification",
-    "AutoModelForSequenceClassification": "modeling_univa.UnivaForEmotionClassification",
-    "AutoProcessor": "processing_univa.UnivaProcessor",
-}
-_CUSTOM_PIPELINES = {
-    "multimodal-emotion-classification": {
-        "impl": "pipeline_univa.UnivaPipeline",
-        "pt": ["AutoModelForSequenceClassification"],
-    },
-}
 # Which limit each size has.
 _SIZES = {
     **dict.fromkeys([f"{modality}_num_hidden_layers" for modality in MODALITIES], "layers"),
     **dict.fromkeys(["hidden_size", "num_attention_heads", "intermediate_size"], "width"),
 }
 _DROPOUTS = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-# Tasks of transformers by which the Hub's page of a model, which goes by its tag, calls the pipeline.
-_HUB_TASKS = ("audio-classification", "sentiment-analysis", "text-classification", "video-classification")
-
-
-class _Tasks(dict):
-    """
-    The one task of a model, which answers to the Hub's names of tasks too.
-
-    With several tasks in the dictionary itself `pipeline(model=…)` could not tell which one is meant.
-    """
-
-    def __contains__(self, task: object) -> bool:
-        return super().__contains__(task) or task in _HUB_TASKS
-
-    def __missing__(self, task: str) -> Any:
-        if task not in _HUB_TASKS:
-            raise KeyError(task)
-        return next(iter(self.values()))
 
 
 @strict
@@ -114,16 +83,25 @@ class UnivaConfig(EmotionConfig):
     """
 
     model_type = "univa"
+    architecture = "modeling_univa.UnivaForEmotionClassification"
+    title = "UniVA"
+    paper = "https://doi.org/10.1145/3664647.3681638"
+    citation = """\
+@inproceedings{zheng2024univa,
+  title     = {A Unimodal Valence-Arousal Driven Contrastive Learning Framework for Multimodal Multi-Label Emotion
+               Recognition},
+  author    = {Zheng, Wenjie and Yu, Jianfei and Xia, Rui},
+  booktitle = {Proceedings of the 32nd ACM International Conference on Multimedia},
+  year      = {2024},
+  doi       = {10.1145/3664647.3681638},
+}"""
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
-        "text_embeds",
-        "audio_embeds",
-        "vision_embeds",
+        *EmotionConfig.keys_to_ignore_at_inference,
         "multimodal_embeds",
         "text_attention",
         "audio_attention",
         "vision_attention",
         "label_similarity",
-        "loss_terms",
     ]
     # transformers' own BERT layers are built from this configuration and ask for these two.
     is_decoder: ClassVar[bool] = False
@@ -158,9 +136,6 @@ class UnivaConfig(EmotionConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = dict(enumerate(MOSEI_EMOTIONS))
-        kwargs.setdefault("auto_map", dict(_AUTO_MAP))
-        # transformers writes into these while it makes a pipeline.
-        kwargs["custom_pipelines"] = _Tasks(deepcopy(kwargs.get("custom_pipelines", _CUSTOM_PIPELINES)) or {})
         self.contrastive_modality_weights = list(self.contrastive_modality_weights)
         super().__post_init__(**kwargs)
         if self.label_affect is None:
@@ -185,10 +160,25 @@ class UnivaConfig(EmotionConfig):
                 )
         return super()._overridden(settings, overrides, rest)
 
+    @property
+    def uses_va(self) -> bool:
+        """Whether positive pairs are chosen by valence and arousal."""
+        return self.contrastive_loss == "va"
+
+    @classmethod
+    def settings_for(cls, label_names: Sequence[str]) -> dict[str, Any]:
+        """Without the prior where the valence and arousal of a label are not known."""
+        if affect_of_labels(label_names) is not None:
+            return {}
+        logger.warning(f"No valence and arousal is known for all of {list(label_names)}: the prior is off.")
+        return {"correlation_prior_weight": 0.0}
+
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
         self._validate_sizes()
+        if not self.mask_padding or self.fixed_length is not None:
+            raise ValueError("UniVA never attends padding: leave `mask_padding` and `fixed_length` as they are.")
         check_activation(self.hidden_act)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(

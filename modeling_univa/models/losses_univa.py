@@ -405,18 +405,6 @@ class UnivaObjective:
             "contrastive_modality_weights": list(self.contrastive_modality_weights),
         }
 
-    @property
-    def citation(self) -> str:
-        """BibTeX entry of the paper that the objective comes from."""
-        return """\
-@inproceedings{zheng2024univa,
-  title     = {A Unimodal Valence-Arousal Driven Contrastive Learning Framework for Multimodal Multi-Label Emotion Recognition},
-  author    = {Zheng, Wenjie and Yu, Jianfei and Xia, Rui},
-  booktitle = {Proceedings of the 32nd ACM International Conference on Multimedia},
-  year      = {2024},
-  doi       = {10.1145/3664647.3681638},
-}"""  # noqa: E501
-
 
 def _required(name: str, tensor: torch.Tensor | None, reason: str) -> torch.Tensor:
     if tensor is None:

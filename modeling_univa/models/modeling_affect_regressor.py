@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput
 
 from .checked_loading_univa import CheckedConfig, check_activation, check_finite_fields, estimated_parameters
 from .limits_univa import check_limit
+from .modeling_emotion import checked_frames
 from .modeling_univa import UnivaPreTrainedModel, UnivaSequenceEncoder
 
 # The model comes with this processor, which makes its inputs from raw media: imported, so that it is saved beside it.
@@ -183,7 +184,8 @@ class UnivaAffectRegressor(UnivaPreTrainedModel):
         if features is None or mask is None:
             name = self.config.modality
             raise ValueError(f"This model needs `{name}_features` and `{name}_attention_mask`.")
-        logits = self.classifier(self.dropout(self.encoder(features, mask)[0]))
+        frames = checked_frames(self.config, self.config.modality, features, mask)
+        logits = self.classifier(self.dropout(self.encoder(frames)[0]))
         loss = None if labels is None else nn.functional.mse_loss(logits.float(), labels.float())
         result = UnivaAffectOutput(loss=loss, logits=logits)
         return result if (self.config.return_dict if return_dict is None else return_dict) else result.to_tuple()

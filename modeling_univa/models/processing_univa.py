@@ -21,8 +21,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import AUDIO_TOKENIZER_NAME, CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
 
 from .checked_loading_univa import refusal
-from .configuration_emotion import MODALITIES
-from .configuration_univa import UnivaConfig
+from .configuration_emotion import MODALITIES, EmotionConfig
 from .extractors_univa import extractor_from_dict
 from .faces_univa import FaceReader, FaceTrack
 from .files_univa import whole_folder
@@ -124,7 +123,7 @@ class UnivaProcessor(ProcessorMixin):
     @classmethod
     def from_config(
         cls,
-        config: UnivaConfig,
+        config: EmotionConfig,
         tokenizer: PreTrainedTokenizerBase | None = None,
         extractors: dict[str, dict[str, Any]] | None = None,
         source: str | None = None,
@@ -673,11 +672,14 @@ def _known_tokens(name: Any, options: dict[str, Any]) -> int | None:
     hub = {key: options[key] for key in _HUB_ARGUMENTS if options.get(key)}
     if not _is_there(name, CONFIG_NAME, hub):
         return None
-    settings = UnivaConfig.get_config_dict(name, **hub)[0]
-    if settings.get("model_type") != UnivaConfig.model_type:
+    settings = EmotionConfig.get_config_dict(name, **hub)[0]
+    if "modalities" not in settings:
         return None
     with refusal(name, "The configuration of {} cannot be used"):
-        return getattr(UnivaConfig.from_dict(settings).text_config, "vocab_size", None)
+        # Whichever system it is of: the fields that all of them have.
+        shared = {key: value for key, value in settings.items() if key in EmotionConfig.__dataclass_fields__}
+        config = EmotionConfig.from_dict({**shared, "model_type": EmotionConfig.model_type})
+        return getattr(config.text_config, "vocab_size", None)
 
 
 def _check_tokenizer(name: Any, tokenizer: Any, known: int | None, options: dict[str, Any]) -> None:

@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader
 from ..data.corpus import VALIDATION_NAMES
 from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.utterances import UtteranceCollator
-from ..models.configuration_univa import UnivaConfig
+from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import one_line, scratch_folder
-from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..scores.metrics import MultilabelMetrics
 from ..sharing.adapters import load_model
@@ -191,7 +191,7 @@ def export_onnx(
     return export
 
 
-def _check_size(model: UnivaForEmotionClassification) -> None:
+def _check_size(model: EmotionModel) -> None:
     if _num_bytes(model) > _LARGEST_FILE:
         raise ValueError(
             f"The model has {_num_bytes(model) / 2**30:.2f} GiB of weights, and an ONNX file holds less than 2: train "
@@ -203,7 +203,7 @@ def _num_bytes(model: nn.Module) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
 
 
-def _longest(config: UnivaConfig, processor: UnivaProcessor) -> dict[str, int]:
+def _longest(config: EmotionConfig, processor: UnivaProcessor) -> dict[str, int]:
     """Most tokens and frames that the processor lets through."""
     longest = dict(config.max_lengths)
     if processor.tokenizer is not None:
@@ -214,7 +214,7 @@ def _longest(config: UnivaConfig, processor: UnivaProcessor) -> dict[str, int]:
 class _Logits(nn.Module):
     """The model with its inputs by position, and logits only: what a graph can be made of."""
 
-    def __init__(self, model: UnivaForEmotionClassification):
+    def __init__(self, model: EmotionModel):
         super().__init__()
         self.model = model
         self.names = input_names(model.config)
@@ -223,7 +223,7 @@ class _Logits(nn.Module):
         return self.model(**dict(zip(self.names, inputs, strict=True)), return_dict=True).logits
 
 
-def _write_graph(model: UnivaForEmotionClassification, longest: Mapping[str, int], file: Path) -> None:
+def _write_graph(model: EmotionModel, longest: Mapping[str, int], file: Path) -> None:
     names = input_names(model.config)
     inputs = random_inputs(model, _TRACED, longest)
     axes = {name: dict(enumerate(_axes(name))) for name in names}
@@ -262,7 +262,7 @@ def _axes(name: str) -> tuple[str, ...]:
 
 
 def random_inputs(
-    model: UnivaForEmotionClassification, shape: InputShape, longest: Mapping[str, int], seed: int = 0
+    model: EmotionModel, shape: InputShape, longest: Mapping[str, int], seed: int = 0
 ) -> dict[str, torch.Tensor]:
     """
     Inputs of a model, with dialogues and clips of several lengths.
@@ -291,7 +291,7 @@ def random_inputs(
 
 
 def _random_tokens(
-    model: UnivaForEmotionClassification,
+    model: EmotionModel,
     shape: InputShape,
     tokens: int,
     present: torch.Tensor,
@@ -301,7 +301,7 @@ def _random_tokens(
         return torch.randint(lowest, highest, size, generator=generator)
 
     text_config: Any = model.config.text_config
-    vocabulary: Any = model.univa.get_input_embeddings()
+    vocabulary: Any = model.get_input_embeddings()
     lengths = draw(1, tokens + 1, shape.dialogues)
     lengths[-1] = tokens
     mask = torch.arange(tokens) < lengths[:, None]
@@ -319,7 +319,7 @@ def _random_tokens(
 
 
 @torch.inference_mode()
-def _check_logits(eager: UnivaForEmotionClassification, graph: UnivaOnnxModel, longest: Mapping[str, int]) -> float:
+def _check_logits(eager: EmotionModel, graph: UnivaOnnxModel, longest: Mapping[str, int]) -> float:
     largest = 0.0
     for seed, shape in enumerate(_CHECKED):
         inputs = random_inputs(eager, shape, longest, seed)
@@ -335,9 +335,7 @@ def _check_logits(eager: UnivaForEmotionClassification, graph: UnivaOnnxModel, l
 
 
 @torch.inference_mode()
-def _quantized(
-    eager: UnivaForEmotionClassification, exact: Path, file: Path, longest: Mapping[str, int]
-) -> UnivaOnnxModel:
+def _quantized(eager: EmotionModel, exact: Path, file: Path, longest: Mapping[str, int]) -> UnivaOnnxModel:
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -354,7 +352,7 @@ def _quantized(
 
 
 def _batches(
-    dataset: str, revision: str | None, split: str | None, config: UnivaConfig, processor: UnivaProcessor
+    dataset: str, revision: str | None, split: str | None, config: EmotionConfig, processor: UnivaProcessor
 ) -> DataLoader:
 
     corpus = load_corpus(dataset, revision)
@@ -395,7 +393,7 @@ def _check_scores(scores: list[RuntimeScore]) -> None:
         )
 
 
-def _write_metadata(config: UnivaConfig, processor: UnivaProcessor, export: OnnxExport, folder: Path) -> None:
+def _write_metadata(config: EmotionConfig, processor: UnivaProcessor, export: OnnxExport, folder: Path) -> None:
     config.save_pretrained(folder)
     processor.save_pretrained(folder)
     report = {name: value for name, value in asdict(export).items() if name != "folder"}

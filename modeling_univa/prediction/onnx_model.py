@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""A UniVA that `univa export` wrote, run by ONNX Runtime on the CPU."""
+"""A model that `univa export` wrote, run by ONNX Runtime on the CPU."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from transformers.utils import cached_file
 
-from ..models.configuration_univa import UnivaConfig
+from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import one_line
-from ..models.modeling_univa import UnivaOutput
+from ..models.modeling_emotion import EmotionOutput
+from ..models.systems import SYSTEMS, system_of
 from ..sharing.folder import ONNX_FILE
 
 
@@ -26,19 +27,20 @@ def require_onnx(*packages: str) -> None:
         raise ImportError(f'ONNX needs the Python package {missing[0]}: pip install "univa[onnx]"')
 
 
-def input_names(config: UnivaConfig) -> list[str]:
+def input_names(config: EmotionConfig) -> list[str]:
     """Inputs of a model, in the order of a batch."""
-    names = []
+    system = SYSTEMS[config.model_type]
+    names = ["dialogue_index"] if system.reads_dialogues else []
     if "text" in config.modalities and not config.uses_word_vectors:
         names = ["dialogue_index", "utterance_span", "input_ids", "attention_mask"]
-    return names + [
+    return [*names, *system.extra_inputs] + [
         f"{modality}_{kind}" for modality in config.feature_sizes for kind in ("features", "attention_mask")
     ]
 
 
 class UnivaOnnxModel:
     """
-    Stands in for a [`UnivaForEmotionClassification`] in [`predict`]: the same inputs, and logits only.
+    Stands in for an [`EmotionModel`] in [`predict`]: the same inputs, and logits only.
 
     Args:
         config: the model's.
@@ -51,7 +53,7 @@ class UnivaOnnxModel:
 
     device = torch.device("cpu")
 
-    def __init__(self, config: UnivaConfig, file: str | Path):
+    def __init__(self, config: EmotionConfig, file: str | Path):
         require_onnx("onnxruntime")
         from onnxruntime import InferenceSession, SessionOptions
 
@@ -90,7 +92,7 @@ class UnivaOnnxModel:
             raise ValueError(
                 f"{name} has no {ONNX_FILE}: make it with `univa export {name} --output FOLDER`, and give that folder."
             )
-        return cls(UnivaConfig.from_pretrained(name, **hub), file)
+        return cls(system_of(name, **hub).config_class.from_pretrained(name, **hub), file)
 
     def eval(self) -> "UnivaOnnxModel":
         """Itself: the graph knows no training mode."""
@@ -98,7 +100,7 @@ class UnivaOnnxModel:
 
     def __call__(self, **inputs: Any) -> Any:
         """
-        [`UnivaOutput`] with `logits` `(B, C)` alone, for the inputs of [`UnivaModel.forward`].
+        [`EmotionOutput`] with `logits` `(B, C)` alone, for the inputs of [`EmotionModel.forward`].
 
         Raises:
             ValueError: an input is missing, or the graph refuses their shapes.
@@ -114,4 +116,4 @@ class UnivaOnnxModel:
             raise ValueError(f"ONNX Runtime refuses {shapes}: {one_line(error)}") from error
         if not np.isfinite(logits).all():
             raise ValueError("ONNX Runtime gives scores that are not finite: export the model anew.")
-        return UnivaOutput(logits=torch.from_numpy(logits))
+        return EmotionOutput(logits=torch.from_numpy(logits))

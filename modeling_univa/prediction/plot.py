@@ -58,8 +58,9 @@ def plot_files(path: Path, utterance_ids: Sequence[str]) -> dict[str, Path]:
 def emotion_points(config: UnivaConfig) -> dict[str, tuple[float, float]]:
     """(valence, arousal) in [-1, 1] of the model's emotions, as far as they are known."""
     table: Mapping[str, Any] = EMOTION_VALENCE_AROUSAL
-    if config.label_affect is not None:
-        table = dict(zip(config.label_names, config.label_affect, strict=True))
+    affect = getattr(config, "label_affect", None)
+    if affect is not None:
+        table = dict(zip(config.label_names, affect, strict=True))
     return {name: (2 * table[name][0] - 1, 2 * table[name][1] - 1) for name in config.label_names if table.get(name)}
 
 

@@ -22,8 +22,9 @@ from transformers.utils import ADAPTER_CONFIG_NAME, CONFIG_NAME, find_adapter_co
 from ..models.checked_loading_univa import check_finite, refusal
 from ..models.files_univa import one_line, replace_folder, scratch_folder, write_text
 from ..models.limits_univa import check_limit
-from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
+from ..models.systems import system_of
 from ..models.trusted_paths_univa import from_hub_cache, is_hub_id
 
 
@@ -113,7 +114,8 @@ def load_adapter(name: str | Path, revision: str | None = None, **kwargs: Any) -
         _check_adapter_config(name, revision)
         base = adapter_base(name, revision)
     try:
-        model = UnivaForEmotionClassification.from_pretrained(base.name, revision=base.revision or "main", **kwargs)
+        hub = {"revision": base.revision or "main"}
+        model = system_of(base.name, **hub).from_pretrained(base.name, **hub, **kwargs)
     except OSError as error:
         reason = one_line(error)
         raise ValueError(f"The base {base.name} of the adapter {name} cannot be loaded: {reason}") from error
@@ -196,9 +198,9 @@ def adapter_config_with_base(text: str, base: AdapterBase) -> str:
     return json.dumps(content, indent=2, sort_keys=True)
 
 
-def load_model(name: str | Path, revision: str | None = None, **kwargs: Any) -> UnivaForEmotionClassification:
+def load_model(name: str | Path, revision: str | None = None, **kwargs: Any) -> EmotionModel:
     """
-    A UniVA from a folder or Hub id; an adapter comes merged into its base.
+    A model of any system from a folder or Hub id; an adapter comes merged into its base.
 
     Args:
         name: of a model or of an adapter.
@@ -210,7 +212,8 @@ def load_model(name: str | Path, revision: str | None = None, **kwargs: Any) -> 
     """
     if is_adapter(name, revision):
         return load_adapter(name, revision, **kwargs).merge_and_unload()
-    return UnivaForEmotionClassification.from_pretrained(name, revision=revision or "main", **kwargs)
+    hub = {"revision": revision or "main"}
+    return system_of(name, **hub).from_pretrained(name, **hub, **kwargs)
 
 
 def merge_adapter(name: str | Path, output: str | Path, revision: str | None = None) -> Path:
@@ -236,7 +239,7 @@ def merge_adapter(name: str | Path, output: str | Path, revision: str | None = N
     return output
 
 
-def write_model(model: UnivaForEmotionClassification, processor: UnivaProcessor | None, folder: Path) -> None:
+def write_model(model: EmotionModel, processor: UnivaProcessor | None, folder: Path) -> None:
     """Save to a folder beside `folder`, which takes its place once it is whole."""
     with scratch_folder(folder) as scratch:
         filled = Path(scratch, folder.name)

@@ -17,8 +17,7 @@ from huggingface_hub import DatasetCard, ModelCard, ModelCardData
 from ..data.corpus import Corpus
 from ..data.licenses import license_of
 from ..data.loading import corpus_file
-from ..models.configuration_emotion import MODALITIES
-from ..models.configuration_univa import UnivaConfig
+from ..models.configuration_emotion import MODALITIES, EmotionConfig
 from ..models.files_univa import write_text
 from ..models.processing_univa import PRECOMPUTED
 from ..models.trusted_paths_univa import is_hub_id
@@ -85,7 +84,7 @@ class ModelFacts:
         license, language, tags: for the metadata; nothing is put there where they are not given.
     """
 
-    config: UnivaConfig
+    config: EmotionConfig
     extractors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     model_id: str | None = None
     model_name: str = "UniVA"
@@ -125,6 +124,7 @@ def model_card(facts: ModelFacts, image: str | None = None) -> ModelCard:
         _metadata(facts, about),
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         title=facts.model_name,
+        citation=config.citation,
         summary=_summary(config),
         limits=_limits(config, facts.extractors),
         snippets=usage_snippets(config, facts.extractors, facts.model_id or MODEL_ID, facts.adapter),
@@ -158,9 +158,9 @@ def _metadata(facts: ModelFacts, about: Mapping[str, Any]) -> ModelCardData:
     on_hub = [one.dataset for one in facts.evaluations if one.on_hub]
     if facts.corpus is not None and facts.corpus.on_hub:
         on_hub.insert(0, facts.corpus.name)
-    tags = ["univa", "emotion-recognition", "multi-label-classification"]
+    tags = list(dict.fromkeys(["univa", config.model_type])) + ["emotion-recognition", "multi-label-classification"]
     tags += ["multimodal"] if len(config.modalities) > 1 else []
-    tags += ["valence-arousal"] if config.contrastive_loss == "va" else []
+    tags += ["valence-arousal"] if config.uses_va else []
     started_from = facts.starting_weights.get("model")
     return ModelCardData(
         license=facts.license,
@@ -176,22 +176,21 @@ def _metadata(facts: ModelFacts, about: Mapping[str, Any]) -> ModelCardData:
     )
 
 
-def _summary(config: UnivaConfig) -> str:
+def _summary(config: EmotionConfig) -> str:
     words = [_WORDS[modality] for modality in config.modalities]
     taken = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
     context = ", in the context of the dialogue" if config.text_config is not None and "text" in words else ""
     drawn = ", whose embeddings are drawn together in training where clips are alike in valence and arousal"
     return (
         f"Emotions of an utterance from its {taken}{context}: any of {', '.join(config.label_names)}. A "
-        "[UniVA](https://doi.org/10.1145/3664647.3681638) model: one network a modality"
-        f"{drawn if config.contrastive_loss == 'va' else ''}."
+        f"[{config.title}]({config.paper}) model: one network a modality{drawn if config.uses_va else ''}."
     )
 
 
-def _limits(config: UnivaConfig, extractors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _limits(config: EmotionConfig, extractors: Mapping[str, Mapping[str, Any]]) -> list[str]:
     limits = []
     threshold = config.decision_threshold
-    if threshold * config.num_labels > 1:
+    if config.decision == "softmax" and threshold * config.num_labels > 1:
         limits.append(
             f"An emotion is predicted where its probability is greater than {threshold:g}. The probabilities of an "
             f"utterance sum to one, so that it gets {math.ceil(1 / threshold) - 1} emotions at the most."
@@ -230,7 +229,7 @@ def _components(facts: ModelFacts) -> list[dict[str, str]]:
             parts.append(("features", modality, dict(facts.extractors[modality])))
     if "vision" in facts.config.modalities and facts.extractors.get("faces"):
         parts.append(("faces in videos", "vision", dict(facts.extractors["faces"])))
-    scorers = {} if facts.corpus is None or facts.config.contrastive_loss != "va" else facts.corpus.affect_scorers
+    scorers = {} if facts.corpus is None or not facts.config.uses_va else facts.corpus.affect_scorers
     parts += [
         ("valence and arousal", modality, dict(scorers[modality])) for modality in MODALITIES if scorers.get(modality)
     ]

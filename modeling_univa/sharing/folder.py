@@ -3,6 +3,7 @@
 """What of a saved folder is shared, and whether it is all that somebody else needs to load it."""
 
 import ast
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,10 +24,10 @@ from transformers.utils import (
     logging,
 )
 
-from ..models import modeling_univa
-from ..models.configuration_univa import UnivaConfig
+from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import one_line
 from ..models.processing_univa import UnivaProcessor
+from ..models.systems import SYSTEMS
 from ..models.trusted_paths_univa import OutsideError, check_inside, embedded_place
 from .adapters import BASE_FOLDER
 
@@ -126,8 +127,8 @@ def _check_model(folder: Path) -> None:
     tensors = _check_weights(folder)
     for name in (CONFIG_NAME, PROCESSOR_NAME, "tokenizer_config.json"):
         _check_code(folder, name)
-    if config.get("model_type") == UnivaConfig.model_type:
-        _check_univa(folder, config, tensors)
+    if config.get("model_type") in SYSTEMS:
+        _check_system(folder, config, tensors)
 
 
 def _read_json(folder: Path, name: str, advice: str) -> dict[str, Any]:
@@ -237,23 +238,24 @@ def _code_references(content: Mapping[str, Any]) -> Iterator[str]:
 # UniVA
 
 
-def _check_univa(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, tuple[int, ...]]) -> None:
+def _check_system(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, tuple[int, ...]]) -> None:
     missing = {"AutoConfig", "AutoModel", "AutoModelForSequenceClassification"} - set(config.get("auto_map") or {})
     if missing:
         raise IncompleteFolderError(
             f"`auto_map` of {folder / CONFIG_NAME} lacks {sorted(missing)[0]}: save the model with `save_pretrained`."
         )
-    univa = UnivaConfig.from_pretrained(folder)
+    system: Any = SYSTEMS[config["model_type"]]
+    own = system.config_class.from_pretrained(folder)
     # Another version's code may have other tensors, and it is the code beside the weights that will run.
-    code = Path(modeling_univa.__file__)
+    code = Path(inspect.getfile(system))
     if not (folder / code.name).is_file() or (folder / code.name).read_bytes() == code.read_bytes():
-        _check_tensors(folder, univa, tensors)
-    _check_processor(folder, univa)
+        _check_tensors(folder, own, tensors)
+    _check_processor(folder, own)
 
 
-def _check_tensors(folder: Path, config: UnivaConfig, tensors: Mapping[str, tuple[int, ...]]) -> None:
+def _check_tensors(folder: Path, config: EmotionConfig, tensors: Mapping[str, tuple[int, ...]]) -> None:
     with torch.device("meta"):
-        expected = modeling_univa.UnivaForEmotionClassification._from_config(config).state_dict()
+        expected = SYSTEMS[config.model_type]._from_config(config).state_dict()
     for name, tensor in expected.items():
         if tensors.get(name) != tuple(tensor.shape):
             found = tensors.get(name, "none")
@@ -263,7 +265,7 @@ def _check_tensors(folder: Path, config: UnivaConfig, tensors: Mapping[str, tupl
             )
 
 
-def _check_processor(folder: Path, config: UnivaConfig) -> None:
+def _check_processor(folder: Path, config: EmotionConfig) -> None:
     advice = "save the processor beside the model with `processor.save_pretrained`"
     if "AutoProcessor" not in (_read_json(folder, PROCESSOR_NAME, advice).get("auto_map") or {}):
         raise IncompleteFolderError(f"`auto_map` of {folder / PROCESSOR_NAME} lacks AutoProcessor: {advice}.")

@@ -5,7 +5,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..models.configuration_univa import UnivaConfig
+from ..models.configuration_emotion import EmotionConfig
 from ..models.processing_univa import PRECOMPUTED
 
 
@@ -20,7 +20,7 @@ _DIALOGUE = '[["How was it?", "I loved it!"]], [(0, 1)]'
 
 
 def usage_snippets(
-    config: UnivaConfig, extractors: Mapping[str, Mapping[str, Any]], model_id: str, adapter: bool = False
+    config: EmotionConfig, extractors: Mapping[str, Mapping[str, Any]], model_id: str, adapter: bool = False
 ) -> list[dict[str, str]]:
     """
     Snippets with the inputs that this very model takes.
@@ -48,11 +48,11 @@ def _is_raw(extractor: Mapping[str, Any] | None) -> bool:
     return bool(extractor) and extractor is not None and extractor.get("extractor_type") != PRECOMPUTED
 
 
-def _takes_text(config: UnivaConfig, raw: set[str]) -> bool:
+def _takes_text(config: EmotionConfig, raw: set[str]) -> bool:
     return "text" in config.modalities and (config.text_config is not None or "text" in raw)
 
 
-def _python(config: UnivaConfig, raw: set[str], has_video: bool, model_id: str, adapter: bool) -> dict[str, str]:
+def _python(config: EmotionConfig, raw: set[str], has_video: bool, model_id: str, adapter: bool) -> dict[str, str]:
     arguments, lines = [], []
     if _takes_text(config, raw):
         lines.append("# The second utterance of the first dialogue; the other one is its context.")
@@ -109,7 +109,7 @@ def _loading(model_id: str, adapter: bool) -> list[str]:
     ]
 
 
-def _pipeline(config: UnivaConfig, raw: set[str], has_video: bool, model_id: str) -> dict[str, str]:
+def _pipeline(config: EmotionConfig, raw: set[str], has_video: bool, model_id: str) -> dict[str, str]:
     inputs = ['"text": ["How was it?", "I loved it!"]'] if _takes_text(config, raw) else []
     if has_video:
         inputs.append('"video": "clip.mp4"')
@@ -133,7 +133,7 @@ def _pipeline(config: UnivaConfig, raw: set[str], has_video: bool, model_id: str
     return {"introduction": "As a pipeline:", "language": "python", "code": "\n".join(code)}
 
 
-def _command(config: UnivaConfig, raw: set[str], has_video: bool, model_id: str) -> list[dict[str, str]]:
+def _command(config: EmotionConfig, raw: set[str], has_video: bool, model_id: str) -> list[dict[str, str]]:
     arguments = ["clip.mp4"] if has_video else []
     arguments += ['--text "I loved it!"'] if _takes_text(config, raw) else []
     if not has_video:

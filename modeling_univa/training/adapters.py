@@ -4,15 +4,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils import CONFIG_NAME, logging
 
-from ..models.configuration_univa import UnivaConfig
-from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.configuration_emotion import EmotionConfig
+from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
+from ..models.systems import system_of
 from ..sharing.adapters import BASE_FOLDER, AdapterBase, require_peft, write_model
 from .arguments import ModelArguments
 
@@ -63,7 +64,7 @@ def check_base_for_push(args: ModelArguments) -> None:
     if args.lora_rank is None or args.model is None or not Path(args.model, CONFIG_NAME).is_file():
         return
     try:
-        config = UnivaConfig.from_pretrained(args.model, **args.config_overrides())
+        config: Any = system_of(args.model).config_class.from_pretrained(args.model, **args.config_overrides())
     except ValueError:
         return  # Building the model says what does not fit.
     base = _shared_base(config, args)
@@ -75,7 +76,7 @@ def check_base_for_push(args: ModelArguments) -> None:
 
 
 def add_adapter(
-    model: UnivaForEmotionClassification,
+    model: EmotionModel,
     args: ModelArguments,
     output_dir: str | Path,
     write_base: bool,
@@ -124,8 +125,8 @@ def add_adapter(
     return adapted
 
 
-def _text_encoder(model: UnivaForEmotionClassification) -> PreTrainedModel:
-    encoder = getattr(model.univa.encoders["text"], "encoder", None) if "text" in model.univa.encoders else None
+def _text_encoder(model: EmotionModel) -> PreTrainedModel:
+    encoder = model.text_encoder
     if encoder is None:
         raise ValueError(
             "`lora_rank` adapts a pretrained text encoder, and this model has none: pass `text_model`, or a "
@@ -134,11 +135,12 @@ def _text_encoder(model: UnivaForEmotionClassification) -> PreTrainedModel:
     return encoder
 
 
-def _shared_base(config: UnivaConfig, args: ModelArguments) -> AdapterBase | None:
+def _shared_base(config: EmotionConfig, args: ModelArguments) -> AdapterBase | None:
     """The trained model that the run goes on from, `None` where it starts from anything else."""
     if args.model is None:
         return None
-    source = UnivaConfig.from_pretrained(args.model, revision=args.model_revision or "main")
+    hub = {"revision": args.model_revision or "main"}
+    source: Any = system_of(args.model, **hub).config_class.from_pretrained(args.model, **hub)
     overrides = args.config_overrides()
     if args.decision_threshold == "auto" or source.label_names != config.label_names:
         return None
@@ -149,7 +151,7 @@ def _shared_base(config: UnivaConfig, args: ModelArguments) -> AdapterBase | Non
     return AdapterBase(args.model, _commit_of(args.model, args.model_revision))
 
 
-def shares_base(config: UnivaConfig, args: ModelArguments) -> bool:
+def shares_base(config: EmotionConfig, args: ModelArguments) -> bool:
     """Whether a run trains an adapter of a model that is not its own, so that its configuration stays as it is."""
     return args.lora_rank is not None and _shared_base(config, args) is not None
 
@@ -204,7 +206,8 @@ def _modules_outside(module: nn.Module, encoder: nn.Module, prefix: str = "") ->
     for name, child in module.named_children():
         if child is encoder:
             continue
-        if any(inner is encoder for inner in child.modules()):
+        # PEFT takes no container as a whole.
+        if isinstance(child, nn.ModuleDict | nn.ModuleList) or any(inner is encoder for inner in child.modules()):
             yield from _modules_outside(child, encoder, f"{prefix}{name}.")
         elif next(child.parameters(), None) is not None:
             yield f"{prefix}{name}"

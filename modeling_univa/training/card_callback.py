@@ -20,7 +20,6 @@ from transformers.utils import is_peft_available
 from ..convert.packages import resolve_package
 from ..data.corpus import Corpus
 from ..models.configuration_emotion import EmotionConfig
-from ..models.configuration_univa import UnivaConfig
 from ..models.processing_univa import UnivaProcessor
 from ..scores.results import RESULTS_FOLDER, Evaluation, without_prefix, write_eval_results
 from ..sharing.card import ModelFacts, TrainingTime, write_model_card
@@ -185,7 +184,7 @@ def _is_adapter(model: PreTrainedModel) -> bool:
 
 def label_similarity(model: PreTrainedModel) -> torch.Tensor | None:
     """M where the objective uses it; of an adapter, the trained copy."""
-    if not model.config.correlation_prior_weight:
+    if not getattr(model.config, "correlation_prior_weight", 0):
         return None
     found = {name: value for name, value in model.state_dict().items() if name.endswith("label_similarity")}
     names = sorted(found, key=lambda name: "modules_to_save" not in name)
@@ -199,11 +198,11 @@ def _starting_weights(args: ModelArguments | None) -> dict[str, Any]:
     return {"model": resolve_package(str(args.model or args.text_model)), "revision": revision}
 
 
-def _model_settings(config: UnivaConfig, args: ModelArguments | None) -> list[dict[str, str]]:
-    annotated = [*EmotionConfig.__annotations__, *UnivaConfig.__annotations__]
-    own = [name for name in annotated if name not in _HIDDEN_CONFIG and hasattr(config, name)]
-    defaults = UnivaConfig()
-    known = {item.name for item in dataclasses.fields(UnivaConfig)}
+def _model_settings(config: EmotionConfig, args: ModelArguments | None) -> list[dict[str, str]]:
+    annotated = [*EmotionConfig.__annotations__, *type(config).__annotations__]
+    own = [name for name in dict.fromkeys(annotated) if name not in _HIDDEN_CONFIG and hasattr(config, name)]
+    defaults = type(config)(id2label=config.id2label, **config.settings_for(config.label_names))
+    known = {item.name for item in dataclasses.fields(config)}
     if config.text_config is not None:
         own.remove("text_feature_size")
     settings = [(name, getattr(config, name), getattr(defaults, name)) for name in own if name in known]

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From arguments to a trained, tested and saved model; what `train_hf.py` runs."""
 
-import copy
 import json
 import os
+import re
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,10 +23,11 @@ from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.schema import CorpusError, odd_labels
 from ..data.streaming import StreamedCorpus, StreamedUtterances
 from ..data.utterances import UtteranceDataset
-from ..models.configuration_univa import UnivaConfig, affect_of_labels
+from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import exclusive, one_line, write_text
-from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
+from ..models.systems import SYSTEMS, system_of
 from ..models.trusted_paths_univa import has_hub_form
 from ..scores.results import results_table
 from ..scores.thresholds import threshold_for
@@ -307,7 +308,7 @@ def _build_corpus(data_args: DataArguments, name: str) -> None:
     print("\n".join(summary(builder, str(data_args.dataset), time.perf_counter() - started)))
 
 
-def build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionClassification, UnivaProcessor]:
+def build_model(args: ModelArguments, corpus: Corpus) -> tuple[EmotionModel, UnivaProcessor]:
     """
     The model and the processor of a run: a trained one to go on from, or a new one that fits the corpus.
 
@@ -323,7 +324,7 @@ def build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionCl
         raise ValueError(str(error).rsplit("Error: ", maxsplit=1)[-1]) from error
 
 
-def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionClassification, UnivaProcessor]:
+def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[EmotionModel, UnivaProcessor]:
     attention = {"attn_implementation": args.attn_implementation} if args.attn_implementation else {}
     if args.model:
         hub = {"revision": args.model_revision or "main"}
@@ -332,8 +333,9 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
                 f"{args.model} is an adapter: make a whole model of it first, `univa merge-adapter {args.model} "
                 "--output FOLDER`."
             )
-        config = UnivaConfig.from_pretrained(args.model, **hub, **args.config_overrides())
-        model = UnivaForEmotionClassification.from_pretrained(args.model, config=config, **hub, **attention)
+        system = system_of(args.model, **hub)
+        config: Any = system.config_class.from_pretrained(args.model, **hub, **args.config_overrides())
+        model = system.from_pretrained(args.model, config=config, **hub, **attention)
         if sorted(corpus.label_names) != sorted(config.label_names):
             model = with_new_labels(model, args, corpus.label_names)
         processor = UnivaProcessor.from_pretrained(args.model, **hub)
@@ -347,7 +349,7 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[UnivaForEmotionC
         processor = UnivaProcessor.from_config(model.config, tokenizer, extractors, source=corpus.name)
     tell_unused(args, processor.tokenizer is not None)
     if args.frozen_text_layers is not None and processor.tokenizer is not None:
-        freeze_lower_layers(model.univa.encoders["text"].encoder, args.frozen_text_layers)
+        freeze_lower_layers(model.text_encoder, args.frozen_text_layers)
     return model, processor
 
 
@@ -364,23 +366,18 @@ def tell_unused(args: ModelArguments, has_text_encoder: bool) -> None:
             logger.warning(f"`{name}` has no effect: {reason}.")
 
 
-def with_new_labels(
-    model: UnivaForEmotionClassification, args: ModelArguments, label_names: list[str]
-) -> UnivaForEmotionClassification:
-    """A model for other labels with the encoders of a trained one; its head and label similarity are new."""
-    config = copy.deepcopy(model.config)
-    config.id2label, config.label2id = dict(enumerate(label_names)), {name: i for i, name in enumerate(label_names)}
-    config.label_affect = affect_of_labels(label_names)
-    if args.config_overrides().get("decision_threshold") is None:
-        config.decision_threshold = threshold_for(len(label_names))
-    if config.label_affect is None and args.correlation_prior_weight is None:
-        config.correlation_prior_weight = 0.0
-    new = UnivaForEmotionClassification._from_config(
-        UnivaConfig.from_dict(config.to_dict()),
-        attn_implementation=model.config._attn_implementation,
-        dtype=model.dtype,
+def with_new_labels(model: EmotionModel, args: ModelArguments, label_names: list[str]) -> EmotionModel:
+    """A model for other labels with the encoders of a trained one; what depends on the labels is new."""
+    overrides = args.config_overrides()
+    if model.config.decision == "softmax":
+        overrides.setdefault("decision_threshold", threshold_for(len(label_names)))
+    labels = {"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}}
+    config = type(model.config).from_dict(model.config.to_dict(), **{**overrides, **labels})
+    new = type(model)._from_config(config, attn_implementation=model.config._attn_implementation, dtype=model.dtype)
+    head = re.compile("|".join(model.head_parameters))
+    new.load_state_dict(
+        {name: value for name, value in model.state_dict().items() if not head.match(name)}, strict=False
     )
-    new.univa.load_state_dict(model.univa.state_dict())
     logger.warning(
         f"{args.model} has the labels {', '.join(model.config.label_names)}, and the corpus has "
         f"{', '.join(label_names)}: its encoders are kept, and the classifier and the label similarity begin anew."
@@ -401,34 +398,31 @@ def freeze_lower_layers(encoder: PreTrainedModel, count: int) -> None:
             parameter.requires_grad_(False)
 
 
-def _new_model(
-    args: ModelArguments, config: UnivaConfig, attention: dict[str, str]
-) -> tuple[UnivaForEmotionClassification, Any]:
+def _new_model(args: ModelArguments, config: EmotionConfig, attention: dict[str, str]) -> tuple[EmotionModel, Any]:
+    system = SYSTEMS[config.model_type]
     if args.text_model is None or "text" not in config.modalities:
-        return UnivaForEmotionClassification._from_config(config, **attention), None
+        return system._from_config(config, **attention), None
     name, hub = resolve_package(args.text_model), {"revision": args.text_model_revision or "main"}
     dropout = args.text_attention_dropout
     overrides = None if dropout is None else {"attention_probs_dropout_prob": dropout}
-    model = UnivaForEmotionClassification.from_text_encoder(
-        config, name, text_config_overrides=overrides, **hub, **attention
-    )
+    model = system.from_text_encoder(config, name, text_config_overrides=overrides, **hub, **attention)
     return model, AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
 
 
-def config_for_corpus(args: ModelArguments, corpus: Corpus) -> UnivaConfig:
+def config_for_corpus(args: ModelArguments, corpus: Corpus) -> EmotionConfig:
     """Configuration of a new model: the labels and feature sizes of the corpus, and what the arguments say."""
     overrides = args.config_overrides()
     sizes = {modality: corpus.feature_size(modality) for modality in ("text", "audio", "vision")}
     sizes = {f"{modality}_feature_size": size for modality, size in sizes.items() if size is not None}
-    overrides.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))
-    if affect_of_labels(corpus.label_names) is None:
-        overrides.setdefault("correlation_prior_weight", 0.0)
-        logger.warning(f"No valence and arousal is known for all of {corpus.label_names}: the prior is off.")
-    return UnivaConfig(id2label=dict(enumerate(corpus.label_names)), **sizes, **overrides)
+    config_class: Any = SYSTEMS[getattr(args, "system", "univa")].config_class
+    settings = {**config_class.settings_for(corpus.label_names), **sizes, **overrides}
+    if settings.get("decision", config_class.decision) == "softmax":
+        settings.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))
+    return config_class(id2label=dict(enumerate(corpus.label_names)), **settings)
 
 
 def make_training_split(
-    corpus: Corpus, data_args: DataArguments, processor: UnivaProcessor, config: UnivaConfig, va_scaling: str
+    corpus: Corpus, data_args: DataArguments, processor: UnivaProcessor, config: EmotionConfig, va_scaling: str
 ) -> UtteranceDataset | StreamedUtterances:
     """The split to train on, with VA."""
     if not isinstance(corpus, StreamedCorpus):
@@ -443,7 +437,7 @@ def make_training_split(
 
 
 def build_trainer(
-    model: UnivaForEmotionClassification,
+    model: EmotionModel,
     processor: UnivaProcessor,
     corpus: Corpus,
     data_args: DataArguments,

@@ -27,8 +27,7 @@ from ..data.samplers import DialogueBatches, UtteranceBatchSampler
 from ..data.schema import VA_COLUMNS
 from ..data.streaming import StreamedBatches, StreamedUtterances
 from ..data.utterances import UtteranceCollator, UtteranceDataset
-from ..models.modeling_emotion import EmotionOutput
-from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.modeling_emotion import EmotionModel, EmotionOutput
 from ..models.processing_univa import UnivaProcessor
 from ..scores.headline import METRICS
 from ..scores.metrics import MultilabelMetrics
@@ -48,7 +47,7 @@ logger = logging.get_logger(__name__)
 
 class UnivaTrainer(Trainer):
     """
-    Trains a `UnivaForEmotionClassification` on `UtteranceDataset` splits.
+    Trains a system, an `EmotionModel`, on `UtteranceDataset` splits.
 
     Args:
         model: to train; its configuration says what the objective is. Or `model_init`, a function that makes it, for
@@ -71,7 +70,7 @@ class UnivaTrainer(Trainer):
 
     def __init__(
         self,
-        model: UnivaForEmotionClassification | None = None,
+        model: EmotionModel | None = None,
         args: UnivaTrainingArguments | None = None,
         train_dataset: UtteranceDataset | StreamedUtterances | None = None,
         eval_dataset: UtteranceDataset | None = None,
@@ -110,7 +109,7 @@ class UnivaTrainer(Trainer):
         self.averaging: WeightAveraging | None = None
         self._follow_arguments()
 
-    def _take(self, model: UnivaForEmotionClassification, args: UnivaTrainingArguments) -> None:
+    def _take(self, model: EmotionModel, args: UnivaTrainingArguments) -> None:
         """Check that the arguments fit a model, and have the metrics follow its probabilities and threshold."""
         if args.neftune_noise_alpha is not None and model.get_input_embeddings() is None:
             raise ValueError("`neftune_noise_alpha` needs a pretrained text encoder, and the model has none.")

@@ -413,4 +413,4 @@ def test_from_config() -> None:
     assert json.loads(json.dumps(described)) == described
     assert described == {name: getattr(config, name) for name in OPTIONS}
     assert UnivaObjective(**described) == objective
-    assert "10.1145/3664647.3681638" in objective.citation
+    assert "10.1145/3664647.3681638" in UnivaConfig.citation

@@ -17,6 +17,7 @@ from transformers import AutoModel
 from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig, affect_of_labels
 from modeling_univa.models.losses_univa import UnivaObjective, kl_divergence_loss
+from modeling_univa.models.modeling_emotion import DialogueFrames
 from modeling_univa.models.modeling_univa import (
     UnivaForEmotionClassification,
     UnivaModel,
@@ -309,7 +310,7 @@ def test_pooling_is_additive_attention_over_the_own_tokens():
     encoder = tiny_model(utterances.config).univa.encoders["text"]
     with torch.no_grad():
         hidden = encoder.encoder(inputs["input_ids"], inputs["attention_mask"]).last_hidden_state
-        embeds, _ = encoder(*(inputs[n] for n in ("input_ids", "attention_mask", "dialogue_index", "utterance_span")))
+        embeds, _ = encoder(DialogueFrames(hidden, inputs["dialogue_index"], inputs["utterance_span"]))
         pooling = encoder.pooling
         for row, (start, end), found in zip(inputs["dialogue_index"], inputs["utterance_span"], embeds, strict=True):
             tokens = encoder.projection(hidden[row, start:end])

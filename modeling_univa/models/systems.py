@@ -1,0 +1,48 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The systems of this package. Nothing that travels with weights imports this module."""
+
+from os import PathLike
+from typing import Any
+
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, PreTrainedConfig
+
+from .modeling_emotion import EmotionModel
+from .modeling_univa import UnivaForEmotionClassification
+from .processing_univa import UnivaProcessor
+
+
+__all__ = ["SYSTEMS", "register_systems", "system_of"]
+
+# By the `model_type` of the configuration.
+SYSTEMS: dict[str, type[EmotionModel]] = {
+    model.config_class.model_type: model for model in (UnivaForEmotionClassification,)
+}
+
+
+def system_of(name_or_path: str | PathLike, **hub: Any) -> type[Any]:
+    """
+    The class of a saved model.
+
+    Args:
+        name_or_path: its folder, or its id on the Hub.
+        hub: `revision`, `token`, `cache_dir` and the like.
+
+    Returns:
+        That of its `model_type`; of another model, or of a folder without configuration, one that refuses it.
+    """
+    try:
+        kind = PreTrainedConfig.get_config_dict(name_or_path, **hub)[0].get("model_type")
+    except (OSError, ValueError, RecursionError):
+        kind = None
+    return SYSTEMS.get(kind, UnivaForEmotionClassification)
+
+
+def register_systems() -> None:
+    """Let transformers' auto classes load the systems with the code of this package."""
+    for model in SYSTEMS.values():
+        config: Any = model.config_class
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModel.register(config, model, exist_ok=True)
+        AutoModelForSequenceClassification.register(config, model, exist_ok=True)
+        AutoProcessor.register(config, UnivaProcessor, exist_ok=True)

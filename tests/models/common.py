@@ -1,0 +1,249 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What every system has to do, whatever it computes."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from testing_utils import FEATURE_SIZES, MAX_TOKENS, Utterances, random_rows, text_config, tiny_processor
+from torch.utils.data import DataLoader
+from transformers import AutoModel, AutoModelForSequenceClassification, Trainer, TrainingArguments
+
+from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, scaled_va
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.models.processing_univa import UnivaProcessor
+from modeling_univa.prediction.onnx_export import export_onnx
+from modeling_univa.prediction.onnx_model import UnivaOnnxModel
+from modeling_univa.training.adapters import add_adapter
+from modeling_univa.training.arguments import ModelArguments
+
+
+ROUTES = ("bert", "words")
+
+
+class CommonSystemTests:
+    """
+    Subclassed for each system, as `TestEverySystem` in `test_systems.py` does.
+
+    Attributes:
+        system: class of the network.
+        tiny: fields of its own configuration that make it small.
+        still: fields that turn off what is drawn at random in training.
+    """
+
+    system: ClassVar[Any]
+    tiny: ClassVar[dict[str, Any]] = {}
+    still: ClassVar[dict[str, Any]] = {}
+
+    def config(self, route: str = "bert", **overrides: Any) -> Any:
+        """A small configuration; `route` is "bert" (a text encoder) or "words" (word vectors)."""
+        encoder = text_config(route)
+        if encoder is not None:
+            encoder.hidden_dropout_prob = encoder.attention_probs_dropout_prob = 0.0
+        shared = {
+            "text_config": encoder,
+            **{f"{name}_feature_size": size for name, size in FEATURE_SIZES.items()},
+            "max_text_length": 9 if route == "words" else MAX_TOKENS,
+            "max_audio_length": 8,
+            "max_vision_length": 7,
+            "id2label": dict(enumerate(MOSEI_EMOTIONS)),
+        }
+        return self.system.config_class(**{**shared, **self.tiny, **overrides})
+
+    def model(self, config: Any, seed: int = 0) -> Any:
+        """A network of random weights in evaluation mode, none of them zero."""
+        torch.manual_seed(seed)
+        model = self.system(config).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+        return model
+
+    def scores(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Logits `(B, C)`."""
+        with torch.no_grad():
+            return model(**inputs).logits
+
+    def dataset(self, config: Any, with_va: bool = True) -> UtteranceDataset:
+        """Rows of five dialogues, some without a modality."""
+        modalities = list(config.feature_sizes)
+        rows = random_rows((3, 4, 2, 5, 2), label_names=config.label_names, modalities=modalities)
+        va = scaled_va(rows, "released", config.modalities) if with_va else None
+        return UtteranceDataset(rows, tiny_processor(config), config.label_names, va)
+
+    def batch(self, config: Any, rows: range = range(16)) -> dict[str, torch.Tensor]:
+        """A training batch."""
+        dataset = self.dataset(config)
+        loader = DataLoader(dataset, batch_sampler=[list(rows)], collate_fn=UtteranceCollator(dataset, with_va=True))
+        return dict(next(iter(loader)))
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_saved_and_loaded_it_is_the_same(self, route, tmp_path):
+        model, utterances = self.model(self.config(route)), Utterances(self.config(route), absent=0.2)
+        model.save_pretrained(tmp_path)
+        for auto in (self.system, AutoModel, AutoModelForSequenceClassification):
+            loaded = auto.from_pretrained(tmp_path).eval()
+            assert type(loaded) is self.system
+            for name, value in model.state_dict().items():
+                torch.testing.assert_close(loaded.state_dict()[name], value, atol=0, rtol=0)
+            expected = self.scores(model, utterances.inputs())
+            torch.testing.assert_close(self.scores(loaded, utterances.inputs()), expected, atol=1e-5, rtol=1e-5)
+
+    def test_a_missing_weight_is_refused(self, tmp_path):
+        model = self.model(self.config())
+        state = model.state_dict()
+        state.pop(sorted(state)[-1])
+        model.save_pretrained(tmp_path, state_dict=state)
+        with pytest.raises(ValueError, match="weights"):
+            self.system.from_pretrained(tmp_path)
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_scores_do_not_depend_on_the_batch(self, route):
+        """Alone or with others, in any order, and padded to any length."""
+        config = self.config(route)
+        model, utterances = self.model(config), Utterances(config, sizes=(3, 1, 4), absent=0.2)
+        together = self.scores(model, utterances.inputs())
+        places = utterances.places
+        if self.system.reads_dialogues:
+            groups = [[place for place in places if place[0] == dialogue] for dialogue in (2, 0, 1)]
+        else:
+            groups = [[place] for place in places] + [places[::-1]]
+        for group in groups:
+            found = self.scores(model, utterances.inputs(group))
+            rows = [places.index(place) for place in group]
+            torch.testing.assert_close(found, together[rows], atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_padding_is_not_read(self, route):
+        config = self.config(route)
+        model, utterances = self.model(config), Utterances(config, absent=0.2)
+        inputs = utterances.inputs()
+        changed = dict(inputs)
+        for modality in config.feature_sizes:
+            mask = inputs[f"{modality}_attention_mask"].bool()
+            frames = inputs[f"{modality}_features"].clone()
+            frames[~mask] = 7.0
+            changed[f"{modality}_features"] = frames
+        expected = self.scores(model, inputs)
+        torch.testing.assert_close(self.scores(model, changed), expected, atol=1e-5, rtol=1e-4)
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_absent_modalities_are_finite_and_count(self, route):
+        config = self.config(route)
+        model, utterances = self.model(config), Utterances(config, absent=0.0)
+        inputs = utterances.inputs()
+        for modality in config.feature_sizes:
+            absent = dict(inputs)
+            absent[f"{modality}_attention_mask"] = torch.zeros_like(inputs[f"{modality}_attention_mask"])
+            found = self.scores(model, absent)
+            assert torch.isfinite(found).all()
+            assert not torch.allclose(found, self.scores(model, inputs), atol=1e-4)
+        nothing = {**inputs}
+        for modality in config.feature_sizes:
+            nothing[f"{modality}_attention_mask"] = torch.zeros_like(inputs[f"{modality}_attention_mask"])
+        assert torch.isfinite(self.scores(model, nothing)).all()
+
+    @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
+    def test_a_model_may_have_one_modality(self, modality):
+        config = self.config(modalities=[modality])
+        logits = self.scores(self.model(config), Utterances(config, absent=0.2).inputs())
+        assert logits.shape == (6, config.num_labels) and torch.isfinite(logits).all()
+
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_every_weight_gets_a_gradient_from_the_whole_loss(self, route):
+        config = self.config(route, **self.still)
+        model = self.model(config).train()
+        batch = self.batch(config)
+        if "utterance_span" in batch:
+            batch["utterance_span"][0] = 0  # an utterance without text
+        output = model(**batch)
+        assert output.loss_terms and all(term.ndim == 0 for term in output.loss_terms.values())
+        torch.testing.assert_close(output.loss, torch.stack(list(output.loss_terms.values())).sum())
+        output.loss.backward()
+        none = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+        # That of a bias under a softmax is zero, whatever the loss.
+        zero = {name for name, parameter in model.named_parameters() if name not in none and not parameter.grad.any()}
+        assert not {name for name in none if "pooler" not in name}
+        assert not {name for name in zero if not name.endswith("bias")}
+
+    def test_in_evaluation_there_are_the_terms_of_the_labels(self):
+        config = self.config()
+        batch = {name: value for name, value in self.batch(config).items() if not name.endswith("_va")}
+        output = self.model(config)(**batch)
+        assert output.loss_terms and torch.isfinite(output.loss)
+
+    def test_probabilities_lie_between_0_and_1(self):
+        config = self.config()
+        model = self.model(config)
+        scores = model.config.probabilities(self.scores(model, Utterances(config).inputs()))
+        assert ((scores >= 0) & (scores <= 1)).all()
+
+    def test_a_plain_loop_learns(self):
+        config = self.config(**self.still)
+        model, batch = self.model(config).train(), self.batch(config)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+        losses = []
+        for _ in range(12):
+            optimizer.zero_grad()
+            loss = model(**batch).loss
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        assert losses[-1] < losses[0]
+
+    def test_a_plain_trainer_minimises_the_whole_loss(self, tmp_path):
+        config = self.config(**self.still)
+        dataset, model = self.dataset(config), self.model(config)
+        arguments = TrainingArguments(
+            str(tmp_path), per_device_train_batch_size=16, num_train_epochs=1, learning_rate=0.0, use_cpu=True,
+            remove_unused_columns=False, logging_steps=1, report_to=[], disable_tqdm=True, save_strategy="no",
+        )  # fmt: skip
+        trainer = Trainer(
+            model, arguments, train_dataset=dataset, data_collator=UtteranceCollator(dataset, with_va=True)
+        )
+        trainer.train()
+        logged = next(entry["loss"] for entry in trainer.state.log_history if "loss" in entry)
+        with torch.no_grad():
+            expected = model.train()(**self.batch(config)).loss
+        assert logged == pytest.approx(expected.item(), rel=2e-3)
+
+    def test_lora(self, tmp_path):
+        pytest.importorskip("peft")
+        config = self.config()
+        model, batch = self.model(config), self.batch(config)
+        adapted = add_adapter(model, ModelArguments(lora_rank=2), tmp_path, write_base=False)
+        before = self.scores(adapted.eval(), batch)
+        optimizer = torch.optim.AdamW((p for p in adapted.parameters() if p.requires_grad), lr=0.05)
+        for _ in range(3):
+            adapted.train()(**batch).loss.backward()
+            optimizer.step()
+        after = self.scores(adapted.eval(), batch)
+        assert not torch.allclose(before, after)
+        merged = adapted.merge_and_unload().eval()
+        assert type(merged) is self.system
+        torch.testing.assert_close(self.scores(merged, batch), after, atol=1e-4, rtol=1e-3)
+
+    def test_onnx_gives_the_logits(self, tmp_path):
+        pytest.importorskip("onnxruntime")
+        config = self.config()
+        model, utterances = self.model(config), Utterances(config, absent=0.2)
+        model.save_pretrained(tmp_path / "model")
+        utterances.processor.save_pretrained(tmp_path / "model")
+        export_onnx(tmp_path / "model", tmp_path / "onnx")
+        graph = UnivaOnnxModel.from_pretrained(tmp_path / "onnx")
+        inputs = utterances.inputs()
+        torch.testing.assert_close(graph(**inputs).logits, self.scores(model, inputs), atol=1e-4, rtol=1e-3)
+
+    def test_the_processor_fits(self, tmp_path):
+        config = self.config()
+        tiny_processor(config).save_pretrained(tmp_path)
+        assert UnivaProcessor.from_pretrained(tmp_path).feature_sizes == config.feature_sizes
+
+    def folder(self, place: Path) -> Path:
+        """A saved model with its processor."""
+        config = self.config()
+        self.model(config).save_pretrained(place)
+        tiny_processor(config).save_pretrained(place)
+        return place

@@ -13,7 +13,7 @@ from typing import Any
 from ..features.arguments import face_reader_from_argument
 from ..models.affect_scorers_univa import load_scorer
 from ..models.configuration_emotion import MODALITIES
-from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..options import OptionParser
 from ..prediction.inputs import Utterance, collect_utterances
@@ -100,7 +100,7 @@ def _utterances(options: argparse.Namespace) -> list[Utterance]:
 
 def _start(
     options: argparse.Namespace, utterances: list[Utterance]
-) -> tuple[UnivaForEmotionClassification | UnivaOnnxModel, Iterator[Prediction]]:
+) -> tuple[EmotionModel | UnivaOnnxModel, Iterator[Prediction]]:
     import torch
 
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -129,7 +129,7 @@ def _start(
     return model, predictions
 
 
-def _load(name: str, runtime: str, device: Any) -> UnivaForEmotionClassification | UnivaOnnxModel:
+def _load(name: str, runtime: str, device: Any) -> EmotionModel | UnivaOnnxModel:
     if runtime == "onnx":
         return UnivaOnnxModel.from_pretrained(name)
     if Path(name, ONNX_FILE).is_file() and not any(Path(name).glob("*.safetensors")):

@@ -9,7 +9,7 @@ from typing import Any
 from ..data.schema import CorpusError
 from ..models.files_univa import explanation
 from ..models.media_univa import MediaError
-from ..models.modeling_univa import UnivaForEmotionClassification
+from ..models.modeling_emotion import EmotionModel
 from ..models.pipeline_univa import UnivaPipeline
 from ..models.processing_univa import UnivaProcessor
 from ..models.utterance_media_univa import UtteranceMedia
@@ -48,7 +48,7 @@ class Prediction:
 
 
 def predict(
-    model: UnivaForEmotionClassification | UnivaOnnxModel,
+    model: EmotionModel | UnivaOnnxModel,
     processor: UnivaProcessor,
     utterances: Sequence[Utterance],
     wanted: Iterable[str] | None = None,

@@ -27,6 +27,7 @@ from ..features.engine import feature_engine
 from ..features.media import Item, Missing, items_of
 from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
+from ..models.extractor_base_univa import Extractor
 from ..models.faces_univa import FaceReader
 from ..models.light_features_univa import HogExtractor, LogMelExtractor
 from ..options import OptionParser
@@ -263,7 +264,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
             raise CorpusError(f"`{column}_name` names precomputed features, and the corpus has no {column!r}; drop it")
         return None
 
-    def _make_extractor(self, modality: str, columns: set[str]) -> Any:
+    def _make_extractor(self, modality: str, columns: set[str]) -> Extractor | None:
         column, kind = _EXTRACTORS[modality]
         settings = getattr(self.config, f"{modality}_extractor")
         if modality in self._precomputed:
@@ -279,7 +280,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
             raise CorpusError(f"{modality} features need a column {column!r} or 'video', and no metadata file has one")
         return extractor_from_argument(modality, settings) if settings else kind()
 
-    def _make_face_reader(self, columns: set[str], with_vision: bool) -> Any:
+    def _make_face_reader(self, columns: set[str], with_vision: bool) -> FaceReader | None:
         settings = self.config.face_detector
         if "video" not in columns or not with_vision:
             if settings:

@@ -22,6 +22,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..data.schema import CorpusError
+from ..models.extractor_base_univa import Extractor
+from ..models.faces_univa import FaceReader
 from ..models.files_univa import sync, write_text
 from .media import Item, MediaReader, Missing, features_of
 from .shards import device_kind
@@ -257,9 +259,9 @@ class FeatureEngine:
 
 
 def feature_engine(
-    extractors: Mapping[str, Any],
+    extractors: Mapping[str, Extractor],
     root: Path | None = None,
-    face_reader: Any = None,
+    face_reader: FaceReader | None = None,
     *,
     batch_size: int = 16,
     workers: int = 1,
@@ -287,12 +289,12 @@ def feature_engine(
     return FeatureEngine(reader, large, batch_size=batch_size, workers=workers, probe=probe)
 
 
-def _is_small(extractor: Any) -> bool:
+def _is_small(extractor: Extractor) -> bool:
     """Whether every worker process may have one of its own."""
     return getattr(extractor, "small", False) and device_kind(getattr(extractor, "device", "cpu")) == "cpu"
 
 
-def _try_extractors(extractors: Mapping[str, Any], rate: int, face_reader: Any) -> None:
+def _try_extractors(extractors: Mapping[str, Extractor], rate: int, face_reader: FaceReader | None) -> None:
     """A network that cannot be loaded must end the job, and not have clip after clip rejected."""
     grey = np.full((160, 160, 3), 128, np.uint8)
     samples = {"text": "yes", "vision": [grey], "audio": (np.sin(np.arange(rate) * 0.1).astype(np.float32) / 10, rate)}

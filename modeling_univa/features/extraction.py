@@ -16,6 +16,7 @@ from ..data.corpus import EXTRACTORS_FILE, Corpus
 from ..data.schema import CorpusError
 from ..models.configuration_emotion import MODALITIES
 from ..models.extractor_base_univa import Extractor, extractor_identity
+from ..models.faces_univa import FaceReader
 from .engine import feature_engine
 from .media import Missing, check_media, items_of
 from .report import frame_counts, write_card
@@ -40,7 +41,7 @@ class ExtractionOptions:
     """
 
     media_root: Path | None = None
-    face_reader: Any = None
+    face_reader: FaceReader | None = None
     batch_size: int = 16
     workers: int = 1
     outside_media_root: bool = False
@@ -114,7 +115,7 @@ class ExtractionJob(ShardJob):
         """What made the features of the output, as in `feature_extractors.json`."""
         made = {name: self.corpus.extractors.get(name) for name in [*MODALITIES, "faces"]}
         made |= {name: extractor.to_dict() for name, extractor in self.extractors.items()}
-        if self.reads_video_faces:
+        if self.reads_video_faces and self.options.face_reader is not None:
             made["faces"] = self.options.face_reader.to_dict()
         return {name: value for name, value in made.items() if value or name in MODALITIES}
 
@@ -186,7 +187,7 @@ class ExtractionJob(ShardJob):
         write_card(folder, self.features, settings, shards, note)
 
 
-def _runtime(extractor: Any) -> dict[str, Any]:
+def _runtime(extractor: Extractor) -> dict[str, Any]:
     """What an extractor does not save, and what changes the last bits all the same."""
     settings = {item.name: getattr(extractor, item.name) for item in fields(extractor) if item.metadata.get("runtime")}
     # Processes of one job have a device each, of the same kind.

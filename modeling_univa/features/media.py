@@ -11,6 +11,8 @@ import numpy as np
 from accelerate.utils.memory import should_reduce_batch_size
 
 from ..data.schema import MEDIA_COLUMNS, CorpusError, RowError, check_frames
+from ..models.extractor_base_univa import Extractor
+from ..models.faces_univa import FaceReader
 from ..models.media_univa import MediaError
 from ..models.trusted_paths_univa import inside
 from ..models.utterance_media_univa import UtteranceMedia
@@ -119,9 +121,9 @@ class MediaReader:
 
     root: Path | None
     sampling_rate: int = 16000
-    face_reader: Any = None
+    face_reader: FaceReader | None = None
     outside: bool = False
-    extractors: Mapping[str, Any] = field(default_factory=dict)
+    extractors: Mapping[str, Extractor] = field(default_factory=dict)
 
     def read_all(self, items: Sequence[Item]) -> tuple[dict[Item, Any], dict[Item, str]]:
         """Items as extractors and scorers take them, or their features; and what is to be said of some.
@@ -240,7 +242,7 @@ def _length(value: Any) -> int:
     return len(value[0]) if isinstance(value, tuple) else len(value)
 
 
-def features_of(extractor: Any, raw: Mapping[Item, Any], batch_size: int) -> dict[Item, np.ndarray | Missing]:
+def features_of(extractor: Extractor, raw: Mapping[Item, Any], batch_size: int) -> dict[Item, np.ndarray | Missing]:
     """Features of items as they are stored, float16 (frames, size), or why there are none."""
     made = in_batches(extractor.extract_batch, raw, batch_size)
     return {

@@ -18,6 +18,7 @@ from ..data.licenses import license_of
 from ..data.schema import CorpusError
 from ..models.affect_scorers_univa import AffectScorer
 from ..models.configuration_emotion import MODALITIES
+from ..models.faces_univa import FaceReader
 from ..models.translation_univa import TranslationCache, Translator
 from ..models.trusted_paths_univa import content_digest, network_files
 from .engine import FeatureEngine
@@ -50,7 +51,7 @@ class ScoringOptions:
     splits: Sequence[str] | None = None
     translator: Translator | None = None
     media_root: Path | None = None
-    face_reader: Any = None
+    face_reader: FaceReader | None = None
     batch_size: int = 16
     workers: int = 1
     outside_media_root: bool = False
@@ -98,7 +99,7 @@ class ScoringJob(ShardJob):
         rate = getattr(self.scorers.get("audio"), "sampling_rate", 16000)
         # A detector that cannot be loaded must end the job, and not have clip after clip rejected.
         grey = np.full((160, 160, 3), 128, np.uint8)
-        probe = options.face_reader and partial(options.face_reader.detect, grey)
+        probe = None if options.face_reader is None else partial(options.face_reader.detect, grey)
         self._engine = FeatureEngine(
             MediaReader(options.media_root, rate, options.face_reader, options.outside_media_root),
             {modality: partial(self._score, scorer) for modality, scorer in self.scorers.items()},
@@ -224,7 +225,7 @@ class ScoringJob(ShardJob):
         write_card(folder, self.features, self.corpus.extractors, shards, f"{note}(see `{SCORERS_FILE}`).")
 
 
-def describe_scorer(scorer: Any, model: str) -> dict[str, Any]:
+def describe_scorer(scorer: AffectScorer, model: str) -> dict[str, Any]:
     """Which network a scorer is: the commit on the Hub, or the SHA-256 of the files of a folder."""
     if not Path(model).is_dir():
         return {"model": model, "revision": getattr(scorer.model.config, "_commit_hash", None)}

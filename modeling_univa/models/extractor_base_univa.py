@@ -41,6 +41,7 @@ class Extractor(Protocol):
     One that every worker process may have, since it is small and needs no batches, says `small = True`.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     #: Names the kind in saved settings.
     extractor_type: ClassVar[str]
     #: "text", "audio" or "vision".

@@ -3,7 +3,7 @@
 """UniVA as a pipeline of transformers: text, sound, video, faces or ready features of utterances to emotions."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from mimetypes import guess_type
 from os import PathLike
@@ -491,7 +491,7 @@ def _affect(pair: np.ndarray) -> dict[str, float] | None:
     return None if np.isnan(pair).any() else {"valence": float(pair[0]), "arousal": float(pair[1])}
 
 
-def _load_scorer(modality: str, scorer: Any, device: torch.device) -> Any:
+def _load_scorer(modality: str, scorer: Any, device: torch.device) -> Callable[[Sequence[Any]], np.ndarray]:
     """A function from items to (valence, arousal), of whatever may be given for one."""
     if isinstance(scorer, str | PathLike) and modality == "text":
         return _TextScorer(scorer, device)

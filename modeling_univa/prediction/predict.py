@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..data.schema import CorpusError
+from ..models.faces_univa import FaceReader
 from ..models.files_univa import explanation
 from ..models.media_univa import MediaError
 from ..models.modeling_emotion import EmotionModel
@@ -56,7 +57,7 @@ def predict(
     *,
     transcriber: Any = None,
     scorers: Mapping[str, Any] | None = None,
-    face_reader: Any = None,
+    face_reader: FaceReader | None = None,
 ) -> Iterator[Prediction]:
     """
     Predict utterances by the pipeline of the model, each in the context of its whole dialogue.

@@ -155,7 +155,7 @@ def _check_fit(model: str, processor: UnivaProcessor, modality: str, extractor: 
 def _complete(
     folder: Path,
     processor: UnivaProcessor,
-    extractors: Mapping[str, Any],
+    extractors: Mapping[str, Extractor],
     faces: Mapping[str, Any] | None,
     most_frequent_words: int | None,
 ) -> None:

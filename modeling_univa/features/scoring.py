@@ -18,8 +18,9 @@ from ..data.licenses import license_of
 from ..data.schema import CorpusError
 from ..models.affect_scorers_univa import AffectScorer
 from ..models.configuration_emotion import MODALITIES
+from ..models.extractor_base_univa import Translator
 from ..models.faces_univa import FaceReader
-from ..models.translation_univa import TranslationCache, Translator
+from ..models.translation_univa import TranslationCache
 from ..models.trusted_paths_univa import content_digest, network_files
 from .engine import FeatureEngine
 from .media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of

@@ -4,27 +4,38 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from os import PathLike, fspath
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedConfig
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_MAPPING,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import CONFIG_NAME, logging
 
 from .checked_loading_univa import load_network, refusal
-from .extractor_base_univa import check_image, check_waveform
+from .extractor_base_univa import Scorer, Translator, check_image, check_waveform
 from .extractors_univa import extractor_from_dict
 from .files_univa import one_line
-from .modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
-from .modeling_emonet import EmoNetModel
-from .modeling_wav2vec2_affect import SAMPLING_RATE, Wav2Vec2AffectModel
 from .processing_univa import PRECOMPUTED, UnivaProcessor
-from .translation_univa import Translator
 
 
-__all__ = ["AffectScorer", "AudioAffectScorer", "TextAffectScorer", "VisionAffectScorer", "load_scorer"]
+__all__ = ["AffectScorer", "AudioAffectScorer", "TextAffectScorer", "VisionAffectScorer", "as_scorer", "load_scorer"]
 
 logger = logging.get_logger(__name__)
+
+SAMPLING_RATE = 16000
+# Networks are known by their model types: a model that is shared with this file need not take all of them along.
+_REGRESSOR = "univa_affect_regressor"
+# What the checkpoint of Wagner et al. calls itself.
+_STANDS_FOR = {"wav2vec2": "wav2vec2-affect"}
 
 
 class AffectScorer(ABC):
@@ -164,14 +175,16 @@ class TextAffectScorer(AffectScorer):
 class _MediaAffectScorer(AffectScorer):
     """A scorer by a published network, or by a small one over features that `univa train-affect` trained."""
 
-    published_class: ClassVar[Any]
     published_types: ClassVar[tuple[str, ...]]
 
     def __init__(self, model: Any, processor: UnivaProcessor | None = None, device: str | torch.device | None = None):
         super().__init__(model, device)
         self.processor = processor
         self.extractor: Any = None
-        if isinstance(model, UnivaAffectRegressor):
+        kind = model.config.model_type
+        if kind not in (*self.published_types, _REGRESSOR):
+            raise ValueError(f"{type(model).__name__} is no scorer of {self.modality}.")
+        if kind == _REGRESSOR:
             self._check_regressor(model.config.modality)
             self.extractor = extractor_from_dict(processor.resolved_extractor(self.modality)) if processor else None
 
@@ -194,13 +207,11 @@ class _MediaAffectScorer(AffectScorer):
         hub: dict[str, Any] = {"revision": revision or "main"}
         with refusal(model, "The configuration of {} cannot be used", CONFIG_NAME):
             kind = PreTrainedConfig.get_config_dict(model, **hub)[0].get("model_type")
-        if kind == UnivaAffectRegressorConfig.model_type:
-            regressor = UnivaAffectRegressor.from_pretrained(model, **hub)
-            return cls(regressor, UnivaProcessor.from_pretrained(model, **hub), device)
-        if kind not in cls.published_types:
-            known = ", ".join([*cls.published_types, UnivaAffectRegressorConfig.model_type])
+        if kind not in (*cls.published_types, _REGRESSOR):
+            known = ", ".join([*cls.published_types, _REGRESSOR])
             raise ValueError(f"{model} is a {kind!r} model; a scorer of {cls.modality} is one of {known}")
-        return cls(cls.published_class.from_pretrained(model, **hub), None, device)
+        network = _network_class(model, kind).from_pretrained(model, **hub)
+        return cls(network, UnivaProcessor.from_pretrained(model, **hub) if kind == _REGRESSOR else None, device)
 
     def _score_batch(self, items: list[Any], batch_size: int) -> np.ndarray:
         if self.extractor is None or self.processor is None:
@@ -220,7 +231,6 @@ class AudioAffectScorer(_MediaAffectScorer):
     """
 
     modality = "audio"
-    published_class = Wav2Vec2AffectModel
     published_types = ("wav2vec2", "wav2vec2-affect")
 
     @property
@@ -248,7 +258,6 @@ class VisionAffectScorer(_MediaAffectScorer):
     """
 
     modality = "vision"
-    published_class = EmoNetModel
     published_types = ("emonet",)
 
     def _length(self, item: Sequence[np.ndarray] | None) -> int:
@@ -269,6 +278,45 @@ class VisionAffectScorer(_MediaAffectScorer):
 _SCORERS: dict[str, type[AffectScorer]] = {
     scorer.modality: scorer for scorer in (TextAffectScorer, AudioAffectScorer, VisionAffectScorer)
 }
+
+
+def _network_class(model: str, kind: str) -> Any:
+    """The class of a type of network, where this package (which registers it) is imported."""
+    kind = _STANDS_FOR.get(kind, kind)
+    try:
+        return MODEL_MAPPING[CONFIG_MAPPING[kind]]
+    except KeyError:
+        raise ValueError(
+            f"{model} is a {kind} model, which is not known here: install univa and import modeling_univa, or load it "
+            "with AutoModel and pass the network."
+        ) from None
+
+
+def as_scorer(modality: str, scorer: Any, device: str | torch.device | None = None) -> Scorer:
+    """
+    A scorer of whatever may be passed for one.
+
+    Args:
+        modality: "text", "audio" or "vision".
+        scorer: folder or Hub id (see `load_scorer`); a network of audio or vision; an object whose `score(items)`, or
+            a function that, returns (N, 2) numbers in [-1, 1], NaN where there is nothing to score.
+        device: where networks run; a GPU where there is one by default.
+
+    Raises:
+        ValueError: it is none of these, or no scorer of the modality.
+    """
+    if isinstance(scorer, str | PathLike):
+        return load_scorer(modality, fspath(scorer), device=device)
+    if isinstance(scorer, PreTrainedModel):
+        kind = _SCORERS[modality]
+        if not issubclass(kind, _MediaAffectScorer):
+            raise ValueError(f"{type(scorer).__name__} is no scorer of {modality} by itself: pass its name.")
+        return kind(scorer, device=device)
+    if hasattr(scorer, "score"):
+        return scorer
+    if not callable(scorer):
+        raise ValueError(f"The {modality} scorer must be a name, a model or a function, got {type(scorer).__name__}.")
+    return SimpleNamespace(score=scorer)
 
 
 def load_scorer(

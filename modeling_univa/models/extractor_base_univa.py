@@ -21,6 +21,7 @@ from .trusted_paths_univa import check_digest, check_sha256, content_digest, net
 __all__ = [
     "Extractor",
     "Scorer",
+    "Translator",
     "check_at_least",
     "check_choice",
     "check_image",
@@ -63,6 +64,15 @@ class Scorer(Protocol):
 
     def score(self, items: Sequence[Any]) -> np.ndarray:
         """(valence, arousal) in [-1, 1] of each item, shape `(items, 2)`; NaN where there is none."""
+
+
+class Translator(Protocol):
+    """What turns texts into texts. `name` tells it and its languages apart from others, in the cache."""
+
+    name: str
+
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """One translation a text, in order."""
 
 
 def extractor_identity(settings: Mapping[str, Any]) -> dict[str, Any]:

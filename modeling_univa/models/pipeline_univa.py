@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, Pipeline, PreTrainedModel
+from transformers import Pipeline
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.utils import logging
 
-from .checked_loading_univa import load_network
+from .affect_scorers_univa import SAMPLING_RATE, as_scorer
 from .configuration_emotion import MODALITIES
-from .extractor_base_univa import Scorer, same_extractor
+from .extractor_base_univa import same_extractor
 from .faces_univa import FaceReader
 from .processing_univa import EncodedDialogue, UnivaProcessor
 from .utterance_media_univa import UtteranceMedia, check_finite_rows, checked_frames
@@ -35,7 +35,6 @@ _OF_MEDIA = ("audio", "faces", "video", "start", "end", "sampling_rate")
 _ROW_COLUMNS = (
     "utterance_id", "dialogue_id", "position", "speaker", "emotions", *(f"{modality}_va" for modality in MODALITIES),
 )  # fmt: skip
-_SCORER_SAMPLING_RATE = 16000
 # Inputs mostly come dialogue by dialogue, so that few are needed again.
 _ENCODED_DIALOGUES = 16
 
@@ -94,9 +93,10 @@ class UnivaPipeline(Pipeline):
         va_scorers (`dict`, *optional*): by modality, what scores its valence and arousal for `return_va`: an object
             whose `score(items)`, or a function that, returns (N, 2) numbers in [-1, 1], NaN where there is nothing to
             score; EmoNet (vision) or the network of Wagner et al. (audio), loaded with `AutoModel`; or the name of a
-            model to load: for text one whose labels are valence and arousal, for the others one of the networks (of
-            which no code is run: where this package is not installed, load it yourself and pass the network). Items
-            are strings, `(waveform, sampling_rate)` and lists of face images, or `None`.
+            model to load: for text one whose labels are valence and arousal, for the others one of the networks or
+            what `univa train-affect` made (of which no code is run: where this package is not installed, load the
+            network yourself and pass it). Items are strings, `(waveform, sampling_rate)` and lists of face images, or
+            `None`.
         face_reader (`FaceReader` or `dict`, *optional*): how faces are found in videos, for a model that does not say
             so because it was trained on images of faces.
         kwargs: those of [`Pipeline`], and defaults of what is given with each call:
@@ -147,7 +147,7 @@ class UnivaPipeline(Pipeline):
         if self.processor is None:
             raise ValueError("Give `processor`, the UnivaProcessor that was saved with the model.")
         given_scorers = self.va_scorers.items()
-        self.va_scorers = {name: _load_scorer(name, scorer, self.device) for name, scorer in given_scorers}
+        self.va_scorers = {name: as_scorer(name, scorer, self.device) for name, scorer in given_scorers}
         given = FaceReader.from_dict(dict(face_reader)) if isinstance(face_reader, Mapping) else face_reader
         self._face_reader = self._checked_face_reader(given)
 
@@ -308,7 +308,7 @@ class UnivaPipeline(Pipeline):
             return None
         if modality == "vision":
             return media.faces().images or None
-        return media.speech(getattr(self.va_scorers["audio"], "sampling_rate", _SCORER_SAMPLING_RATE))
+        return media.speech(getattr(self.va_scorers["audio"], "sampling_rate", SAMPLING_RATE))
 
     def _reader(self) -> FaceReader:
         if self._face_reader is None:
@@ -339,7 +339,7 @@ class UnivaPipeline(Pipeline):
         results: list[dict[str, Any]] = [{"logits": logits} for logits in outputs.logits]
         if return_va:
             for modality, scorer in self.va_scorers.items():
-                pairs = np.asarray(scorer([item.scored[modality] for item in items]))
+                pairs = np.asarray(scorer.score([item.scored[modality] for item in items]))
                 for result, pair in zip(results, pairs, strict=True):
                     result.setdefault("valence_arousal", {})[modality] = _affect(pair)
         if return_attention:
@@ -489,84 +489,6 @@ def _affect(pair: np.ndarray) -> dict[str, float] | None:
     if pair.shape != (2,):
         raise ValueError(f"A scorer must return (valence, arousal) of each item, got a row of shape {pair.shape}.")
     return None if np.isnan(pair).any() else {"valence": float(pair[0]), "arousal": float(pair[1])}
-
-
-def _load_scorer(modality: str, scorer: Any, device: torch.device) -> Callable[[Sequence[Any]], np.ndarray]:
-    """A function from items to (valence, arousal), of whatever may be given for one."""
-    if isinstance(scorer, str | PathLike) and modality == "text":
-        return _TextScorer(scorer, device)
-    if isinstance(scorer, str | PathLike):
-        scorer = load_network(AutoModel, scorer)
-    if isinstance(scorer, PreTrainedModel):
-        return _NetworkScorer(modality, scorer.eval().to(device))
-    if hasattr(scorer, "score"):
-        return _ScorerObject(scorer)
-    if not callable(scorer):
-        raise ValueError(f"The {modality} scorer must be a name, a model or a function, got {type(scorer).__name__}.")
-    return scorer
-
-
-class _ScorerObject:
-    def __init__(self, scorer: Scorer):
-        self.score = scorer.score
-        self.sampling_rate = getattr(scorer, "sampling_rate", _SCORER_SAMPLING_RATE)
-
-    def __call__(self, items: Sequence[Any]) -> np.ndarray:
-        return self.score(items)
-
-
-class _TextScorer:
-    """A regression model of transformers whose labels are valence and arousal."""
-
-    def __init__(self, name: str | PathLike[str], device: torch.device):
-        self._model: Any = load_network(AutoModelForSequenceClassification, name).to(device)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        labels = {str(label).lower(): int(index) for index, label in self._model.config.id2label.items()}
-        if not {"valence", "arousal"} <= set(labels):
-            raise ValueError(f"A scorer of text has the labels valence and arousal, and {name} has {sorted(labels)}.")
-        self._columns = [labels["valence"], labels["arousal"]]
-        self._range = getattr(self._model.config, "affect_range", (-1.0, 1.0))
-
-    def __call__(self, items: Sequence[str | None]) -> np.ndarray:
-        scores = np.full((len(items), 2), np.nan, dtype=np.float32)
-        spoken = [index for index, text in enumerate(items) if text]
-        if spoken:
-            longest = min(self._tokenizer.model_max_length, 512)
-            inputs = self._tokenizer(
-                [items[index] for index in spoken], truncation=True, max_length=longest, padding=True,
-                return_tensors="pt",
-            ).to(self._model.device)  # fmt: skip
-            found = self._model(**inputs).logits[:, self._columns].float().cpu().numpy()
-            lowest, highest = self._range
-            scores[spoken] = 2 * (found - lowest) / (highest - lowest) - 1
-        return scores.clip(-1, 1)
-
-
-class _NetworkScorer:
-    """EmoNet on faces, averaged over the clip, or the network of Wagner et al. (outputs from 0 to 1) on speech."""
-
-    sampling_rate = _SCORER_SAMPLING_RATE
-
-    def __init__(self, modality: str, model: Any):
-        if modality == "text" or not hasattr(model, "preprocess"):
-            raise ValueError(f"{type(model).__name__} is no scorer of {modality}.")
-        self._model = model
-        self._score = self._speech if modality == "audio" else self._faces
-
-    def __call__(self, items: Sequence[Any]) -> np.ndarray:
-        pairs = [np.full(2, np.nan) if item is None else self._score(item) for item in items]
-        return np.array(pairs, dtype=np.float32).clip(-1, 1)
-
-    def _speech(self, item: tuple[np.ndarray, int]) -> np.ndarray:
-        waveform = np.pad(item[0], (0, max(0, self._model.config.min_samples - len(item[0]))))
-        return 2 * self._pairs(self._model.preprocess([waveform], item[1]))[0] - 1
-
-    def _faces(self, item: list[np.ndarray]) -> np.ndarray:
-        return self._pairs(self._model.preprocess(item)).clip(-1, 1).mean(axis=0)
-
-    def _pairs(self, inputs: Mapping[str, torch.Tensor]) -> np.ndarray:
-        output = self._model(**inputs)
-        return torch.stack([output.valence, output.arousal], dim=1).float().cpu().numpy()
 
 
 __all__ = ["UnivaPipeline"]

@@ -67,13 +67,16 @@ class EncodedDialogue:
     rows: list[DialogueRow]
 
     def __len__(self) -> int:
-        return sum(len(row.spans) for row in self.rows)
+        return int(self._ends[-1]) if self.rows else 0
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum([len(row.spans) for row in self.rows])
 
     def locate(self, utterance: int) -> tuple[int, np.ndarray]:
         """Index of the row of an utterance, and its span there."""
-        ends = np.cumsum([len(row.spans) for row in self.rows])
-        row = int(np.searchsorted(ends, utterance, side="right"))
-        return row, self.rows[row].spans[utterance - ends[row]]
+        row = int(np.searchsorted(self._ends, utterance, side="right"))
+        return row, self.rows[row].spans[utterance - self._ends[row]]
 
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")

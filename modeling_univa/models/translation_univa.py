@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging
 
 from .checked_loading_univa import load_network
+from .extractor_base_univa import Translator
 
 
 __all__ = [
@@ -20,22 +21,12 @@ __all__ = [
     "DeepLTranslator",
     "Seq2SeqTranslator",
     "TranslationCache",
-    "Translator",
     "load_translator",
 ]
 
 logger = logging.get_logger(__name__)
 
 _ORDINARY_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-
-
-class Translator(Protocol):
-    """What turns texts into texts. `name` tells it and its languages apart from others, in the cache."""
-
-    name: str
-
-    def translate(self, texts: Sequence[str]) -> list[str]:
-        """One translation a text, in order."""
 
 
 class Seq2SeqTranslator:

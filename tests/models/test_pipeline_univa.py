@@ -464,8 +464,8 @@ def test_code_of_a_scorer_is_neither_run_nor_asked_for(tmp_path, monkeypatch):
     settings = {"model_type": "stranger", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
     (tmp_path / "config.json").write_text(json.dumps(settings))
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'was run')!r}, 'w')\n")
-    for modality in ("text", "vision"):
-        with pytest.raises(ValueError, match="cannot be used"):
+    for modality, message in (("text", "cannot be used"), ("vision", "is a 'stranger' model; a scorer of vision is")):
+        with pytest.raises(ValueError, match=message):
             make_pipeline(va_scorers={modality: str(tmp_path)})
     assert not (tmp_path / "was run").exists()
 

@@ -6,7 +6,9 @@ Where this package is imported, transformers' auto classes load UniVA folders wi
 `trust_remote_code` is not needed; elsewhere they load the code that lies beside the weights.
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from transformers import AutoConfig, AutoModel
 
@@ -18,9 +20,16 @@ from .models.modeling_inception_resnet_v1 import InceptionResnetV1Config, Incept
 from .models.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from .models.modeling_univa import UnivaForEmotionClassification, UnivaModel
 from .models.modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
+from .models.pipeline_univa import UnivaPipeline
 from .models.processing_univa import UnivaProcessor
 from .models.systems import register_systems
 
+
+if TYPE_CHECKING:
+    from .data.loading import load_corpus
+    from .prediction.predict import predict
+    from .training.trainer import UnivaTrainer
+    from .training.training_arguments import UnivaTrainingArguments
 
 try:
     __version__ = version("univa")
@@ -38,4 +47,34 @@ for _config, _model in (
     AutoConfig.register(_config.model_type, _config)
     AutoModel.register(_config, _model)
 
-__all__ = ["UnivaConfig", "UnivaForEmotionClassification", "UnivaModel", "UnivaObjective", "UnivaProcessor"]
+# Imported when they are asked for: who uses a model need not wait for what trains one.
+_LAZY = {
+    "UnivaTrainer": ".training.trainer",
+    "UnivaTrainingArguments": ".training.training_arguments",
+    "load_corpus": ".data.loading",
+    "predict": ".prediction.predict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+__all__ = [
+    "UnivaConfig",
+    "UnivaForEmotionClassification",
+    "UnivaModel",
+    "UnivaObjective",
+    "UnivaPipeline",
+    "UnivaProcessor",
+    "UnivaTrainer",
+    "UnivaTrainingArguments",
+    "load_corpus",
+    "predict",
+]

@@ -16,10 +16,9 @@ from huggingface_hub import HfApi
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 from views import bars, common_span, plane, timeline, words
 
-from modeling_univa import UnivaConfig, UnivaProcessor
+from modeling_univa import UnivaConfig, UnivaPipeline, UnivaProcessor
 from modeling_univa.models.affect_scorers_univa import load_scorer
 from modeling_univa.models.media_univa import MediaError, NoSoundError, iter_frames, media_duration, read_audio
-from modeling_univa.models.pipeline_univa import UnivaPipeline
 from modeling_univa.models.systems import system_of
 from modeling_univa.prediction.plot import emotion_points
 

@@ -56,3 +56,23 @@ def test_a_run_builds_its_corpus_trains_and_writes_its_card(installed, tmp_path)
     assert run.returncode == 0, run.stderr[-2000:]
     assert "raw media in ./corpora/demo-media" in run.stdout
     assert (tmp_path / "run" / "model.safetensors").is_file() and (tmp_path / "run" / "README.md").is_file()
+
+
+def test_what_a_user_of_models_does_not_need_is_imported_when_asked_for(tmp_path):
+    code = (
+        "import sys, modeling_univa\n"
+        "rooms = ('training', 'prediction', 'data', 'features', 'corpora')\n"
+        "loaded = [name for name in sys.modules if name.split('.')[1:2] and name.split('.')[1] in rooms\n"
+        "          and name.startswith('modeling_univa.')]\n"
+        "assert not loaded, loaded\n"
+        "assert set(modeling_univa.__all__) <= set(dir(modeling_univa))\n"
+        "from modeling_univa import UnivaPipeline, UnivaTrainer, UnivaTrainingArguments, load_corpus, predict\n"
+        "assert 'modeling_univa.training.trainer' in sys.modules and callable(predict) and callable(load_corpus)\n"
+        "assert all(hasattr(modeling_univa, name) for name in modeling_univa.__all__)\n"
+        "assert not hasattr(modeling_univa, 'no_such_name')\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=subprocess_environment(tmp_path), capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-2000:]

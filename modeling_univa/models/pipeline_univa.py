@@ -3,7 +3,7 @@
 """UniVA as a pipeline of transformers: text, sound, video, faces or ready features of utterances to emotions."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from mimetypes import guess_type
 from os import PathLike

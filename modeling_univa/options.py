@@ -24,6 +24,9 @@ class OptionParser(argparse.ArgumentParser):
     An option that it does not know is refused with the nearest one that it knows.
     """
 
+    # Whether `parse_known_args` refuses too; sub-commands are parsed by it.
+    refuses_unknown = True
+
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
         self._renamed: dict[str, str] = {}
@@ -42,8 +45,8 @@ class OptionParser(argparse.ArgumentParser):
         given[:end] = [self._current(argument, known) for argument in given[:end]]
         found, left = super().parse_known_args(given, namespace)
         unknown = [argument.partition("=")[0] for argument in left if argument.startswith("--")]
-        if unknown:
-            self._refuse(unknown[0], known.values())
+        if unknown and self.refuses_unknown:
+            self._refuse(unknown[0], self._options())
         return found, left
 
     def named_as_options(self, message: str) -> str:

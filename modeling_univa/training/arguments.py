@@ -3,24 +3,29 @@
 """Arguments of a training run: a YAML recipe, overridden by the command line."""
 
 import argparse
-import dataclasses
 import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
+from transformers.hf_argparser import string_to_bool
+from transformers.utils import logging
 
-from ..models.configuration_univa import UnivaConfig
 from ..models.files_univa import one_line
+from ..options import OptionParser, nearest
+from .config_options import config_options, system_config
 from .training_arguments import UnivaTrainingArguments
 
 
-__all__ = ["AUTO", "DataArguments", "ModelArguments", "parse_arguments"]
+__all__ = ["AUTO", "DataArguments", "ModelArguments", "model_arguments", "parse_arguments"]
+
+logger = logging.get_logger(__name__)
 
 # A value of `decision_threshold`.
 AUTO = "auto"
@@ -31,8 +36,14 @@ _BUILDING = ("corpus_script", "corpus_source", "corpus_options")
 
 @dataclass
 class ModelArguments:
-    """The model. Fields named as those of `UnivaConfig` override its defaults; `UnivaConfig` documents them."""
+    """
+    The model.
 
+    Beside the fields below, the plain fields of the system's configuration are arguments, and override what a new or a
+    trained model has: `ModelArguments(system="univa", hidden_size=256)`. Their class documents them.
+    """
+
+    system: str = field(default="univa", metadata={"help": "Which system; its settings are options too."})
     model: str | None = field(default=None, metadata={"help": "Trained UniVA model to go on from, folder or Hub id."})
     model_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit of `model`."})
     text_model: str | None = field(
@@ -51,33 +62,6 @@ class ModelArguments:
         default=None,
         metadata={"help": "Keep the text encoder's embeddings and this many of its lower layers as pretrained."},
     )
-    modalities: list[str] | None = field(default=None, metadata={"help": "Some of text, audio, vision."})
-    text_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over word vectors."})
-    audio_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over speech frames."})
-    vision_num_hidden_layers: int | None = field(default=None, metadata={"help": "Layers over face frames."})
-    max_text_length: int | None = field(default=None, metadata={"help": "Longest dialogue in tokens, or words."})
-    max_audio_length: int | None = field(default=None, metadata={"help": "Longest clip in speech frames."})
-    max_vision_length: int | None = field(default=None, metadata={"help": "Longest clip in face frames."})
-    hidden_size: int | None = field(default=None, metadata={"help": "Size of an embedding."})
-    num_attention_heads: int | None = field(default=None, metadata={"help": "Attention heads."})
-    intermediate_size: int | None = field(default=None, metadata={"help": "Size of the feed-forward layers."})
-    projection_dropout: float | None = field(default=None, metadata={"help": "Dropout after input projections."})
-    hidden_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout in the layers."})
-    attention_probs_dropout_prob: float | None = field(default=None, metadata={"help": "Dropout on attention."})
-    classifier_dropout: float | None = field(default=None, metadata={"help": "Dropout on the logits."})
-    modality_dropout: float | None = field(
-        default=None, metadata={"help": "Probability that a modality is taken as absent in training."}
-    )
-    objective: str | None = field(default=None, metadata={"help": "released or paper."})
-    contrastive_loss: str | None = field(default=None, metadata={"help": "va, supervised, self or none."})
-    contrastive_weight: float | None = field(default=None, metadata={"help": "λ."})
-    contrastive_temperature: float | None = field(default=None, metadata={"help": "τ."})
-    contrastive_modality_weights: list[float] | None = field(
-        default=None, metadata={"help": "Weights of the text, audio and vision terms."}
-    )
-    va_distance_threshold: float | None = field(default=None, metadata={"help": "δ."})
-    correlation_prior_weight: float | None = field(default=None, metadata={"help": "Factor on the prior; 0 is off."})
-    learn_label_similarity: bool | None = field(default=None, metadata={"help": "Whether M is trained."})
     decision_threshold: float | str | None = field(
         default=None,
         metadata={
@@ -101,6 +85,10 @@ class ModelArguments:
         },
     )
 
+    def __new__(cls, *args: Any, system: str = "univa", **settings: Any) -> "ModelArguments":
+        """Of the class that has the fields of the system's configuration."""
+        return super().__new__(model_arguments(system) if cls is ModelArguments else cls)
+
     def __post_init__(self) -> None:
         if isinstance(self.decision_threshold, str) and self.decision_threshold != AUTO:
             try:
@@ -111,10 +99,32 @@ class ModelArguments:
                 ) from None
 
     def config_overrides(self) -> dict[str, Any]:
-        """The fields of `UnivaConfig` that were given."""
-        known = {item.name for item in dataclasses.fields(UnivaConfig)}
+        """The fields of the system's configuration that were given."""
+        known = {item.name for item in fields(system_config(self.system))}
         given = {name: value for name, value in vars(self).items() if name in known and value is not None}
         return {name: value for name, value in given.items() if (name, value) != ("decision_threshold", AUTO)}
+
+
+def model_arguments(system: str) -> type[ModelArguments]:
+    """
+    `ModelArguments` with the settings of a system.
+
+    Raises:
+        ValueError: there is no such system.
+    """
+    config_class: Any = system_config(system)
+    return _with_settings(config_class)
+
+
+@cache
+def _with_settings(config_class: Any) -> type[ModelArguments]:
+    own = {item.name for item in fields(ModelArguments)}
+    settings = [
+        (name, hint | None, field(default=None, metadata={"help": text}))
+        for name, hint, text in config_options(config_class)
+        if name not in own
+    ]
+    return make_dataclass("ModelArguments", settings, bases=(ModelArguments,), namespace={"__module__": __name__})
 
 
 @dataclass
@@ -161,11 +171,11 @@ class DataArguments:
             self.eval_split = None
 
 
-def parse_arguments(
-    arguments: Sequence[str], types: Sequence[type] = (ModelArguments, DataArguments, UnivaTrainingArguments)
-) -> tuple[Any, ...]:
+def parse_arguments(arguments: Sequence[str]) -> tuple[ModelArguments, DataArguments, UnivaTrainingArguments]:
     """
     Parse `[RECIPE.yaml …] [--name value …]`; the command line wins over the recipes, a later recipe over an earlier.
+
+    Which options there are depends on the `system`.
 
     Raises:
         ValueError: a recipe that is missing, is not YAML or not a mapping, a key or option that nothing knows, or a
@@ -175,24 +185,27 @@ def parse_arguments(
     recipe: dict[str, Any] = {}
     while arguments and not arguments[0].startswith("-"):
         recipe = _merged(recipe, read_recipe(Path(arguments.pop(0))))
-    recipe = _merged(recipe, _named_dataset(arguments))
-    parser = _Parser(types, allow_abbrev=False)
+    named, arguments = _EARLY.parse_known_args(arguments)
+    recipe = _without_earlier_names(_merged(recipe, vars(named)))
+    types = (model_arguments(recipe.get("system", ModelArguments.system)), DataArguments, UnivaTrainingArguments)
+    parser = _Parser(types, formatter_class=_HelpFormatter)
     actions = {action.dest: action for action in parser._actions}
     unknown = sorted(map(str, set(recipe) - set(actions)))
     if unknown:
-        raise ValueError(f"The recipe has the unknown key {unknown[0]!r}; `--help` lists the known ones.")
+        known = nearest(unknown[0], actions)
+        raise ValueError(f"The recipe has the unknown key {unknown[0]!r}{known}; `--help` lists the known ones.")
     optional = {name for kind in types for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
     for name, value in recipe.items():
         if value is None and name not in optional:
             raise ValueError(f"The recipe leaves {name!r} empty: give it a value or remove the line.")
         actions[name].default = _as_typed(actions[name], value)
     with _named_options(recipe, arguments):
-        *parsed, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+        model, data, training, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     if remaining:
         raise ValueError(f"Unknown option {remaining[0]!r}; `--help` lists the known ones.")
-    for group in parsed:
+    for group in (model, data, training):
         _check_values(group)
-    return tuple(parsed)
+    return model, data, training
 
 
 def _merged(recipe: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
@@ -202,10 +215,13 @@ def _merged(recipe: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
     return recipe | later
 
 
-def _named_dataset(arguments: Sequence[str]) -> dict[str, Any]:
-    parser = _Parser((), allow_abbrev=False, add_help=False)
-    parser.add_argument("--dataset", default=argparse.SUPPRESS)
-    return vars(parser.parse_known_args(arguments)[0])
+def _without_earlier_names(recipe: dict[str, Any]) -> dict[str, Any]:
+    """What `group_by_dialogue` stood for is `batching`."""
+    recipe = dict(recipe)
+    if recipe.pop("group_by_dialogue", False):
+        logger.warning_once("`group_by_dialogue` is now `batching: dialogue`; the earlier name will go.")
+        recipe.setdefault("batching", "dialogue")
+    return recipe
 
 
 @contextmanager
@@ -234,9 +250,30 @@ def _check_values(group: Any) -> None:
         raise ValueError(f"`output_dir` is {output!r}, expected a folder to write to.")
 
 
-class _Parser(HfArgumentParser):
+class _Parser(OptionParser, HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; `--help` describes the options.")
+
+
+class _EarlyParser(OptionParser):
+    """What has to be known before all options are, and leaves the others; what is wrong here the others refuse."""
+
+    refuses_unknown = False
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; `--help` describes the options.")
+
+
+_EARLY = _EarlyParser(add_help=False, argument_default=argparse.SUPPRESS)
+_EARLY.add_argument("--dataset")
+_EARLY.add_argument("--system")
+_EARLY.add_argument("--group_by_dialogue", type=string_to_bool, nargs="?", const=True)
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        """Without a default that only says that nothing is changed."""
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def _as_typed(action: argparse.Action, value: Any) -> Any:
@@ -280,4 +317,4 @@ def read_recipe(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__
         raise ValueError(f"{path} must hold `name: value` lines, found {found}.")
-    return content
+    return {str(name).replace("-", "_"): value for name, value in content.items()}

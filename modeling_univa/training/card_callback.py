@@ -35,7 +35,7 @@ _HIDDEN_MODEL_ARGUMENTS = ("model_revision", "text_model_revision", "attn_implem
 _HIDDEN_TRAINING_ARGUMENTS = re.compile(
     r"output_dir|logging_|log_|eval_(?!delay)|per_device_eval|save_|hub_|push_|dataloader_|report_to|run_name|project|"
     r"trackio|disable_tqdm|use_cpu|ddp_|local_rank|resume_|do_(train|eval|predict)|debug|skip_memory|include_|card_|"
-    r"group_by_dialogue|accelerator_config|parallelism_config|restore_|ignore_data|load_best|enable_jit|_n_gpu|"
+    r"accelerator_config|parallelism_config|restore_|ignore_data|load_best|enable_jit|_n_gpu|"
     r"prediction_loss|batch_eval|remove_unused|label_names"
 )
 

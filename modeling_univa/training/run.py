@@ -37,6 +37,7 @@ from .adapters import add_adapter, check_base_for_push, check_lora_arguments, sh
 from .arguments import DataArguments, ModelArguments
 from .card_callback import ModelCardCallback
 from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint
+from .config_options import system_config
 from .trainer import UnivaTrainer
 from .training_arguments import UnivaTrainingArguments
 
@@ -414,7 +415,7 @@ def config_for_corpus(args: ModelArguments, corpus: Corpus) -> EmotionConfig:
     overrides = args.config_overrides()
     sizes = {modality: corpus.feature_size(modality) for modality in ("text", "audio", "vision")}
     sizes = {f"{modality}_feature_size": size for modality, size in sizes.items() if size is not None}
-    config_class: Any = SYSTEMS[getattr(args, "system", "univa")].config_class
+    config_class: Any = system_config(args.system)
     settings = {**config_class.settings_for(corpus.label_names), **sizes, **overrides}
     if settings.get("decision", config_class.decision) == "softmax":
         settings.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))

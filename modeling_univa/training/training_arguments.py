@@ -84,7 +84,6 @@ class UnivaTrainingArguments(TrainingArguments):
         default="length",
         metadata={"help": f"What a training batch is made of: {', '.join(BATCHINGS)} (see UtteranceBatchSampler)."},
     )
-    group_by_dialogue: bool = field(default=False, metadata={"help": "Short for `batching: dialogue`."})
     va_scaling: str = field(
         default="released", metadata={"help": f"Scaling of VA scores: {', '.join(VA_SCALINGS)} (see scale_va)."}
     )
@@ -115,12 +114,6 @@ class UnivaTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        if self.group_by_dialogue:
-            if self.batching not in ("length", "dialogue"):
-                raise ValueError(
-                    f"`group_by_dialogue` contradicts `batching` = {self.batching!r}: leave out one of them."
-                )
-            self.batching = "dialogue"
         for name, known in (("batching", BATCHINGS), ("va_scaling", VA_SCALINGS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {getattr(self, name)!r}.")

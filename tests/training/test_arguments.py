@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recipes and the command line: precedence, types, refusals, and the numbers of the published runs."""
 
+import copy
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from testing_utils import REPOSITORY
+from transformers import CONFIG_MAPPING, AutoConfig
 
+from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig
-from modeling_univa.training.arguments import DataArguments, ModelArguments, parse_arguments
+from modeling_univa.training.arguments import DataArguments, ModelArguments, model_arguments, parse_arguments
+from modeling_univa.training.config_options import config_options
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
@@ -73,14 +78,25 @@ def test_test_split_may_be_none(value, write):
 
 
 def test_group_by_dialogue_chooses_the_batching(write):
+    """The name that `batching: dialogue` had before."""
     assert parse_arguments([write("group_by_dialogue: true\n")])[2].batching == "dialogue"
+    for option in (["--group_by_dialogue"], ["--group-by-dialogue", "true"], ["--group_by_dialogue=yes"]):
+        assert parse_arguments([*option, "--seed", "5"])[2].batching == "dialogue"
+    assert parse_arguments(["--group_by_dialogue", "false"])[2].batching == "length"
     assert parse_arguments([])[2].batching == "length"
 
 
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("learning_rat: 1e-5\n", [], "unknown key 'learning_rat'"),
+        ("learning_rat: 1e-5\n", [], "unknown key 'learning_rat', the nearest is 'learning_rate'; `--help` lists"),
+        ("contrastive_los: va\n", [], "unknown key 'contrastive_los', the nearest is 'contrastive_loss'"),
+        ("contrastive_loss: some\n", [], "'contrastive_loss' is 'some', expected one of va, supervised, self, none"),
+        ("system: unvia\n", [], "`system` must be one of univa, got 'unvia'"),
+        ("system: bert\n", [], "`system` must be one of univa, got 'bert'"),
+        ("system: [univa]\n", [], "`system` must be one of univa, got"),
+        ("", ["--system"], "--system: expected one argument"),
+        ("", ["--contrastive_los", "va"], "Unknown option '--contrastive_los', the nearest is '--contrastive_loss'"),
         ("1: 2\n", [], "unknown key '1'"),
         ("", ["--learning_rat", "1"], "Unknown option '--learning_rat'"),
         ("", ["--learning", "1"], "Unknown option '--learning'"),
@@ -180,18 +196,103 @@ def test_published_recipes_hold_the_published_numbers(name, monkeypatch, tmp_pat
     assert f"#   {command} train_hf.py recipes/{name}.yaml" in path.read_text()
 
 
+# What is not a setting of a system.
+OWN = {
+    "system", "model", "model_revision", "text_model", "text_model_revision", "text_attention_dropout",
+    "frozen_text_layers", "attn_implementation", "lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules",
+}  # fmt: skip
+
+
 def test_options_of_the_model_are_fields_of_its_configuration():
-    own = {
-        "model", "model_revision", "text_model", "text_model_revision", "text_attention_dropout",
-        "frozen_text_layers", "attn_implementation", "lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules",
-    }  # fmt: skip
-    given = {name: 1 for name in vars(ModelArguments()) if name not in own}
+    given = {name: 1 for name in vars(ModelArguments()) if name not in OWN}
     assert set(ModelArguments(**given).config_overrides()) == set(given)
+    assert len(given) > 25
 
 
 def test_no_option_has_two_meanings():
-    names = [set(kind.__dataclass_fields__) for kind in (ModelArguments, DataArguments, UnivaTrainingArguments)]
+    kinds = (model_arguments("univa"), DataArguments, UnivaTrainingArguments)
+    names = [set(kind.__dataclass_fields__) for kind in kinds]
     assert sum(map(len, names)) == len(set.union(*names))
+
+
+class ToyConfig(EmotionConfig):
+    """
+    Configuration of a toy.
+
+    Args:
+        strength (`float`, defaults to 0.5):
+            How much of 100 %
+            it takes.
+        style (`"a"` or `"b"`):
+            Which of two.
+    """
+
+    model_type = "toy"
+
+    strength: float = 0.5
+    style: Literal["a", "b"] = "a"
+    steps: list[int] | tuple[int, ...] = (1, 2)
+    switches: list[bool] | None = None
+    name_of_it: str | None = None
+    table: list[list[float]] | None = None
+    nested: dict | None = None
+
+
+@pytest.fixture
+def toy():
+    """A system of somebody else, registered as anybody registers one."""
+    AutoConfig.register("toy", ToyConfig)
+    yield
+    CONFIG_MAPPING._extra_content.pop("toy")
+
+
+def test_options_of_a_system_are_those_of_its_configuration(toy, write):
+    own = {name for name in vars(ModelArguments(system="toy")) if name not in OWN}
+    base = {name for name, *_ in config_options(EmotionConfig)}
+    assert own - base == {"strength", "style", "steps", "switches", "name_of_it"}
+    assert {"modalities", "max_audio_length", "decision", "decision_threshold"} <= own
+    assert not {"id2label", "text_config", "dtype", "return_dict"} & own
+    recipe = write("system: toy\nstrength: 1\nstyle: b\nsteps: [3]\nswitches: [no, true]\nmax-audio-length: 9\n")
+    model, *_ = parse_arguments([recipe, "--name-of-it", "7"])
+    given = {"strength": 1.0, "style": "b", "steps": [3], "switches": [False, True], "name_of_it": "7"}
+    assert model.config_overrides() == {**given, "max_audio_length": 9}
+    assert ToyConfig(**model.config_overrides()).strength == 1.0
+    assert parse_arguments(["--system", "toy"])[0].config_overrides() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--strength", "1"], "Unknown option '--strength'"),
+        (["--system", "toy", "--contrastive_weight", "1"], "Unknown option '--contrastive_weight'"),
+        (["--system", "toy", "--strenth", "1"], "Unknown option '--strenth', the nearest is '--strength'"),
+        (["--system", "toy", "--style", "c"], "invalid choice: 'c'"),
+        (["--system", "tay"], "`system` must be one of toy, univa, got 'tay'"),
+    ],
+)
+def test_options_of_another_system_are_unknown(toy, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        parse_arguments(arguments)
+
+
+def test_help_is_that_of_the_configuration(toy, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--system", "toy", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "--strength STRENGTH How much of 100 % it takes. By default 0.5, or that of `model`. --style {a,b}" in text
+    assert "contrastive" not in text and "(default: None)" not in text
+
+
+def test_every_option_of_univa_is_described():
+    assert [name for name, _, text in config_options(UnivaConfig) if len(text) < 20] == []
+
+
+def test_arguments_say_which_system_they_are_of(toy):
+    arguments = ModelArguments(system="toy", strength=0.25)
+    assert isinstance(arguments, ModelArguments) and isinstance(copy.deepcopy(arguments), ModelArguments)
+    assert next(iter(vars(arguments).items())) == ("system", "toy")
+    with pytest.raises(TypeError, match="strength"):
+        ModelArguments(strength=0.25)
 
 
 def test_how_a_corpus_is_built_belongs_to_the_dataset_beside_it(write):

@@ -668,7 +668,6 @@ def test_several_gpus_in_one_process_are_refused(tmp_path):
         ({"accelerator_config": {"split_batches": True}}, "`split_batches` of `accelerator_config` has no effect"),
         ({"optim_target_modules": "all-linear"}, "`optim_target_modules` has no effect with `optim` = adamw_torch"),
         ({"debug": "underflow_overflow"}, "`debug` = underflow_overflow cannot read"),
-        ({"group_by_dialogue": True, "batching": "random"}, "`group_by_dialogue` contradicts `batching` = 'random'"),
     ],
 )
 def test_wrong_training_arguments_are_refused(options, message, tmp_path):

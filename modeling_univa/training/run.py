@@ -335,6 +335,8 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[EmotionModel, Un
                 "--output FOLDER`."
             )
         system = system_of(args.model, **hub)
+        if system.config_class.model_type != args.system:
+            raise ValueError(f"{args.model} is of the system {system.config_class.model_type}: pass it as `system`.")
         config: Any = system.config_class.from_pretrained(args.model, **hub, **args.config_overrides())
         model = system.from_pretrained(args.model, config=config, **hub, **attention)
         if sorted(corpus.label_names) != sorted(config.label_names):

@@ -169,5 +169,5 @@ def test_training_from_a_stream_and_going_on(folder, tmp_path):
 
 def test_a_stream_needs_an_end(folder, tmp_path, capsys):
     assert train_hf.main(options(folder, tmp_path, max_steps=-1)) == 2
-    assert "give `--max_steps N`" in capsys.readouterr().err
+    assert "pass `max_steps` with" in capsys.readouterr().err
     assert isinstance(datasets.load_dataset(str(folder / "corpus"), streaming=True), datasets.IterableDatasetDict)

@@ -531,7 +531,7 @@ def test_recipe_may_hold_the_options(tmp_path):
         ({"lora_target_modules": "q_proj"}, "'all-linear', or some of ['dense', 'key', 'query', 'value']"),
         ({"lora_target_modules": "embeddings"}, "`lora_target_modules` ['embeddings'] fits no linear layer"),
         ({"frozen_text_layers": 2}, "fits no linear layer of the text encoder that is not frozen"),
-        ({"modalities": "audio"}, "this model has none: give `--text_model`"),
+        ({"modalities": "audio"}, "this model has none: pass `text_model`"),
     ],
 )
 def test_mistakes_end_in_one_sentence(extra, message, inputs, tmp_path, capsys):

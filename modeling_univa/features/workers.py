@@ -14,8 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -45,6 +47,9 @@ def check_workers(workers: int) -> None:
 class Workers:
     """Calls functions in worker processes, or here where there is too little to do for them.
 
+    A thread for each process waits for what it sends, so that nothing can be waited for that a process that was killed
+    would have had to do.
+
     Args:
         count: Processes; with 0 or 1 all is done here.
     """
@@ -55,9 +60,10 @@ class Workers:
     def __init__(self, count: int):
         check_workers(count)
         self.count = count
-        self._pool: ProcessPoolExecutor | None = None
-        self._processes: set[Any] = set()
         self._seconds = 0.0
+        self._threads: ThreadPoolExecutor | None = None
+        self._processes: list[Any] = []
+        self._idle: SimpleQueue[Connection] = SimpleQueue()
 
     @property
     def at_work(self) -> int:
@@ -65,32 +71,38 @@ class Workers:
         return self.count if self.count > 1 and self._seconds >= self.patience else 0
 
     def submit(self, function: Callable[[A], T], argument: A) -> "Future[T]":
-        """Begin a call, which must be one that pickles; see `result`."""
+        """
+        Begin a call, which must be one that pickles.
+
+        The future raises what the call raised, or a `CorpusError` where a process was killed.
+        """
         if not self.at_work:
             return self._here(function, argument)
-        self._pool = self._pool or ProcessPoolExecutor(self.count, _context(), _begin_worker)
-        there = set(multiprocessing.active_children())
-        with _told_processes(), _started_with_one_thread():
-            future = self._pool.submit(_on_one_thread, function, argument)
-        self._processes |= set(multiprocessing.active_children()) - there
-        return future
-
-    def result(self, future: "Future[T]") -> T:
-        """What a call returned, or raises what it raised.
-
-        Raises:
-            CorpusError: A process was killed.
-        """
-        with _told_processes():
-            return future.result()
+        if self._threads is None:
+            self._start()
+        assert self._threads is not None
+        return self._threads.submit(self._there, function, argument)
 
     def close(self) -> None:
         """End all processes at once, whatever they are at."""
         for process in self._processes:
             process.kill()
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-        self._pool, self._processes = None, set()
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+        self._threads, self._processes, self._idle = None, [], SimpleQueue()
+
+    def _start(self) -> None:
+        context = _context()
+        with _started_with_one_thread():
+            for _ in range(self.count):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(theirs,), daemon=True)
+                process.start()
+                # The other end is the process' alone, so that it closes when the process dies.
+                theirs.close()
+                self._processes.append(process)
+                self._idle.put(ours)
+        self._threads = ThreadPoolExecutor(self.count, "worker")
 
     def _here(self, function: Callable[[A], T], argument: A) -> "Future[T]":
         future: Future[T] = Future()
@@ -98,6 +110,22 @@ class Workers:
         future.set_result(_on_one_thread(function, argument))
         self._seconds += time.perf_counter() - started
         return future
+
+    def _there(self, function: Callable[[A], T], argument: A) -> T:
+        process = self._idle.get()
+        try:
+            process.send((function, argument))
+            value, error = process.recv()
+        except (EOFError, OSError):
+            raise CorpusError(
+                "A worker process was killed, most likely because there was not enough memory. Use fewer `workers`; "
+                "the same command goes on where it stopped."
+            ) from None
+        finally:
+            self._idle.put(process)
+        if error is not None:
+            raise error
+        return value
 
 
 @contextlib.contextmanager
@@ -141,6 +169,8 @@ def _started_with_one_thread() -> Iterator[None]:
     the keyboard, which goes to all processes, is for this one alone to answer."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
+    # It would unblock the signal, should it start meanwhile.
+    resource_tracker.ensure_running()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     os.environ.update(dict.fromkeys(names, "1"))
     try:
@@ -155,21 +185,21 @@ def _started_with_one_thread() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-@contextlib.contextmanager
-def _told_processes() -> Iterator[None]:
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise CorpusError(
-            "A worker process was killed, most likely because there was not enough memory. Use fewer `workers`; the "
-            "same command goes on where it stopped."
-        ) from error
-
-
-def _begin_worker() -> None:
+def _serve(calls: "Connection") -> None:
+    """What a process does: one call after the other, until the one that calls is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # The bar of one process in the midst of that of another.
     logging.disable_progress_bar()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            function, argument = calls.recv()
+            answer: tuple[Any, Exception | None]
+            try:
+                answer = _on_one_thread(function, argument), None
+            except Exception as error:
+                answer = None, error
+            calls.send(answer)
 
 
 def _end_with_parent() -> None:

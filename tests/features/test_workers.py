@@ -22,10 +22,10 @@ def work():
     workers = Workers(2)
     Workers.patience = 0.0
     try:
-        print(*[workers.result(workers.submit(abs, number)) for number in (-1, -2)], flush=True)
+        print(*[workers.submit(abs, number).result() for number in (-1, -2)], flush=True)
         futures = [workers.submit(time.sleep, 60) for _ in range(5)]
         print("asleep", flush=True)
-        workers.result(futures[0])
+        futures[0].result()
     finally:
         workers.close()
 
@@ -60,7 +60,7 @@ def test_a_little_work_is_done_here_on_one_thread():
     threads = torch.get_num_threads()
     for count in (0, 1, 2):
         workers = Workers(count)
-        process, torch_threads, cv2_threads, _ = workers.result(workers.submit(about, 0))
+        process, torch_threads, cv2_threads, _ = workers.submit(about, 0).result()
         assert (process, torch_threads, cv2_threads, workers.at_work) == (os.getpid(), 1, 1, 0)
         workers.close()
     with one_thread():
@@ -82,16 +82,18 @@ def test_numbers_of_workers(monkeypatch):
 @pytest.mark.slow
 def test_processes_have_one_thread_each_and_end_in_one_sentence_when_killed(workers, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    found = [workers.result(future) for future in [workers.submit(about, number) for number in range(8)]]
+    found = [future.result() for future in [workers.submit(about, number) for number in range(8)]]
     assert {threads for _, *threads in map(tuple, found) for threads in [tuple(threads)]} == {(1, 1, "1")}
     assert os.getpid() not in {process for process, *_ in found}
     assert os.environ["OMP_NUM_THREADS"] == "3"
     with pytest.raises(ValueError, match="7 is not a clip"):
-        workers.result(workers.submit(fail, 7))
+        workers.submit(fail, 7).result()
     with pytest.raises(CorpusError, match="A worker process was killed, most likely because there was not enough mem"):
-        workers.result(workers.submit(die, signal.SIGKILL))
-    with pytest.raises(CorpusError, match="A worker process was killed"):
-        workers.result(workers.submit(about, 0))
+        workers.submit(die, signal.SIGKILL).result()
+    started = time.monotonic()
+    asleep = [workers.submit(time.sleep, 60) for _ in range(3)]
+    workers.close()
+    assert all(future.done() for future in asleep) and time.monotonic() - started < 5
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ _CARD = """
 Scores {what}: two outputs, valence and arousal, on [-1, 1] (values beyond are clipped).
 
 ```python
-from modeling_univa.affect.scorers import load_scorer
+from modeling_univa.models.affect_scorers_univa import load_scorer
 
 scorer = load_scorer("{modality}", "FOLDER_OR_HUB_ID")
 ```

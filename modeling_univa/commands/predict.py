@@ -23,6 +23,7 @@ from ..prediction.predict import Prediction, predict, prediction_table
 from ..prediction.transcription import Transcriber
 from ..sharing.adapters import load_model
 from ..sharing.folder import ONNX_FILE
+from .jobs import with_revision
 
 
 __all__ = ["add_options", "run"]
@@ -108,11 +109,11 @@ def _start(
     processor = UnivaProcessor.from_pretrained(options.model)
     transcriber, scorers = None, {}
     if options.transcribe:
-        transcriber = Transcriber(*_with_revision(options.transcribe), device=device)
+        transcriber = Transcriber(*with_revision(options.transcribe), device=device)
     for modality in MODALITIES:
         name = getattr(options, f"{modality}_scorer")
         if name:
-            scorers[modality] = load_scorer(modality, *_with_revision(name), device=device)
+            scorers[modality] = load_scorer(modality, *with_revision(name), device=device)
     face_reader = None
     if options.face_detector:
         face_reader = face_reader_from_argument(options.face_detector)
@@ -135,14 +136,6 @@ def _load(name: str, runtime: str, device: Any) -> EmotionModel | UnivaOnnxModel
     if Path(name, ONNX_FILE).is_file() and not any(Path(name).glob("*.safetensors")):
         raise ValueError(f"{name} is a model that was exported to ONNX: give --runtime onnx")
     return load_model(name).to(device)
-
-
-def _with_revision(name: str) -> tuple[str, str | None]:
-    """Folder or Hub id, and the revision that may follow the id (`ID@REVISION`)."""
-    if Path(name).exists():
-        return name, None
-    model, _, revision = name.partition("@")
-    return model, revision or None
 
 
 def _report(prediction: Prediction, options: argparse.Namespace) -> None:

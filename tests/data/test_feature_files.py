@@ -7,6 +7,7 @@ import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,50 @@ def test_table_of_openface(tmp_path):
     assert table.tool == "OpenFace"
     np.testing.assert_array_equal(table.frames("u1").values, [[0.5, 1.5], [2, 3]])
     assert table.frames("u2").values.shape == (0, 2)
+
+
+def test_utterances_without_frames(tmp_path):
+    """An empty cell and an empty list are no frames."""
+    path = tmp_path / "a.parquet"
+    cells = pa.array([None, [], [[1.0, 2.0]]], pa.list_(pa.list_(pa.float32())))
+    pq.write_table(pa.table({"utterance_id": ["a", "b", "c"], "features": cells}), path)
+    table = open_table(path)
+    assert [len(table.frames(name).values) for name in "abc"] == [0, 0, 1]
+
+
+def _damaged(content: bytes, number: int) -> bytes:
+    """The content with some bytes changed, left out or put in."""
+    random = Random(number)
+    changed = bytearray(content)
+    for _ in range(random.choice((1, 1, 2, 8))):
+        place = random.randrange(len(changed))
+        kind = random.choice(("change", "change", "leave out", "put in"))
+        if kind == "change":
+            changed[place] ^= 1 << random.randrange(8)
+        elif kind == "leave out" and len(changed) > 30:
+            del changed[place : place + random.randrange(1, 20)]
+        else:
+            changed[place:place] = random.randbytes(4)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", [*WRITERS, *(f"all/{name}" for name in TABLES)])
+def test_damaged_files_are_read_or_refused(tmp_path, name):
+    path = tmp_path / Path(name).name
+    is_table = name.startswith("all/")
+    TABLES[path.name](path, {"b": FRAMES, "a": OTHER}) if is_table else WRITERS[name](path, FRAMES)
+    content = path.read_bytes()
+    refused = 0
+    for number in range(60):
+        path.write_bytes(_damaged(content, number))
+        try:
+            found = open_table(path) if is_table else read_frames(path)
+            for utterance_id in getattr(found, "places", ()):
+                found.frames(utterance_id)
+        except CorpusError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    assert refused
 
 
 class _Runs:

@@ -9,6 +9,9 @@ from importlib import import_module
 import pytest
 
 from modeling_univa import cli
+from modeling_univa.commands.extract import extract
+from modeling_univa.commands.predict import collect_clips, predict_clips
+from modeling_univa.commands.score_affect import score_affect
 from modeling_univa.corpora.build import corpus_class, corpus_parser
 from modeling_univa.options import OptionParser, logger, nearest
 
@@ -136,3 +139,22 @@ def test_every_sub_command_has_its_options_and_its_call(command):
     module = import_module(f"modeling_univa.commands.{command.replace('-', '_')}")
     assert set(inspect.signature(module.run).parameters) == {"options"}
     assert isinstance(parser_of(command), OptionParser)
+
+
+@pytest.mark.parametrize(
+    ("command", "calls"),
+    [
+        ("extract", [extract]),
+        ("score-affect", [score_affect]),
+        ("predict", [collect_clips, predict_clips]),
+    ],
+)
+def test_a_call_takes_what_the_command_does(command, calls):
+    """By the same names and with the same defaults, but for `workers`, and what only the command prints and draws."""
+    options = {action.dest: action.default for action in parser_of(command)._actions if action.dest != "help"}
+    taken = {name: given for call in calls for name, given in inspect.signature(call).parameters.items()}
+    assert set(options) - set(taken) <= {"json", "plot", "strict"}
+    assert set(taken) - set(options) <= {"clips"}
+    for name in set(options) & set(taken) - {"workers"}:
+        default = taken[name].default
+        assert default is inspect.Parameter.empty or (default or None) == (options[name] or None), name

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..features.shards import REJECTED_FILE, ShardJob, run_job
+from ..features.shards import REJECTED_FILE
 from ..features.workers import default_workers
 from ..options import OptionParser
 
@@ -37,14 +37,14 @@ def add_job_options(parser: OptionParser) -> None:
     parser.add_argument("--strict", action="store_true", help="stop at the first bad clip instead of listing it")
 
 
-def run_command(make_job: Callable[[], ShardJob], options: argparse.Namespace) -> int:
-    """Do a job and say what came of it.
+def run_command(call: Callable[..., Path], options: argparse.Namespace) -> int:
+    """Make the call of a command with its options and say what came of it.
 
     Returns:
         Exit status 0.
     """
     started = time.perf_counter()
-    output = run_job(make_job(), options.output, shard_rows=options.shard_rows, strict=options.strict)
+    output = call(**{name: value for name, value in vars(options).items() if name != "run"})
     if int(os.environ.get("RANK", 0)) == 0:
         print(f"wrote {output} in {time.perf_counter() - started:.0f} s")
         rejected = output / REJECTED_FILE

@@ -3,19 +3,21 @@
 """`univa score-affect`: valence and arousal of a whole corpus by pretrained scorers."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from ..data.loading import load_corpus
 from ..features.arguments import face_reader_from_argument
 from ..features.scoring import ScoringJob, ScoringOptions, describe_scorer
-from ..features.shards import own_device
+from ..features.shards import own_device, run_job
+from ..features.workers import default_workers
 from ..models.affect_scorers_univa import load_scorer
-from ..models.configuration_emotion import MODALITIES
 from ..models.translation_univa import load_translator
 from ..options import OptionParser
 from .jobs import add_job_options, run_command, with_revision
 
 
-__all__ = ["add_options", "run"]
+__all__ = ["add_options", "run", "score_affect"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -34,27 +36,73 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--target-language", default="en", help="language of the scorer (default en)")
 
 
-def run(options: argparse.Namespace) -> int:
-    """`univa score-affect`."""
-    corpus = load_corpus(options.corpus)
+def score_affect(
+    corpus: str | Path,
+    output: str | Path,
+    *,
+    text_scorer: str | None = None,
+    audio_scorer: str | None = None,
+    vision_scorer: str | None = None,
+    splits: Sequence[str] | None = None,
+    face_detector: str | None = None,
+    translate: str | None = None,
+    source_language: str | None = None,
+    target_language: str = "en",
+    media_root: Path | None = None,
+    outside_media_root: bool = False,
+    batch_size: int = 16,
+    shard_rows: int = 256,
+    workers: int | None = None,
+    device: str | None = None,
+    strict: bool = False,
+) -> Path:
+    """
+    Make a corpus with valence and arousal of another's rows; called again it goes on where it was stopped.
+
+    Args:
+        corpus: folder of a built corpus, or its Hub id.
+        output: corpus folder to make.
+        text_scorer, audio_scorer, vision_scorer: folder, or Hub id and perhaps a revision (`ID@REVISION`).
+        splits: only these; by default all.
+        face_detector: what finds faces in videos: "yunet", "haar", …, or settings as JSON.
+        translate: seq2seq model, or "deepl", that translates text for its scorer.
+        source_language, target_language: languages of the text and of the scorer, in the codes of `translate`.
+        media_root: folder that the corpus was built from; paths in the corpus are relative to it.
+        outside_media_root: whether files elsewhere that the corpus or links name are read too.
+        batch_size: clips that are worked on together.
+        shard_rows: rows of an output file.
+        workers: processes that read media and make light features; by default the cores.
+        device: where networks run; by default the accelerator, or else the CPU.
+        strict: whether the first bad clip ends the job instead of being listed in `rejected.jsonl`.
+
+    Returns:
+        The folder `output`.
+
+    Raises:
+        ValueError, OSError, ImportError: a mistake of the user; with `strict` also a bad clip.
+    """
     scorers, about = {}, {}
-    for modality in MODALITIES:
-        if given := getattr(options, f"{modality}_scorer"):
+    for modality, given in (("text", text_scorer), ("audio", audio_scorer), ("vision", vision_scorer)):
+        if given:
             model, revision = with_revision(given)
-            scorers[modality] = load_scorer(modality, model, revision, own_device(options.device))
+            scorers[modality] = load_scorer(modality, model, revision, own_device(device))
             about[modality] = describe_scorer(scorers[modality], model)
     translator = None
-    if options.translate:
-        translator = load_translator(
-            options.translate, options.source_language, options.target_language, device=own_device(options.device)
-        )
+    if translate:
+        translator = load_translator(translate, source_language, target_language, device=own_device(device))
     settings = ScoringOptions(
-        splits=options.splits,
+        splits=splits,
         translator=translator,
-        media_root=options.media_root,
-        face_reader=face_reader_from_argument(options.face_detector) if options.face_detector else None,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        outside_media_root=options.outside_media_root,
+        media_root=Path(media_root) if media_root is not None else None,
+        face_reader=face_reader_from_argument(face_detector) if face_detector else None,
+        batch_size=batch_size,
+        workers=default_workers() if workers is None else workers,
+        outside_media_root=outside_media_root,
     )
-    return run_command(lambda: ScoringJob(corpus, scorers, about, settings), options)
+    job = ScoringJob(load_corpus(str(corpus)), scorers, about, settings)
+    return run_job(job, str(output), shard_rows=shard_rows, strict=strict)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns the exit status."""
+    return run_command(score_affect, options)

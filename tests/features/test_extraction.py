@@ -11,6 +11,7 @@ from media_corpora import folder_bytes, media_rows, write_media, write_media_cor
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from modeling_univa.cli import main
+from modeling_univa.commands.extract import extract as extract_command
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.features.arguments import extractor_from_argument
@@ -269,6 +270,9 @@ def test_the_command_line(folder, root, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "rejections are listed in" in printed
     assert "faces/0.png: the file is empty (0 bytes)" in printed
+    # The same from Python.
+    called = extract_command(str(folder), tmp_path / "called", vision_extractor="hog", media_root=root)
+    assert folder_bytes(called) == folder_bytes(tmp_path / "output")
 
 
 def test_a_shard_without_a_good_row_is_empty(folder, root, tmp_path):

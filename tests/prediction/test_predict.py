@@ -241,7 +241,7 @@ def test_pictures(saved, clips, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give clips, a folder of clips, a metadata csv, or --text"),
+        ([], "Pass clips, a folder of clips, a metadata csv, or --text"),
         (["{clips}/a.mp4", "--audio", "x.wav"], "leave INPUT out, or them"),
         (["{clips}", "--text", "yes"], "--text is what is said in one clip, and there are 3"),
         (["{clips}/a.mp4", "--utterance", "nobody"], "there is no utterance 'nobody'; the first are "),

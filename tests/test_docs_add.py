@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/add_corpus.md, add_extractor.md and add_metric.md say is done to a copy of the repository, and works."""
+"""What the pages docs/add_*.md say is done to a copy of the repository, and works."""
 
 import os
 import re
@@ -13,8 +13,9 @@ import pytest
 from testing_utils import REPOSITORY, subprocess_environment
 
 
-PAGES = ("add_corpus", "add_extractor", "add_metric")
-PARTS = ("modeling_univa", "metrics", "datasets_scripts", "model_card.md")
+PAGES = ("add_corpus", "add_extractor", "add_metric", "add_system")
+FOLDERS = ("modeling_univa", "metrics", "datasets_scripts", "tests")
+PARTS = (*FOLDERS, "recipes", "model_card.md", "pyproject.toml", "train_hf.py")
 # A block, with the last line of text before it.
 BLOCK = re.compile(
     r"^(?P<text>[^\n`]*(?:`[^`\n]+`[^\n`]*)*)\n\n```(?P<kind>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -85,7 +86,7 @@ def repository(tmp_path) -> Path:
 def test_page_adds_one_from_nothing(page: str, repository: Path, tmp_path: Path):
     before, printed, changed = contents(repository), "", None
     for text, kind, body in blocks(page):
-        if kind == "python" and edit(repository, text, body):
+        if kind in ("python", "yaml") and edit(repository, text, body):
             assert changed is None, "an edit after the first command"
         elif kind in ("python", "bash"):
             changed = changed or {name for name, value in contents(repository).items() if before.get(name) != value}
@@ -103,12 +104,11 @@ def test_page_adds_one_from_nothing(page: str, repository: Path, tmp_path: Path)
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_added_is_in_the_style_of_the_project(page: str, repository: Path):
     for text, kind, body in blocks(page):
-        if kind == "python":
+        if kind in ("python", "yaml"):
             edit(repository, text, body)
-    shutil.copy(REPOSITORY / "pyproject.toml", repository)
     ruff = [sys.executable, "-m", "ruff"]
     if subprocess.run([*ruff, "--version"], capture_output=True).returncode:
         pytest.skip("ruff is not installed")
     for words in (["check"], ["format", "--diff"]):
-        done = subprocess.run([*ruff, *words, *PARTS[:3]], cwd=repository, capture_output=True, text=True)
+        done = subprocess.run([*ruff, *words, *FOLDERS], cwd=repository, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout

@@ -14,10 +14,9 @@ from .processing_univa import UnivaProcessor
 
 __all__ = ["SYSTEMS", "register_systems", "system_of"]
 
+_NETWORKS: list[type[EmotionModel]] = [UnivaForEmotionClassification]
 # By the `model_type` of the configuration.
-SYSTEMS: dict[str, type[EmotionModel]] = {
-    model.config_class.model_type: model for model in (UnivaForEmotionClassification,)
-}
+SYSTEMS: dict[str, type[EmotionModel]] = {model.config_class.model_type: model for model in _NETWORKS}
 
 
 def system_of(name_or_path: str | PathLike, **hub: Any) -> type[Any]:

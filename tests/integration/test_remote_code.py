@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from testing_utils import Utterances, run_command, subprocess_environment, tiny_config, tiny_model, tiny_processor
@@ -31,13 +30,7 @@ def save(route: str, folder: Path) -> Path:
         logits = model(**utterances.inputs()).logits
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    clips = {
-        f"{modality}_features": [None if clip is None else np.asarray(clip).tolist() for clip in frames.values()]
-        for modality, frames in utterances.features.items()
-    }
-    dialogues = utterances.dialogues if config.text_config is not None else None
-    content = {"dialogues": dialogues, "features": clips, "logits": logits.tolist()}
-    (folder / "inputs.json").write_text(json.dumps(content))
+    utterances.write(folder / "inputs.json", logits)
     return folder
 
 

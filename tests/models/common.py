@@ -2,12 +2,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every system has to do, whatever it computes."""
 
-from pathlib import Path
+import json
+import sys
 from typing import Any, ClassVar
 
 import pytest
 import torch
-from testing_utils import FEATURE_SIZES, MAX_TOKENS, Utterances, random_rows, text_config, tiny_processor
+from testing_utils import (
+    FEATURE_SIZES,
+    MAX_TOKENS,
+    REPOSITORY,
+    Utterances,
+    random_rows,
+    run_command,
+    subprocess_environment,
+    text_config,
+    tiny_processor,
+    write_corpus,
+    write_text_encoder,
+)
 from torch.utils.data import DataLoader
 from transformers import AutoModel, AutoModelForSequenceClassification, Trainer, TrainingArguments
 
@@ -241,9 +254,43 @@ class CommonSystemTests:
         tiny_processor(config).save_pretrained(tmp_path)
         assert UnivaProcessor.from_pretrained(tmp_path).feature_sizes == config.feature_sizes
 
-    def folder(self, place: Path) -> Path:
-        """A saved model with its processor."""
+    @pytest.mark.slow
+    def test_without_the_package_it_gives_the_same_scores(self, tmp_path):
+        """By the code beside the weights, from the auto classes and from the pipeline."""
+        if not self.system.__module__.startswith("modeling_univa."):
+            pytest.skip("its file is not one of models/")
         config = self.config()
-        self.model(config).save_pretrained(place)
-        tiny_processor(config).save_pretrained(place)
-        return place
+        model, utterances, folder = self.model(config), Utterances(config, absent=0.2), tmp_path / "model"
+        model.save_pretrained(folder)
+        tiny_processor(config).save_pretrained(folder)
+        utterances.write(folder / "inputs.json", self.scores(model, utterances.inputs()))
+        script = REPOSITORY / "tests" / "integration" / "load_remote_code.py"
+        environment = subprocess_environment(tmp_path / "cache", with_package=False)
+        result = run_command([sys.executable, "-I", script, folder], environment, tmp_path)
+        assert result.returncode == 0, result.stderr[-3000:]
+        found = json.loads(result.stdout.splitlines()[-1])[str(folder)]
+        assert all(found["near"].values())
+        assert max(one["difference"] for one in found["pipeline"]) < 1e-5
+
+    @pytest.mark.slow
+    def test_two_processes_train_to_the_same_weights(self, tmp_path):
+        if not self.system.__module__.startswith("modeling_univa."):
+            pytest.skip("its file is not one of models/")
+        sizes = {"train": (4, 3, 5), "validation": (3, 4), "test": (2, 1)}
+        splits = {name: random_rows(size, seed=len(name), prefix=name) for name, size in sizes.items()}
+        options = {
+            "dataset": write_corpus(tmp_path / "corpus", splits), "output_dir": tmp_path / "output",
+            "text_model": write_text_encoder(tmp_path / "encoder"), "system": self.system.config_class.model_type,
+            "use_cpu": "true", "num_train_epochs": 1, "per_device_train_batch_size": 3, **self.tiny,
+        }  # fmt: skip
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        driver = REPOSITORY / "tests" / "integration" / "recording_driver.py"
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
+        environment = {**subprocess_environment(tmp_path / "cache"), "RECORD": str(tmp_path / "record")}
+        result = run_command([*torchrun, driver, *arguments], environment, tmp_path)
+        assert result.returncode == 0, result.stderr[-3000:]
+        records = [json.loads((tmp_path / f"record-{rank}.json").read_text()) for rank in (0, 1)]
+        assert [record["world_size"] for record in records] == [2, 2]
+        assert records[0]["weights"] == records[1]["weights"]
+        seen = sorted(name for record in records for batch in record["train"] for name in batch)
+        assert seen == sorted(splits["train"]["utterance_id"])

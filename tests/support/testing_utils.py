@@ -153,6 +153,15 @@ class Utterances:
             return dict(self.processor(self.dialogues, places, **features))
         return dict(self.processor(**features))
 
+    def write(self, file: Path, logits: torch.Tensor) -> None:
+        """Dialogues, features and the logits that they give, for `integration/load_remote_code.py`."""
+        clips = {
+            f"{modality}_features": [None if clip is None else np.asarray(clip).tolist() for clip in frames.values()]
+            for modality, frames in self.features.items()
+        }
+        dialogues = self.dialogues if self.config.text_config is not None else None
+        file.write_text(json.dumps({"dialogues": dialogues, "features": clips, "logits": logits.tolist()}))
+
     @property
     def labels(self) -> torch.Tensor:
         """Multi-hot targets of all utterances, in order."""

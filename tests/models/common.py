@@ -26,6 +26,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, Trainer,
 
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, scaled_va
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.models.light_features_univa import LogMelExtractor
 from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.prediction.onnx_export import export_onnx
 from modeling_univa.prediction.onnx_model import UnivaOnnxModel
@@ -259,10 +260,11 @@ class CommonSystemTests:
         """By the code beside the weights, from the auto classes and from the pipeline."""
         if not self.system.__module__.startswith("modeling_univa."):
             pytest.skip("its file is not one of models/")
-        config = self.config()
+        speech = LogMelExtractor()
+        config = self.config(audio_feature_size=speech.feature_size)
         model, utterances, folder = self.model(config), Utterances(config, absent=0.2), tmp_path / "model"
         model.save_pretrained(folder)
-        tiny_processor(config).save_pretrained(folder)
+        tiny_processor(config, extractors={"audio": speech.to_dict()}).save_pretrained(folder)
         utterances.write(folder / "inputs.json", self.scores(model, utterances.inputs()))
         script = REPOSITORY / "tests" / "integration" / "load_remote_code.py"
         environment = subprocess_environment(tmp_path / "cache", with_package=False)

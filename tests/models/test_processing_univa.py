@@ -328,7 +328,7 @@ def test_processor_file_holds_what_init_takes_and_no_more(route, tmp_path):
     assert content["auto_map"] == {"AutoProcessor": "processing_univa.UnivaProcessor"}
     assert (tmp_path / "tokenizer.json").exists() is (route == "bert")
     copied = {file.name for file in tmp_path.glob("*.py")}
-    assert {"processing_univa.py", "configuration_univa.py", "light_features_univa.py", "media_univa.py"} <= copied
+    assert {"processing_univa.py", "configuration_emotion.py", "light_features_univa.py", "media_univa.py"} <= copied
 
 
 def test_saving_again_after_loading_works(tmp_path):

@@ -275,7 +275,7 @@ def test_training_from_a_folder_is_refused_before_it_begins(training, hub, api, 
     options[options.index("--dataset") + 1] = str(tmp_path / "none")
     assert train_hf.main([*options, "--model", str(model)]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
-    assert f"the model in {model}, which nobody else has: push that model and give its Hub id as `--model`" in message
+    assert f"the model in {model}, which nobody else has: push that model and use its Hub id as `model`" in message
     assert not hub.repositories and not (tmp_path / "run").exists()
     for allowed in ({"push_to_hub": False}, {"hidden_dropout_prob": 0.3}):
         # Without a push, and with a base of its own, it is the corpus that is missed.

@@ -97,6 +97,7 @@ def test_messages_name_options(parser):
         ("score-affect", ["c", "--output", "o", "--faces", "x"], {"face_detector": "x"}),
         ("score-affect", ["c", "--output", "o", "--text", "x"], {"text_scorer": "x"}),
         ("score-affect", ["c", "--output", "o", "--audio", "x"], {"audio_scorer": "x"}),
+        ("train-affect", ["--data", "x", "--model", "y", "--output", "o"], {"data": "x", "model": "y"}),
         ("complete", ["m", "--faces", "x"], {"face_detector": "x"}),
         ("export", ["m", "--format", "onnx", "--output", "o"], {"model": "m"}),
     ],

@@ -13,11 +13,23 @@ __all__ = ["add_options", "run"]
 
 def add_options(parser: OptionParser) -> None:
     """Add its options."""
-    parser.add_argument("--data", required=True, help="emobank.csv, folder or Hub id; for audio and vision a corpus")
+    parser.add_argument(
+        "--dataset", dest="data", required=True, help="emobank.csv, folder or Hub id; for audio and vision a corpus"
+    )
     parser.add_argument("--output", required=True, help="folder to make")
     parser.add_argument("--modality", choices=("text", "audio", "vision"), default="text", help="default text")
-    parser.add_argument("--model", help="for text: encoder, folder or Hub id or package://NAME/FOLDER")
-    parser.add_argument("--revision", help="branch, tag or commit of --model on the Hub")
+    parser.add_argument(
+        "--text-model", dest="model", help="for text: encoder, folder or Hub id or package://NAME/FOLDER"
+    )
+    parser.add_argument(
+        "--text-model-revision", dest="revision", help="branch, tag or commit of --text-model on the Hub"
+    )
+    for former, name in (
+        ("--data", "--dataset"),
+        ("--model", "--text-model"),
+        ("--revision", "--text-model-revision"),
+    ):
+        parser.rename_option(former, name)
     parser.add_argument("--epochs", type=float, help="default 3 for text, 30 for audio, 20 for vision")
     parser.add_argument("--batch-size", type=int, default=32, help="sentences or clips of a batch (default 32)")
     parser.add_argument("--learning-rate", type=float, help="default 5e-5 for text, 1e-3 audio, 3e-4 vision")

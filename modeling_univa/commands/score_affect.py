@@ -3,15 +3,16 @@
 """`univa score-affect`: valence and arousal of a whole corpus by pretrained scorers."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..data.loading import load_corpus
 from ..features.arguments import face_reader_from_argument
 from ..features.scoring import ScoringJob, ScoringOptions, describe_scorer
 from ..features.shards import own_device, run_job
 from ..features.workers import default_workers
-from ..models.affect_scorers_univa import load_scorer
+from ..models.affect_scorers_univa import AffectScorer, load_scorer
 from ..models.translation_univa import load_translator
 from ..options import OptionParser
 from .jobs import add_job_options, run_command, with_revision
@@ -81,15 +82,10 @@ def score_affect(
     Raises:
         ValueError, OSError, ImportError: a mistake of the user; with `strict` also a bad clip.
     """
-    scorers, about = {}, {}
-    for modality, given in (("text", text_scorer), ("audio", audio_scorer), ("vision", vision_scorer)):
-        if given:
-            model, revision = with_revision(given)
-            scorers[modality] = load_scorer(modality, model, revision, own_device(device))
-            about[modality] = describe_scorer(scorers[modality], model)
-    translator = None
-    if translate:
-        translator = load_translator(translate, source_language, target_language, device=own_device(device))
+    given = {"text": text_scorer, "audio": audio_scorer, "vision": vision_scorer}
+    scorers, about = _load_scorers(given, own_device(device))
+    languages = (source_language, target_language)
+    translator = load_translator(translate, *languages, device=own_device(device)) if translate else None
     settings = ScoringOptions(
         splits=splits,
         translator=translator,
@@ -101,6 +97,19 @@ def score_affect(
     )
     job = ScoringJob(load_corpus(str(corpus)), scorers, about, settings)
     return run_job(job, str(output), shard_rows=shard_rows, strict=strict)
+
+
+def _load_scorers(
+    given: Mapping[str, str | None], device: str | None
+) -> tuple[dict[str, AffectScorer], dict[str, dict[str, Any]]]:
+    """The scorers by modality, and which networks they are."""
+    scorers, about = {}, {}
+    for modality, name in given.items():
+        if name:
+            model, revision = with_revision(name)
+            scorers[modality] = load_scorer(modality, model, revision, device)
+            about[modality] = describe_scorer(scorers[modality], model)
+    return scorers, about
 
 
 def run(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any, ClassVar, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 from transformers.utils import logging
 
 from ..data.schema import CorpusError
@@ -130,7 +131,7 @@ class Workers:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep torch and OpenCV to the thread that calls them."""
+    """Keep torch, OpenCV and the linear algebra of numpy to the thread that calls them."""
     try:
         import cv2
     except ImportError:
@@ -140,7 +141,8 @@ def one_thread() -> Iterator[None]:
     if cv2:
         cv2.setNumThreads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(torch_threads)
         if cv2:

@@ -24,7 +24,7 @@ from ..models.processing_univa import UnivaProcessor
 from ..models.trusted_paths_univa import has_hub_form, without_places
 from .corpus import EXTRACTORS_FILE, SCORERS_FILE, Corpus
 from .parquet import check_files, damage, read_options
-from .schema import VA_COLUMNS, CorpusError
+from .schema import VA_COLUMNS, CorpusError, holds_frames
 from .streaming import StreamedCorpus
 from .utterances import UtteranceDataset, scaled_va
 
@@ -104,10 +104,12 @@ def _check_types(name: str, features: datasets.Features) -> None:
             expected = "text"
         elif column == "emotions":
             fits, expected = isinstance(inner, datasets.ClassLabel), "lists of class labels"
-        elif column.endswith("_features"):
+        elif holds_frames(column):
             fits, expected = _holds_numbers(inner), "lists of frames of one width"
         elif column in VA_COLUMNS:
             fits, expected = _holds_numbers(kind), "lists of the two numbers valence and arousal"
+        elif column == "position":
+            fits, expected = re.match("(float|u?int)", getattr(kind, "dtype", "")) is not None, "whole numbers"
         else:
             continue
         if not fits:
@@ -126,7 +128,7 @@ def _with_widths(name: str, rows: datasets.Dataset | datasets.IterableDataset) -
     """A split whose features and VA are lists of one width, which other libraries than `datasets` do not keep."""
     for column, kind in rows.features.items():
         is_va = column in VA_COLUMNS
-        if not is_va and not column.endswith("_features"):
+        if not is_va and not holds_frames(column):
             continue
         numbers = kind if is_va else kind.feature
         if isinstance(numbers, datasets.List) and numbers.length >= 0:

@@ -20,8 +20,10 @@ from ..models.trusted_paths_univa import OutsideError, inside
 
 
 __all__ = [
+    "FACE_EMOTIONS",
     "FEATURE_COLUMNS",
     "MEDIA_COLUMNS",
+    "TEXT_STATES",
     "TIME_COLUMNS",
     "VA_COLUMNS",
     "CorpusError",
@@ -32,6 +34,7 @@ __all__ = [
     "check_label_names",
     "check_text",
     "check_times",
+    "holds_frames",
     "odd_labels",
     "row_features",
 ]
@@ -42,12 +45,21 @@ TIME_COLUMNS: tuple[str, ...] = ("start", "end")
 # In a source: the files of precomputed features; in a built corpus: the features.
 FEATURE_COLUMNS: tuple[str, ...] = tuple(f"{modality}_features" for modality in MODALITIES)
 VA_COLUMNS: tuple[str, ...] = tuple(f"{modality}_va" for modality in MODALITIES)
+# States that a frozen text encoder gave the tokens of an utterance, tokens x size, or null.
+TEXT_STATES = "text_states"
+# Probabilities of expressions in each frame of `vision_features`, frames x expressions, or null.
+FACE_EMOTIONS = "face_emotions"
 
 _REQUIRED_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
 # What stands between labels where a cell is not written as it should be, and what stands in cells that hold nothing.
 _SEPARATORS = ",|[]'\""
 _EMPTY_CELLS = ("nan", "none", "null", "n/a", "<na>")
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+
+
+def holds_frames(column: str) -> bool:
+    """Whether a column of this name holds lists of frames of one width."""
+    return column.endswith("_features") or column in (TEXT_STATES, FACE_EMOTIONS)
 
 
 class CorpusError(ValueError):

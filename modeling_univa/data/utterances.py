@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import datasets
 import numpy as np
@@ -14,8 +15,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
-from ..models.processing_univa import UnivaProcessor
-from .schema import CorpusError
+from ..models.processing_univa import UnivaProcessor, pad_frames
+from ..models.utterance_media_univa import check_finite_rows
+from .schema import FACE_EMOTIONS, TEXT_STATES, CorpusError
 from .va_scaling import scale_va
 
 
@@ -31,7 +33,7 @@ class UtteranceRows:
 
     Args:
         indices: place of each row in its split, shape (B,).
-        features: one list column (float16 frames) for each modality that comes as features.
+        features: one list column (float16 frames) for each input that comes as frames.
     """
 
     indices: np.ndarray
@@ -43,7 +45,7 @@ class UtteranceDataset(TorchDataset):
     One split of a corpus, ready for batching.
 
     Features stay in the memory-mapped file until a batch asks for them. What is small is held as arrays: labels, VA,
-    and the token ids of the dialogues, each dialogue tokenised and truncated once.
+    dialogues, places and speakers, and the token ids of the dialogues, each dialogue tokenised and truncated once.
 
     Args:
         rows: the split, with the columns of the row contract.
@@ -52,11 +54,13 @@ class UtteranceDataset(TorchDataset):
         va: for each modality (valence, arousal), shape (rows, 2), NaN where unknown; see `known_va` and `scale_va`.
             Without it rows have no VA.
         name: of the split, for messages.
+        text_states: read the column `text_states`, the states that a frozen text encoder gave the utterance's own
+            tokens, in place of the text.
 
     Raises:
         CorpusError: no row, a column that the model needs is missing, features of another width, other labels, null
             where a name, a text or emotions must be, a text that is too long, rows of a dialogue that do not stand
-            together.
+            together, expressions of another number of faces than there are.
     """
 
     def __init__(
@@ -66,38 +70,65 @@ class UtteranceDataset(TorchDataset):
         label_names: Sequence[str],
         va: dict[str, np.ndarray] | None = None,
         name: str = "rows",
+        text_states: bool = False,
     ):
         self.name = name
         self.processor = processor
         self.va = va or {}
+        self.columns = {modality: f"{modality}_features" for modality in processor.feature_sizes}
+        if text_states:
+            self.columns["text"] = TEXT_STATES
+        self.has_face_emotions = FACE_EMOTIONS in rows.features and "vision" in self.columns
         self._check_columns(rows)
         for column in ("utterance_id", "dialogue_id", "emotions"):
             self._check_known(rows, column)
         self.labels = _multi_hot(rows, label_names, name)
         self.dialogues = _dialogue_numbers(rows, name)
-        columns = {modality: f"{modality}_features" for modality in processor.feature_sizes}
-        self._features = rows.select_columns(list(columns.values())).with_format("arrow") if columns else None
-        self.frame_counts = {modality: _frame_counts(rows, column, name) for modality, column in columns.items()}
+        self.positions, self.speakers = _positions(rows, self.dialogues), _speaker_numbers(rows, self.dialogues)
+        columns = [*self.columns.values(), *([FACE_EMOTIONS] if self.has_face_emotions else [])]
+        self._features = rows.select_columns(columns).with_format("arrow") if columns else None
+        self.frame_counts = {modality: _frame_counts(rows, column, name) for modality, column in self.columns.items()}
         self.utterance_ids = rows["utterance_id"]
-        if processor.tokenizer is not None and "text" in processor.modalities:
+        if self.has_face_emotions:
+            self._check_face_emotions(rows)
+        if processor.tokenizer is not None and "text" in processor.modalities and not text_states:
             self._tokenize(rows)
 
     def _check_columns(self, rows: datasets.Dataset) -> None:
         if len(rows) == 0:
             raise CorpusError(f"{self.name}: there is no row; fill the split or leave it out")
-        for modality, size in self.processor.feature_sizes.items():
-            column = f"{modality}_features"
+        for modality, column in self.columns.items():
+            if column == TEXT_STATES:
+                self._check_text_states(rows)
+                continue
             if column not in rows.features:
                 raise CorpusError(
                     f"{self.name}: no column `{column}`, which a model with {modality} needs; build the corpus with "
                     f"features of {modality}, or leave it out of `modalities`"
                 )
-            found = rows.features[column].feature.length
+            found, size = rows.features[column].feature.length, self.processor.feature_sizes[modality]
             if found != size:
                 raise CorpusError(
                     f"{self.name}: `{column}` are {found} numbers wide, and the model takes {size}; train on the "
                     "features that the model was made for"
                 )
+
+    def _check_text_states(self, rows: datasets.Dataset) -> None:
+        if TEXT_STATES not in rows.features:
+            raise CorpusError(
+                f"{self.name}: no column `{TEXT_STATES}`; build the corpus with the states of the text encoder, or read "
+                "its text"
+            )
+
+    def _check_face_emotions(self, rows: datasets.Dataset) -> None:
+        counts, faces = _frame_counts(rows, FACE_EMOTIONS, self.name), self.frame_counts["vision"]
+        wrong = np.flatnonzero((counts != faces) & (counts > 0))
+        if wrong.size:
+            row = int(wrong[0])
+            raise CorpusError(
+                f"{self.name}: row {self.utterance_ids[row]!r} has {counts[row]} frames of `{FACE_EMOTIONS}` and "
+                f"{faces[row]} of `vision_features`, expected as many; make them of the same faces"
+            )
 
     def _check_known(self, rows: datasets.Dataset, column: str) -> None:
         found = _column(rows, column)
@@ -151,6 +182,11 @@ class UtteranceDataset(TorchDataset):
         return total
 
     @property
+    def has_text_states(self) -> bool:
+        """Whether text comes as states of a frozen encoder."""
+        return self.columns.get("text") == TEXT_STATES
+
+    @property
     def has_tokens(self) -> bool:
         """Whether text comes as tokens of a pretrained encoder."""
         return hasattr(self, "token_rows")
@@ -168,10 +204,13 @@ class UtteranceDataset(TorchDataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> UtteranceRows:
-        return self.__getitems__([index])
+        return self._rows([index])
 
-    def __getitems__(self, indices: list[int]) -> UtteranceRows:
+    def __getitems__(self, indices: list[int]) -> list[UtteranceRows]:
         """What DataLoader calls: all rows of a batch at once."""
+        return [self._rows(indices)]
+
+    def _rows(self, indices: list[int]) -> UtteranceRows:
         features = pa.table({}) if self._features is None else self._features[indices]
         return UtteranceRows(np.asarray(indices), features)
 
@@ -180,7 +219,11 @@ class UtteranceCollator:
     """
     Rows of an `UtteranceDataset` to model inputs (names and shapes: [`UnivaModel.forward`]), and their VA.
 
+    Of every utterance there are also its dialogue, its `position` there and its `speaker_index`, (B,) long each.
+    Speakers are numbered 0, 1, 2, … as they first speak in the dialogue; -1 is an unknown one.
+
     Args:
+        dataset: where the rows are from.
         with_va: also give `text_va`, `audio_va`, `vision_va` (B, 2), for the objective; evaluation has no use for it.
     """
 
@@ -188,15 +231,18 @@ class UtteranceCollator:
         self.dataset = dataset
         self.with_va = with_va
 
-    def __call__(self, rows: UtteranceRows) -> dict[str, torch.Tensor]:
-        dataset, indices = self.dataset, rows.indices
+    def __call__(self, parts: Sequence[UtteranceRows]) -> dict[str, torch.Tensor]:
+        """One batch of the rows of all `parts`, in order."""
+        dataset, rows = self.dataset, _joined(parts)
+        indices = rows.indices
         # Labels come first: Trainer reads the batch size off the first tensor.
-        batch = {"labels": torch.from_numpy(dataset.labels[indices].astype(np.float32))}
-        if dataset.has_tokens:
-            batch.update(self._text_inputs(indices))
-        for modality in dataset.processor.feature_sizes:
-            values, lengths = flatten_frames(rows.features.column(f"{modality}_features"))
-            batch.update(dataset.processor.pad_features(modality, values, lengths, self._names(indices)))
+        batch = {"labels": torch.from_numpy(dataset.labels[indices].astype(np.float32)), **self._text_inputs(indices)}
+        for modality, column in dataset.columns.items():
+            values, lengths = flatten_frames(rows.features.column(column))
+            pad = self._pad_states if column == TEXT_STATES else partial(dataset.processor.pad_features, modality)
+            batch.update(pad(values, lengths, self._names(indices)))
+        if dataset.has_face_emotions:
+            batch["face_emotions"] = self._face_emotions(rows, batch["vision_attention_mask"].shape[1])
         if self.with_va:
             batch.update({f"{name}_va": torch.from_numpy(va[indices]) for name, va in dataset.va.items()})
         return batch
@@ -205,13 +251,39 @@ class UtteranceCollator:
         return lambda row: f"row {self.dataset.utterance_ids[int(indices[row])]!r} of {self.dataset.name}"
 
     def _text_inputs(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Where the utterances are, in which dialogue and by whom, and the tokens of their dialogues."""
         dataset = self.dataset
-        used, dialogue_index = np.unique(dataset.row_of_utterance[indices], return_inverse=True)
-        return {
-            "dialogue_index": torch.from_numpy(dialogue_index.astype(np.int64)),
-            "utterance_span": torch.from_numpy(dataset.spans[indices]),
-            **dataset.processor.pad_dialogues([dataset.token_rows[row] for row in used]),
-        }
+        rows = dataset.row_of_utterance if dataset.has_tokens else dataset.dialogues
+        used, dialogue_index = np.unique(rows[indices], return_inverse=True)
+        inputs = {"dialogue_index": torch.from_numpy(dialogue_index.astype(np.int64))}
+        if dataset.has_tokens:
+            inputs["utterance_span"] = torch.from_numpy(dataset.spans[indices])
+        inputs["position"] = torch.from_numpy(dataset.positions[indices])
+        inputs["speaker_index"] = torch.from_numpy(dataset.speakers[indices])
+        if dataset.has_tokens:
+            inputs |= dataset.processor.pad_dialogues([dataset.token_rows[row] for row in used])
+        return inputs
+
+    def _pad_states(
+        self, values: np.ndarray, lengths: np.ndarray, name_of: Callable[[int], str]
+    ) -> dict[str, torch.Tensor]:
+        states, mask = pad_frames(values, lengths, self.dataset.processor.max_lengths.get("text"))
+        check_finite_rows("text", states, name_of)
+        return {"text_states": torch.from_numpy(states), "text_attention_mask": torch.from_numpy(mask)}
+
+    def _face_emotions(self, rows: UtteranceRows, frames: int) -> torch.Tensor:
+        """Expression probabilities of every face frame, zero where there are none."""
+        values, lengths = flatten_frames(rows.features.column(FACE_EMOTIONS))
+        emotions, _ = pad_frames(values, lengths, self.dataset.processor.max_lengths.get("vision"), frames)
+        check_finite_rows("face emotion", emotions, self._names(rows.indices))
+        return torch.from_numpy(emotions)
+
+
+def _joined(parts: Sequence[UtteranceRows]) -> UtteranceRows:
+    if len(parts) == 1:
+        return parts[0]
+    tables = [part.features for part in parts]
+    return UtteranceRows(np.concatenate([part.indices for part in parts]), pa.concat_tables(tables))
 
 
 def flatten_frames(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -297,3 +369,33 @@ def _dialogue_numbers(rows: datasets.Dataset, name: str) -> np.ndarray:
     if len(set(identifiers[first])) != len(first):
         raise CorpusError(f"{name}: the rows of a dialogue do not stand together; sort the split by dialogue")
     return np.repeat(np.arange(len(first)), np.diff([*first, len(identifiers)]))
+
+
+def _positions(rows: datasets.Dataset, dialogues: np.ndarray) -> np.ndarray:
+    """Place of each row in its dialogue, as the corpus says, else among the rows that there are; shape (rows,)."""
+    places = np.arange(len(dialogues)) - np.searchsorted(dialogues, dialogues)
+    if "position" not in rows.features:
+        return places
+    column = _column(rows, "position")
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(known, pc.fill_null(column, 0).to_numpy(zero_copy_only=False), places).astype(np.int64)
+
+
+def _speaker_numbers(rows: datasets.Dataset, dialogues: np.ndarray) -> np.ndarray:
+    """Speakers of each dialogue in order of their first utterance, -1 where unknown; shape (rows,)."""
+    numbers = np.full(len(dialogues), -1, dtype=np.int64)
+    if "speaker" not in rows.features or rows.features["speaker"].dtype == "null":
+        return numbers
+    encoded = _column(rows, "speaker").dictionary_encode()
+    names = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    unnamed = [place for place, name in enumerate(encoded.dictionary.to_pylist()) if not str(name).strip()]
+    known = np.flatnonzero((names >= 0) & ~np.isin(names, unnamed))
+    pairs = dialogues[known] * len(encoded.dictionary) + names[known]
+    _, first, owners = np.unique(pairs, return_index=True, return_inverse=True)
+    # Dialogues are numbered as they stand, so that in order of first rows the speakers of one are neighbours.
+    order = np.argsort(first)
+    of_dialogue = dialogues[known][first[order]]
+    ranks = np.empty(len(first), dtype=np.int64)
+    ranks[order] = np.arange(len(first)) - np.searchsorted(of_dialogue, of_dialogue)
+    numbers[known] = ranks[owners]
+    return numbers

@@ -400,17 +400,11 @@ class UnivaProcessor(ProcessorMixin):
                 f"{modality} features of width {values.shape[-1]} met a model of `{modality}_feature_size` = {size}: "
                 "use the extractor that made the model's training features."
             )
-        longest = self.max_lengths.get(modality) or max(lengths.max(), 1)
-        kept = np.minimum(lengths, longest)
-        mask = np.arange(max(kept.max(), 1)) < kept[:, None]
-        padded = np.zeros((*mask.shape, size), dtype=np.float32)
-        position = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        with np.errstate(over="ignore"):
-            padded[mask] = values[position < longest] if len(values) else values.reshape(0, size)
+        padded, mask = pad_frames(values.reshape(-1, size), lengths, self.max_lengths.get(modality))
         check_finite_rows(modality, padded, name_of)
         return {
             f"{modality}_features": torch.from_numpy(padded),
-            f"{modality}_attention_mask": torch.from_numpy(mask.astype(np.int64)),
+            f"{modality}_attention_mask": torch.from_numpy(mask),
         }
 
     def extract_audio(self, clip: Any) -> np.ndarray | None:
@@ -732,6 +726,31 @@ def _same_files(folder: Path, other: Path) -> bool:
     return not (compared.left_only or compared.right_only or compared.diff_files or compared.funny_files)
 
 
+def pad_frames(
+    values: np.ndarray, lengths: np.ndarray, longest: int | None = None, frames: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Frames of several clips, end to end, side by side with padding.
+
+    Args:
+        values (`np.ndarray` of shape `(sum of lengths, k)`): the frames, clip after clip.
+        lengths (`np.ndarray` of shape `(B,)`): frames of each clip.
+        longest: frames of a clip beyond this number are cut.
+        frames: T; by default the frames of the longest clip, at least 1.
+
+    Returns:
+        The frames `(B, T, k)` float32, zero where there are none, and their mask `(B, T)` int64.
+    """
+    longest = longest or max(lengths.max(), 1)
+    kept = np.minimum(lengths, longest)
+    mask = np.arange(frames or max(kept.max(), 1)) < kept[:, None]
+    padded = np.zeros((*mask.shape, values.shape[1]), dtype=np.float32)
+    position = np.arange(len(values)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    with np.errstate(over="ignore"):
+        padded[mask] = values[position < longest]
+    return padded, mask.astype(np.int64)
+
+
 def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
     """
     Lengths after dropping the last token of the longest utterance (ties: the earliest) until `budget` is met.
@@ -760,4 +779,4 @@ def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
 
 UnivaProcessor.register_for_auto_class()
 
-__all__ = ["DialogueRow", "EncodedDialogue", "PRECOMPUTED", "UnivaProcessor", "truncated_lengths"]
+__all__ = ["DialogueRow", "EncodedDialogue", "PRECOMPUTED", "UnivaProcessor", "pad_frames", "truncated_lengths"]

@@ -75,10 +75,144 @@ def test_batch_equals_that_of_the_processor(variant, indices):
         expected[place, rows[index]["emotions"]] = 1
     assert torch.equal(batch.pop("labels"), expected)
     reference = processed(config, rows, indices)
-    assert list(batch) == list(reference)
+    assert set(batch) - set(reference) <= {"dialogue_index", "position", "speaker_index"}
+    assert [name for name in batch if name in reference] == list(reference)
     for name, value in reference.items():
         assert batch[name].dtype == value.dtype
         assert torch.equal(batch[name], value), name
+
+
+def with_column(rows: datasets.Dataset, name: str, values: list, kind) -> datasets.Dataset:
+    """The rows with a column added, or in place of the one they have."""
+    content = {**rows.with_format(None)[:], name: values}
+    return datasets.Dataset.from_dict(content, features=datasets.Features({**rows.features, name: kind}))
+
+
+def test_order_of_a_batch():
+    config = tiny_config()
+    batch = batch_of(dataset_for(config, rows_for(config), va=known_va(rows_for(config))), [0, 5], with_va=True)
+    assert list(batch) == [
+        "labels", "dialogue_index", "utterance_span", "position", "speaker_index", "input_ids", "attention_mask",
+        "audio_features", "audio_attention_mask", "vision_features", "vision_attention_mask",
+        "text_va", "audio_va", "vision_va",
+    ]  # fmt: skip
+    assert all(batch[name].dtype == torch.int64 for name in list(batch)[1:7])
+
+
+@pytest.mark.parametrize("route", ["bert", "words"])
+def test_place_and_speaker_of_every_utterance(route):
+    """Of dialogues of 3, 1, 4 and 2 rows."""
+    config = tiny_config(route)
+    names = ["b", "a", "b", None, "z", " ", "a", "z", None, "b"]
+    rows = with_column(rows_for(config), "speaker", names, datasets.Value("string"))
+    batch = batch_of(dataset_for(config, rows), list(range(10)))
+    assert batch["dialogue_index"].tolist() == [0, 0, 0, 1, 2, 2, 2, 2, 3, 3]
+    assert batch["position"].tolist() == [0, 1, 2, 0, 0, 1, 2, 3, 0, 1]
+    assert batch["speaker_index"].tolist() == [0, 1, 0, -1, 0, -1, 1, 0, -1, 0]
+    # In a batch of some rows these are still those of the whole dialogue.
+    batch = batch_of(dataset_for(config, rows), [6, 1, 9])
+    assert batch["dialogue_index"].tolist() == [1, 0, 2]
+    assert batch["position"].tolist() == [2, 1, 1]
+    assert batch["speaker_index"].tolist() == [1, 1, 0]
+
+
+def test_place_is_that_of_the_corpus_where_it_says_one():
+    config = tiny_config("words")
+    rows = rows_for(config)
+    left = rows.filter(lambda row: row["utterance_id"] not in ("d0_1", "d2_0"))
+    assert dataset_for(config, left).positions.tolist() == [0, 2, 0, 1, 2, 3, 0, 1]
+    unsaid = with_column(rows, "position", [5, None, None, *[None] * 7], datasets.Value("int32"))
+    assert dataset_for(config, unsaid).positions.tolist() == [5, 1, 2, 0, 0, 1, 2, 3, 0, 1]
+    bare = dataset_for(config, rows.remove_columns(["position", "speaker"]))
+    assert bare.positions.tolist() == [0, 1, 2, 0, 0, 1, 2, 3, 0, 1]
+    assert bare.speakers.tolist() == [-1] * 10
+
+
+def test_speakers_are_numbered_as_a_loop_would():
+    config = tiny_config("words", modalities=["audio"])
+    generator = np.random.default_rng(0)
+    rows = random_rows([int(size) for size in generator.integers(1, 12, 40)], modalities=["audio"])
+    names = [None if name == 0 else f"s{name}" for name in generator.integers(0, 6, len(rows))]
+    rows = with_column(rows, "speaker", names, datasets.Value("string"))
+    expected, seen = [], {}
+    for dialogue, name in zip(rows["dialogue_id"], names, strict=True):
+        known = seen.setdefault(dialogue, {})
+        expected.append(-1 if name is None else known.setdefault(name, len(known)))
+    assert dataset_for(config, rows).speakers.tolist() == expected
+
+
+def frames_kind(width: int):
+    return datasets.List(datasets.List(datasets.Value("float16"), length=width))
+
+
+def clip(frames: int, width: int, start: float = 0) -> list[list[float]]:
+    return (np.arange(frames * width).reshape(frames, width) + start).tolist()
+
+
+def test_text_as_states_of_a_frozen_encoder():
+    config = tiny_config(max_text_length=4)
+    counts = [1, 2, 5, 0, 3, 1, 1, 2, 6, 4]
+    states = [clip(count, 3, start=row) if count else None for row, count in enumerate(counts)]
+    rows = with_column(rows_for(config), "text_states", states, frames_kind(3))
+    dataset = dataset_for(config, rows, text_states=True)
+    batch = batch_of(dataset, [3, 1, 2])
+    assert not {"input_ids", "attention_mask", "utterance_span", "text_features"} & set(batch)
+    assert list(batch)[:4] == ["labels", "dialogue_index", "position", "speaker_index"]
+    assert batch["text_attention_mask"].tolist() == [[0] * 4, [1, 1, 0, 0], [1] * 4]
+    assert batch["text_states"].dtype == torch.float32
+    assert batch["text_states"][1].tolist() == [*clip(2, 3, start=1), [0.0] * 3, [0.0] * 3]
+    assert batch["text_states"][2].tolist() == clip(5, 3, start=2)[:4]
+    assert not batch["text_states"][0].any()
+    assert dataset.count_cut()["text"] == 2
+    # The same corpus still trains a model that reads its text.
+    assert "input_ids" in batch_of(dataset_for(config, rows), [3, 1, 2])
+
+
+def test_text_states_that_are_not_there():
+    config = tiny_config()
+    with pytest.raises(CorpusError, match="no column `text_states`; build the corpus with the states of the text"):
+        dataset_for(config, rows_for(config), text_states=True)
+
+
+def rows_with_expressions(config: UnivaConfig, counts: list[int | None]) -> datasets.Dataset:
+    rows = rows_for(config, absent=0.0)
+    emotions = [None if count is None else clip(count, 4, start=row) for row, count in enumerate(counts)]
+    return with_column(rows, "face_emotions", emotions, frames_kind(4))
+
+
+def test_expressions_stand_beside_the_faces():
+    config = tiny_config(max_vision_length=5)
+    faces = [len(frames) for frames in rows_for(config, absent=0.0)["vision_features"]]
+    counts = [*faces[:9], None]
+    rows = rows_with_expressions(config, counts)
+    batch = batch_of(dataset_for(config, rows), [9, 0, 4])
+    frames = batch["vision_features"].shape[1]
+    assert batch["face_emotions"].shape == (3, frames, 4)
+    assert not batch["face_emotions"][0].any() and batch["vision_attention_mask"][0].any()
+    for place, row in ((1, 0), (2, 4)):
+        kept = min(faces[row], 5)
+        assert batch["face_emotions"][place, :kept].tolist() == clip(faces[row], 4, start=row)[:kept]
+        assert not batch["face_emotions"][place, kept:].any()
+    assert list(batch)[-1] == "face_emotions"
+    deaf = tiny_config(modalities=["text", "audio"])
+    assert "face_emotions" not in batch_of(dataset_for(deaf, rows), [0])
+
+
+def test_expressions_of_other_faces_are_refused():
+    config = tiny_config()
+    faces = [len(frames) for frames in rows_for(config, absent=0.0)["vision_features"]]
+    rows = rows_with_expressions(config, [*faces[:3], faces[3] + 1, *faces[4:]])
+    message = refused(config, rows)
+    assert f"row 'd1_0' has {faces[3] + 1} frames of `face_emotions` and {faces[3]} of `vision_features`" in message
+
+
+def test_rows_one_by_one_are_a_batch_too():
+    """As a data set without `__getitems__` gives them, and as `Trainer` cuts a batch into its rows."""
+    config = tiny_config()
+    dataset = dataset_for(config, rows_for(config))
+    together, apart = batch_of(dataset, [2, 0, 7]), UtteranceCollator(dataset)([dataset[2], dataset[0], dataset[7]])
+    assert list(apart) == list(together)
+    assert all(torch.equal(apart[name], value) for name, value in together.items())
 
 
 def test_dialogue_is_encoded_once_however_many_of_its_utterances_are_in_the_batch():
@@ -177,7 +311,6 @@ def test_modality_absent_in_every_row():
     batch = batch_of(dataset, [0, 4])
     assert batch["audio_attention_mask"].tolist() == [[0], [0]]
     assert not dataset.frame_counts["audio"].any()
-    batch.pop("labels")
     assert tiny_model(config)(**batch).logits.isfinite().all()
 
 

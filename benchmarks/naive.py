@@ -7,7 +7,7 @@ padded to the longest clip of the corpus; positive pairs are found pair by pair 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ class NaiveCollator(UtteranceCollator):
         super().__init__(dataset, with_va)
         self.longest = longest
 
-    def __call__(self, rows: UtteranceRows) -> dict[str, torch.Tensor]:
+    def __call__(self, parts: Sequence[UtteranceRows]) -> dict[str, torch.Tensor]:
+        (rows,) = parts
         dataset, indices = self.dataset, rows.indices
         batch = {"labels": torch.from_numpy(dataset.labels[indices].astype(np.float32)), **self._text_inputs(indices)}
         for modality, longest in self.longest.items():
@@ -52,6 +53,8 @@ class NaiveCollator(UtteranceCollator):
         return {
             "dialogue_index": torch.arange(len(dialogues)),
             "utterance_span": torch.from_numpy(dataset.spans[indices]),
+            "position": torch.from_numpy(dataset.positions[indices]),
+            "speaker_index": torch.from_numpy(dataset.speakers[indices]),
             "input_ids": input_ids,
             "attention_mask": attention_mask,
         }

@@ -140,8 +140,8 @@ def test_speed_reports_ratios_of_one_run(scripts, recipe, tmp_path, capsys):
         found = report[phase]
         assert found["ratio"] == pytest.approx(found["naive"]["seconds"] / found["ours"]["seconds"])
         assert found["tokens"]["ours"] < found["tokens"]["naive"] == 12 * MAX_TOKENS
-    assert set(report["batchings"]) == {"length", "dialogue", "random"}
-    assert len({found["rows"] for found in report["batchings"].values()}) == 1
+    assert set(report["batchings"]) == {"length", "dialogue", "whole_dialogues", "random"}
+    assert {found["rows"] for name, found in report["batchings"].items() if name != "whole_dialogues"} == {12}
     tokens = {name: found["tokens_per_epoch"] for name, found in report["batchings"].items()}
     assert tokens["dialogue"] < tokens["random"]
     printed = capsys.readouterr().out

@@ -46,12 +46,23 @@ def check_extractors(corpus: Corpus, processor: UnivaProcessor) -> None:
 
 
 def make_split(
-    corpus: Corpus, split: str, processor: UnivaProcessor, config: EmotionConfig, va_scaling: str | None = None
+    corpus: Corpus,
+    split: str,
+    processor: UnivaProcessor,
+    config: EmotionConfig,
+    va_scaling: str | None = None,
+    text_states: bool = False,
 ) -> UtteranceDataset:
-    """One split for the model; with VA only where `va_scaling` is given, which is for training."""
+    """
+    One split for the model.
+
+    Args:
+        va_scaling: see `scale_va`; only with it there is VA, which is for training.
+        text_states: see `UtteranceDataset`.
+    """
     rows = corpus.split(split)
     va = None if va_scaling is None else scaled_va(rows, va_scaling, config.modalities)
-    dataset = UtteranceDataset(rows, processor, config.label_names, va, name=f"{corpus.name} ({split})")
+    dataset = UtteranceDataset(rows, processor, config.label_names, va, f"{corpus.name} ({split})", text_states)
     for modality, count in dataset.count_cut().items():
         if count:
             logger.warning(

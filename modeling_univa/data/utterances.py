@@ -116,8 +116,8 @@ class UtteranceDataset(TorchDataset):
     def _check_text_states(self, rows: datasets.Dataset) -> None:
         if TEXT_STATES not in rows.features:
             raise CorpusError(
-                f"{self.name}: no column `{TEXT_STATES}`; build the corpus with the states of the text encoder, or read "
-                "its text"
+                f"{self.name}: no column `{TEXT_STATES}`; build the corpus with the states of the text encoder, or "
+                "read its text"
             )
 
     def _check_face_emotions(self, rows: datasets.Dataset) -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import broadcast
 from huggingface_hub import HfApi
 from torch import nn
 from torch.utils.data import DataLoader, SequentialSampler
@@ -62,7 +63,8 @@ class UnivaTrainer(Trainer):
     Raises:
         ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
             with a stream, of which nobody knows the frequencies of the labels; a `metric_for_best_model` that there
-            is not; a `batching` that cuts dialogues for a model that reads across utterances.
+            is not; a `batching` that cuts dialogues for a model that reads across utterances. In `train`, a model that
+            takes statistics of the training split, with a stream.
     """
 
     # The objective is a mean over the batch, so Trainer divides it by the accumulation steps.
@@ -108,6 +110,7 @@ class UnivaTrainer(Trainer):
         )
         self.averaging: WeightAveraging | None = None
         self._follow_arguments()
+        self.add_callback(_FitStatistics(self))
 
     def _take(self, model: EmotionModel, args: UnivaTrainingArguments) -> None:
         """Check that the arguments fit a model, and have the metrics follow its probabilities and threshold."""
@@ -542,6 +545,32 @@ def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:
 def _reads_dialogues(model: Any) -> bool:
     """Whether the scores of an utterance depend on the others of its dialogue in the batch."""
     return getattr(model, "reads_dialogues", False)
+
+
+class _FitStatistics(TrainerCallback):
+    """Lets the model take from the training split what its method needs, unless it comes from a checkpoint."""
+
+    def __init__(self, trainer: UnivaTrainer):
+        self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        if state.global_step > 0 or _fits_nothing(model):
+            return
+        if isinstance(self.trainer.train_dataset, StreamedUtterances):
+            raise ValueError(
+                f"{type(model).__name__} takes statistics of the whole training split, which a stream does not have: "
+                "leave `streaming` out."
+            )
+        model.fit_statistics(self.trainer.train_dataset)
+        if args.world_size > 1:
+            # Sums may differ in their last bits from process to process.
+            broadcast(list(model.buffers()))
+
+
+def _fits_nothing(model: Any) -> bool:
+    method = getattr(model, "fit_statistics", None)
+    return method is None or getattr(method, "__func__", None) is EmotionModel.fit_statistics
 
 
 class _SetEpoch(TrainerCallback):

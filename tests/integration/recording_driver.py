@@ -20,10 +20,11 @@ record = {"train": [], "evaluate": [], "world_size": None}
 predictions: list[np.ndarray] = []
 
 
-def recording_collator(self, rows, call=UtteranceCollator.__call__):
+def recording_collator(self, parts, call=UtteranceCollator.__call__):
     ids = self.dataset.utterance_ids
-    record["train" if self.with_va else "evaluate"].append([ids[index] for index in rows.indices])
-    return call(self, rows)
+    seen = [ids[index] for part in parts for index in part.indices]
+    record["train" if self.with_va else "evaluate"].append(seen)
+    return call(self, parts)
 
 
 def recording_metrics(self, prediction, call=MultilabelMetrics.__call__):

@@ -3,6 +3,7 @@
 """Two processes: every row once in training and evaluation, and the predictions of one process."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,38 @@ def test_terms_are_logged_once_for_both(run):
     logs = [[{**entry, "training_seconds": 0} for entry in record["log"] if "kl" in entry] for record in run.records]
     assert len(logs[0]) == EPOCHS
     assert logs[0] == logs[1]
+
+
+@pytest.fixture(scope="module")
+def readings(tmp_path_factory) -> list[list[dict[str, Any]]]:
+    """What one process, and each of two, found with a model that reads across utterances."""
+    found = []
+    for name, command in (("one", [sys.executable]), ("two", TORCHRUN)):
+        folder = tmp_path_factory.mktemp(name)
+        environment = {**subprocess_environment(folder / "cache"), "RECORD": str(folder / "record")}
+        support = Path(__file__).parents[1] / "support"
+        environment["PYTHONPATH"] = os.pathsep.join([str(support), environment.get("PYTHONPATH", "")])
+        result = run_command([*command, DRIVER.with_name("whole_dialogues_driver.py"), folder], environment, folder)
+        assert result.returncode == 0, result.stderr[-5000:]
+        found.append([json.loads(file.read_text()) for file in sorted(folder.glob("record-*.json"))])
+    return found
+
+
+def test_dialogues_stay_whole_on_two_processes(readings):
+    (one,), two = readings
+    assert [record["world_size"] for record in two] == [2, 2]
+    for name in ("validation", "test"):
+        for record in (one, *two):
+            assert record[name]["labels"] == record[name]["expected"]
+            np.testing.assert_allclose(record[name]["logits"], one[name]["logits"], atol=1e-5)
+    # Dialogues of 3, 4, 2, 5 and 7 utterances, 5 to a batch: both processes have two batches.
+    assert sorted(two[0]["batches"] + two[1]["batches"]) == [4, 5, 5, 7]
+    assert len(two[0]["batches"]) == len(two[1]["batches"])
+
+
+def test_both_processes_have_the_statistics_of_the_first(readings):
+    assert [record["statistic"] for records in readings for record in records] == [10, 10, 10]
+    assert readings[1][0]["metrics"]["eval_num_rows"] == 19
 
 
 def test_processes_that_do_not_know_of_each_other_are_refused(tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ class CommonSystemTests:
         dataset, model = self.dataset(config), self.model(config)
         arguments = TrainingArguments(
             str(tmp_path), per_device_train_batch_size=16, num_train_epochs=1, learning_rate=0.0, use_cpu=True,
-            remove_unused_columns=False, logging_steps=1, report_to=[], disable_tqdm=True, save_strategy="no",
+            logging_steps=1, report_to=[], disable_tqdm=True, save_strategy="no",
         )  # fmt: skip
         trainer = Trainer(
             model, arguments, train_dataset=dataset, data_collator=UtteranceCollator(dataset, with_va=True)

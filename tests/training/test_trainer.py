@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file
 from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor
 from training_runs import tiny_split, tiny_trainer
-from transformers import AutoModel
+from transformers import AutoModel, Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from modeling_univa.data.streaming import StreamedUtterances
-from modeling_univa.data.utterances import UtteranceDataset
+from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset
 from modeling_univa.models.losses_univa import UnivaObjective
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
@@ -238,6 +238,76 @@ def test_search_without_what_it_needs(tmp_path):
     trainer.eval_dataset = None
     with pytest.raises(ValueError, match="A search chooses by the scores on `eval_dataset`: pass one."):
         trainer.hyperparameter_search(n_trials=1)
+
+
+# Statistics of the training split
+
+
+class Counter(UnivaForEmotionClassification):
+    """Keeps how often each label occurs."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.register_buffer("label_counts", torch.zeros(config.num_labels))
+        self.fitted = 0
+
+    def fit_statistics(self, dataset):
+        self.label_counts += torch.from_numpy(dataset.labels.sum(axis=0)).float()
+        self.fitted += 1
+
+
+def test_model_takes_its_statistics_before_the_first_step_and_once(tmp_path):
+    config = tiny_config()
+    trainer = tiny_trainer(tmp_path, config, Counter(config), load_best_model_at_end=False)
+    expected = trainer.train_dataset.labels.sum(axis=0).tolist()
+    trainer.train()
+    assert (trainer.model.fitted, trainer.model.label_counts.tolist()) == (1, expected)
+    assert load_file(tmp_path / "checkpoint-4" / "model.safetensors")["label_counts"].tolist() == expected
+    resumed = tiny_trainer(tmp_path, config, Counter(config), load_best_model_at_end=False)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert (resumed.model.fitted, resumed.model.label_counts.tolist()) == (0, expected)
+
+
+def test_every_model_that_the_trainer_makes_takes_its_own_statistics(tmp_path):
+    config = tiny_config()
+    trainer = trainer_of(lambda: Counter(config), tmp_path, config, num_train_epochs=1)
+    for _ in range(2):
+        trainer.train()
+        assert trainer.model.fitted == 1
+        assert trainer.model.label_counts.tolist() == trainer.train_dataset.labels.sum(axis=0).tolist()
+
+
+def test_statistics_of_a_stream_are_refused(tmp_path):
+    config = tiny_config()
+    trainer = tiny_trainer(tmp_path, config, Counter(config))
+    callback = next(item for item in trainer.callback_handler.callbacks if type(item).__name__ == "_FitStatistics")
+    trainer.train_dataset = object.__new__(StreamedUtterances)
+    with pytest.raises(ValueError, match="Counter takes statistics of the whole training split, which a stream does"):
+        callback.on_train_begin(trainer.args, trainer.state, trainer.control)
+
+
+# A trainer of transformers
+
+
+def test_plain_trainer_minimises_and_logs_the_same_loss(tmp_path):
+    config = tiny_config(**NO_DROPOUT)
+    config.text_config.hidden_dropout_prob = config.text_config.attention_probs_dropout_prob = 0.0
+    settings = {"num_train_epochs": 3, "logging_strategy": "epoch", "learning_rate": 1e-2, "save_strategy": "no"}
+    settings |= {"per_device_train_batch_size": 14, "use_cpu": True, "disable_tqdm": True, "warmup_steps": 0}
+    ours = tiny_trainer(tmp_path / "ours", config, eval_strategy="no", **settings)
+    data = ours.train_dataset
+    plain = Trainer(
+        tiny_model(config),
+        TrainingArguments(str(tmp_path / "plain"), adam_epsilon=1e-6, report_to=[], **settings),
+        train_dataset=data,
+        data_collator=UtteranceCollator(data, with_va=True),
+    )
+    losses = []
+    for trainer in (ours, plain):
+        trainer.train()
+        losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0][-1] < losses[0][0]
 
 
 # Models that read across the utterances of a dialogue
@@ -503,7 +573,7 @@ def test_predictions_come_in_the_order_of_the_corpus(trained):
     dataset = trained.eval_dataset
     found = trained.predict(dataset).predictions
     for index in range(len(dataset)):
-        batch = trained.get_test_dataloader(dataset).collate_fn(dataset[index])
+        batch = trained.get_test_dataloader(dataset).collate_fn([dataset[index]])
         with torch.no_grad():
             logits = trained.model.eval()(**batch).logits[0]
         np.testing.assert_allclose(found[index], logits.numpy(), atol=1e-5)

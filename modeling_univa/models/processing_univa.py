@@ -674,7 +674,8 @@ def _known_tokens(name: Any, options: dict[str, Any]) -> int | None:
         return None
     with refusal(name, "The configuration of {} cannot be used"):
         # Whichever system it is of: the fields that all of them have.
-        shared = {key: value for key, value in settings.items() if key in EmotionConfig.__dataclass_fields__}
+        known = {*EmotionConfig.__dataclass_fields__, "num_labels"}
+        shared = {key: value for key, value in settings.items() if key in known}
         config = EmotionConfig.from_dict({**shared, "model_type": EmotionConfig.model_type})
         return getattr(config.text_config, "vocab_size", None)
 

@@ -115,8 +115,8 @@ def test_one_commit_with_card_features_splits_and_benchmark(source, hub_client, 
     for words in (*stated, f'load_dataset("{NAME}")', f"univa evaluate MODEL {NAME} --split test"):
         assert words in text
     tasks = yaml.safe_load(hub_client.content(NAME, "eval.yaml", kind="datasets"))["tasks"]
-    assert tasks[0] == {"id": "test_micro_f1", "config": "default", "split": "test"}
-    assert [task["id"] for task in tasks] == ["test_micro_f1", "test_macro_f1", "test_accuracy"]
+    assert tasks[0] == {"id": "test_accuracy", "config": "default", "split": "test"}
+    assert [task["id"] for task in tasks] == ["test_accuracy", "test_micro_f1", "test_macro_f1"]
 
 
 def test_cut_push_is_repeated_by_univa_push(source, hub_client, capsys):

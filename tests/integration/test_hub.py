@@ -31,7 +31,7 @@ from modeling_univa import cli
 SCRIPT = Path(__file__).with_name("load_from_hub.py")
 NAME = "lab/emotions"
 # The code of the second revision is another one, too.
-LINE, OTHER = "logits = self.dropout(", "logits = 2 * self.dropout("
+LINE, OTHER = "logits=self.dropout(", "logits=2 * self.dropout("
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from modeling_univa.models.modeling_wav2vec2_affect import Wav2Vec2AffectModel
 
 SCRIPT = Path(__file__).with_name("load_remote_networks.py")
 ALLOWED = {"torch", "transformers", "huggingface_hub", "numpy"}
-LOADING = ["checked_loading_univa.py", "limits_univa.py"]
+LOADING = ["checked_loading_univa.py", "files_univa.py", "limits_univa.py"]
 CODE = {
     "EmoNetModel": ["face_images_univa.py", "modeling_emonet.py"],
     "InceptionResnetV1Model": ["face_images_univa.py", "modeling_inception_resnet_v1.py"],

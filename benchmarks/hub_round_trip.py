@@ -5,7 +5,7 @@ What is pushed from here is used by somebody who has transformers and what the m
 
     python benchmarks/hub_round_trip.py --model outputs/demo --clip clip.mp4 --torch torch==2.13.0
 
-Model, corpus and metric are pushed to a Hub on this machine (tests/support/hub_server.py). A fresh virtual environment loads
+Model, corpus and metric are pushed to a Hub on this machine (hub_server.py of tests/support). A new environment loads
 them from there by id, in one process (hub_visitor.py), and the logits are compared with those of this environment.
 """
 

@@ -7,7 +7,7 @@ Jobs killed at random moments and started again by the same command, against run
 
 JOB is build, extract, score-affect, train or push. With `--patience 0` media are read in worker processes from the
 first clip on, which end with the job that is killed. Everything is made from a seed: the media are those of the demo
-corpus, the model that is pushed has random weights, and the Hub is one on this machine (tests/support/hub_server.py). A run is
+corpus, the model that is pushed has random weights, and the Hub is that of tests/support. A run is
 killed (SIGKILL) once, at a moment drawn evenly over the time that the unbroken run took, and is then given the same
 command again. What it leaves, in its output and beside it, is compared with what the unbroken run left.
 """

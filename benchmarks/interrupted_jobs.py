@@ -98,7 +98,7 @@ class Job(ABC):
 
     def corpus(self, features: bool) -> Path:
         """The demo corpus, built."""
-        kinds: dict[str, Any] = {} if features else dict.fromkeys(("audio_features", "vision_features"), "none")
+        kinds: dict[str, Any] = {} if features else dict.fromkeys(("audio_extractor", "vision_extractor"), "none")
         build_corpus(UtteranceFolder, self.folder / "corpus", source=str(self.media()), **kinds)
         return self.folder / "corpus"
 

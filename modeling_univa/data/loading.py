@@ -119,6 +119,8 @@ def _check_types(name: str, features: datasets.Features) -> None:
             fits, expected = _holds_numbers(inner), "lists of frames of one width"
         elif column in VA_COLUMNS:
             fits, expected = _holds_numbers(kind), "lists of the two numbers valence and arousal"
+        elif column == "speaker":
+            fits, expected = isinstance(kind, datasets.Value | datasets.ClassLabel), "text"
         elif column == "position":
             fits, expected = re.match("(float|u?int)", getattr(kind, "dtype", "")) is not None, "whole numbers"
         else:

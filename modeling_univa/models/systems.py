@@ -32,9 +32,9 @@ def system_of(name_or_path: str | PathLike, **hub: Any) -> type[Any]:
     """
     try:
         kind = PreTrainedConfig.get_config_dict(name_or_path, **hub)[0].get("model_type")
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError):  # no file, or one that holds no object
         kind = None
-    return SYSTEMS.get(kind, UnivaForEmotionClassification)
+    return SYSTEMS.get(kind if isinstance(kind, str) else "", UnivaForEmotionClassification)
 
 
 def register_systems() -> None:

@@ -48,7 +48,7 @@ NUMERIC = (
 )
 
 # What starts other processes, or trains and pushes again and again.
-SLOW = ("integration", "sharing/test_push_adapter.py", "test_package.py")
+SLOW = ("integration", "sharing/test_push_adapter.py", "test_package.py", "corpora/test_demo.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

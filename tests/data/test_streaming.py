@@ -155,6 +155,7 @@ def options(folder: Path, output: Path, **extra: object) -> list[str]:
     return [part for name, value in (given | extra).items() for part in (f"--{name}", str(value))]
 
 
+@pytest.mark.slow
 def test_training_from_a_stream_and_going_on(folder, tmp_path):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     assert train_hf.main(options(folder, whole)) == 0

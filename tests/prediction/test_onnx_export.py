@@ -263,6 +263,7 @@ def _predict(capsys, *arguments: str) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_graph_beside_the_weights_is_pushed_and_predicts(saved, exported, hub_client, tmp_path, capsys):
     folder, name = shutil.copytree(saved, tmp_path / "model"), "lab/emotions"
     shutil.copy(exported / ONNX_FILE, folder)

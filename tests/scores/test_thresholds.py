@@ -15,6 +15,7 @@ def micro_f1(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
     return f1_score(labels, scores > threshold, average="micro", zero_division=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [1, 2, 8])
 def test_no_other_threshold_is_better(decimals):
     generator = np.random.default_rng(decimals)

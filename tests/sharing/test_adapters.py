@@ -468,6 +468,7 @@ def test_run_leaves_an_adapter_its_base_and_its_scores(inputs, tmp_path):
         assert UnivaProcessor.from_pretrained(folder).tokenizer is not None
 
 
+@pytest.mark.slow
 def test_stopped_run_ends_as_one_that_was_left_alone(inputs, tmp_path):
     assert train_hf.main(options(inputs, tmp_path)) == 0
     weights, scores = (tmp_path / "adapter_model.safetensors").read_bytes(), metrics(tmp_path)
@@ -483,6 +484,7 @@ def test_stopped_run_ends_as_one_that_was_left_alone(inputs, tmp_path):
     assert train_hf.main(options(inputs, tmp_path, lora_rank=3)) == 2
 
 
+@pytest.mark.slow
 def test_recomputed_activations_change_nothing(inputs, tmp_path):
     for name, recompute in (("plain", "false"), ("recomputed", "true")):
         dropout = {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0, "projection_dropout": 0}

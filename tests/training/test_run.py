@@ -76,6 +76,7 @@ def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, caps
     assert set(processor.extractors) == set(model.config.feature_sizes)
 
 
+@pytest.mark.slow
 def test_finished_run_started_again_ends_the_same(inputs, tmp_path):
     weights, results = [], []
     for _ in range(2):

@@ -177,6 +177,7 @@ def test_trainer_that_makes_its_model_trains_as_one_that_is_given_it(tmp_path):
         trainer_of(lambda: tiny_model(config), tmp_path / "wrong", config, metric_for_best_model="micro")
 
 
+@pytest.mark.slow
 def test_search_starts_every_trial_from_a_new_model_and_its_threshold(tmp_path):
     pytest.importorskip("optuna")
     config, begun, chosen = tiny_config(), [], []
@@ -697,6 +698,7 @@ def test_state_is_the_last_file_of_a_checkpoint(tmp_path, monkeypatch):
     assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "model.safetensors"} <= set(times)
 
 
+@pytest.mark.slow
 def test_resuming_in_the_middle_of_an_epoch_gives_the_same_weights(tmp_path):
     options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
     options |= {"save_total_limit": None, "load_best_model_at_end": False}

@@ -14,7 +14,7 @@ COMMANDS = {
     "convert": "a published checkpoint to a folder that from_pretrained loads",
     "predict": "emotions of clips, or of utterances from text and raw media",
     "train-affect": "train a scorer of valence and arousal",
-    "complete": "give a model trained on ready features the extractors of them",
+    "complete": "add to a model trained on ready features the extractors of them",
     "merge-adapter": "a LoRA adapter and its base to one whole model",
     "adapter-base": "name the Hub repository of a LoRA adapter's base",
     "extract": "features of a whole corpus from its raw media",

@@ -31,9 +31,9 @@ class OptionParser(argparse.ArgumentParser):
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
         self._renamed: dict[str, str] = {}
 
-    def rename_option(self, former: str, name: str) -> None:
+    def rename_option(self, earlier: str, name: str) -> None:
         """Also take an option by the name that it had before, with a warning."""
-        self._renamed[former] = name
+        self._renamed[earlier] = name
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None

@@ -20,7 +20,7 @@ __all__ = ["add_job_options", "run_command", "with_revision"]
 def add_job_options(parser: OptionParser) -> None:
     """Add the options that jobs over a corpus share."""
     parser.add_argument("corpus", help="corpus folder that a script of datasets_scripts/ built, or its Hub id")
-    parser.add_argument("--output", required=True, help="corpus folder to make; to go on, give the command again")
+    parser.add_argument("--output", required=True, help="corpus folder to make, or to go on with")
     parser.add_argument("--media-root", type=Path, help="folder that the corpus was built from")
     parser.add_argument(
         "--outside-media-root", action="store_true", help="also read files elsewhere that the corpus or links name"

@@ -24,12 +24,12 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument(
         "--text-model-revision", dest="revision", help="branch, tag or commit of --text-model on the Hub"
     )
-    for former, name in (
+    for earlier, name in (
         ("--data", "--dataset"),
         ("--model", "--text-model"),
         ("--revision", "--text-model-revision"),
     ):
-        parser.rename_option(former, name)
+        parser.rename_option(earlier, name)
     parser.add_argument("--epochs", type=float, help="default 3 for text, 30 for audio, 20 for vision")
     parser.add_argument("--batch-size", type=int, default=32, help="sentences or clips of a batch (default 32)")
     parser.add_argument("--learning-rate", type=float, help="default 5e-5 for text, 1e-3 audio, 3e-4 vision")

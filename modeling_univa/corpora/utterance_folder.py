@@ -132,8 +132,8 @@ class UtteranceFolder(UnivaCorpusBuilder):
             )
             parser.add_argument(f"--{modality}-features-name", help="what made precomputed features, for the card")
         parser.add_argument("--face-detector", help="for videos: detector (yunet, haar, …), JSON, or a JSON file")
-        for former, name in _RENAMED.items():
-            parser.rename_option(former, name)
+        for earlier, name in _RENAMED.items():
+            parser.rename_option(earlier, name)
         parser.add_argument(
             "--speed-perturbation", help="copies of the training rows with faster or slower sound: 0.9,1.1"
         )
@@ -231,7 +231,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
         if self.config.va == "from-emotion" and not columns.intersection(EMOTION_COLUMNS):
             raise CorpusError(f"`va` = from-emotion needs a column {', '.join(EMOTION_COLUMNS)}; the corpus has none")
         if self.config.emotion_va and self.config.va != "from-emotion":
-            raise CorpusError("`emotion_va` is used with `va` = from-emotion only; give both or neither")
+            raise CorpusError("`emotion_va` is used with `va` = from-emotion only; pass both or neither")
         for modality in MODALITIES:
             found = [axis for axis in ("valence", "arousal") if f"{modality}_{axis}" in columns]
             if len(found) == 1:

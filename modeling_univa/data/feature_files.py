@@ -40,7 +40,7 @@ _CSV = (".csv", ".tsv", ".txt")
 _TORCH = (".pt", ".pth")
 FEATURE_SUFFIXES = (*_CSV, ".npy", ".npz", *_TORCH, ".parquet")
 
-# Which columns give a tool away, and which of its columns are no features. openSMILE's Python package writes an index.
+# Which columns tell a tool, and which of its columns are not features. openSMILE's Python package writes an index.
 _TOOLS = (
     ("OpenFace", {"confidence", "success"}, {"frame", "face_id", "timestamp", "confidence", "success"}),
     ("openSMILE", {"name", "frameTime"}, {"name", "frameIndex", "frameTime"}),

@@ -182,11 +182,6 @@ class UtteranceDataset(TorchDataset):
         return total
 
     @property
-    def has_text_states(self) -> bool:
-        """Whether text comes as states of a frozen encoder."""
-        return self.columns.get("text") == TEXT_STATES
-
-    @property
     def has_tokens(self) -> bool:
         """Whether text comes as tokens of a pretrained encoder."""
         return hasattr(self, "token_rows")

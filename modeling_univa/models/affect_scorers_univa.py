@@ -62,7 +62,7 @@ class AffectScorer(ABC):
         Load from a folder or from the Hub.
 
         Raises:
-            ValueError: It is no scorer of this modality.
+            ValueError: It is not a scorer of this modality.
             OSError: There is no such model.
         """
 
@@ -183,7 +183,7 @@ class _MediaAffectScorer(AffectScorer):
         self.extractor: Any = None
         kind = model.config.model_type
         if kind not in (*self.published_types, _REGRESSOR):
-            raise ValueError(f"{type(model).__name__} is no scorer of {self.modality}.")
+            raise ValueError(f"{type(model).__name__} is not a scorer of {self.modality}.")
         if kind == _REGRESSOR:
             self._check_regressor(model.config.modality)
             self.extractor = extractor_from_dict(processor.resolved_extractor(self.modality)) if processor else None
@@ -310,7 +310,7 @@ def as_scorer(modality: str, scorer: Any, device: str | torch.device | None = No
     if isinstance(scorer, PreTrainedModel):
         kind = _SCORERS[modality]
         if not issubclass(kind, _MediaAffectScorer):
-            raise ValueError(f"{type(scorer).__name__} is no scorer of {modality} by itself: pass its name.")
+            raise ValueError(f"{type(scorer).__name__} is not a scorer of {modality} by itself: pass its name.")
         return kind(scorer, device=device)
     if hasattr(scorer, "score"):
         return scorer
@@ -337,11 +337,11 @@ def load_scorer(
         translator: For text that is not in the language of the model; see `load_translator`.
 
     Raises:
-        ValueError: There is no such modality or model, the model is no scorer of it, or a translator is given for
+        ValueError: There is no such modality or model, the model is not a scorer of it, or a translator is given for
             what is not text.
     """
     if modality not in _SCORERS:
-        raise ValueError(f"there is no scorer of {modality!r}; choose {', '.join(_SCORERS)}")
+        raise ValueError(f"there is not a scorer of {modality!r}; choose {', '.join(_SCORERS)}")
     if translator is not None and modality != "text":
         raise ValueError(f"a translator is for text, not for {modality}")
     options = {} if translator is None else {"translator": translator}

@@ -111,7 +111,7 @@ def settings_of(extractor: Any) -> list[str]:
 
 
 def check_at_least(extractor: Any, **minima: int) -> None:
-    """Raise a `ValueError` where a setting of an extractor is no whole number of at least its minimum."""
+    """Raise a `ValueError` where a setting of an extractor is not a whole number of at least its minimum."""
     for name, minimum in minima.items():
         value = getattr(extractor, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
@@ -176,7 +176,7 @@ def pin(extractor: Any, describe: Any) -> None:
     if extractor.feature_size and (pinned or extractor.sha256):
         return
     if not is_folder and (folder.is_absolute() or extractor.model.count("/") > 1 or extractor.model.startswith(".")):
-        raise ValueError(f"{extractor.model}: there is no such folder, and it is no Hub id such as ORG/NAME")
+        raise ValueError(f"{extractor.model}: there is no such folder, and it is not a Hub id such as ORG/NAME")
     if extractor.sha256 is not None:
         # Before anything of it is parsed.
         check_digest(extractor.model, extractor.sha256)

@@ -25,6 +25,7 @@ __all__ = [
     "AbsentFrames",
     "DialogueFrames",
     "EmotionModel",
+    "EmotionNetwork",
     "EmotionOutput",
     "Frames",
     "build_text_encoder",
@@ -136,7 +137,18 @@ class AbsentFrames(nn.Module):
         return Frames(states, frames.mask | fill)
 
 
-class EmotionModel(CheckedModel, PreTrainedModel):
+class EmotionNetwork(CheckedModel, PreTrainedModel):
+    """What transformers may do with any network of transformer layers of this package."""
+
+    supports_gradient_checkpointing = True
+    # Trainer would count items for a loss that is a mean over the batch.
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+
+class EmotionModel(EmotionNetwork):
     """
     Base of the systems. A subclass sets `config_class` and writes [`~EmotionModel.classify`] and
     [`~EmotionModel.loss_terms`]; with a pretrained text encoder it has one as `self.text_encoder`, built by
@@ -145,12 +157,6 @@ class EmotionModel(CheckedModel, PreTrainedModel):
 
     config_class = EmotionConfig
     config: EmotionConfig
-    supports_gradient_checkpointing = True
-    # Trainer would count items for a loss that is a mean over the batch.
-    accepts_loss_kwargs = False
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
     # Whether an utterance's scores depend on other utterances of its dialogue than through the text encoder.
     reads_dialogues: ClassVar[bool] = False
     # Which of `position`, `speaker_index` and `face_emotions` the scores depend on.

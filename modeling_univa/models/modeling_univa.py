@@ -15,10 +15,10 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
 from transformers.utils import ModelOutput, logging
 
-from .checked_loading_univa import CheckedModel, refusal
+from .checked_loading_univa import refusal
 from .configuration_univa import UnivaConfig
 from .losses_univa import UnivaObjective, UnivaOutput, kl_divergence_loss
-from .modeling_emotion import DialogueFrames, EmotionModel, Frames, build_text_encoder
+from .modeling_emotion import DialogueFrames, EmotionModel, EmotionNetwork, Frames, build_text_encoder
 
 
 logger = logging.get_logger(__name__)
@@ -176,17 +176,12 @@ class UnivaCorrelationPrior(nn.Module):
         return self.label_similarity.clone()
 
 
-class UnivaPreTrainedModel(CheckedModel, PreTrainedModel):
+class UnivaPreTrainedModel(EmotionNetwork):
     """Weight initialisation shared by the UniVA models."""
 
     config_class = UnivaConfig
     config: UnivaConfig
     base_model_prefix = "univa"
-    supports_gradient_checkpointing = True
-    accepts_loss_kwargs = False
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
     _no_split_modules = ["BertLayer"]
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Features by pretrained networks and word vectors: speech encoders, face embeddings, GloVe.
 
-They are extractors like those of `feature_extraction_univa`: frozen dataclasses that hold a name and settings, never
+They are extractors like those of `light_features_univa`: frozen dataclasses that hold a name and settings, never
 weights, so that they can be compared, pickled and written beside a model. The network is loaded when it is first
 needed and is then shared by all extractors of the process that name it.
 
@@ -238,7 +238,7 @@ class _SpeechEncoder:
         return samples
 
     def _span(self, frames: int) -> int:
-        """Samples that so many frames see."""
+        """Samples that this many frames see."""
         config = self.network.config
         for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
             frames = (frames - 1) * stride + kernel

@@ -5,21 +5,46 @@
 from os import PathLike
 from typing import Any
 
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoProcessor, PreTrainedConfig
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoProcessor,
+    PreTrainedConfig,
+)
 
+from .configuration_emotion import EmotionConfig
 from .modeling_emotion import EmotionModel
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
 
 
-__all__ = ["SYSTEMS", "register_systems", "system_of"]
+__all__ = ["SYSTEMS", "register_systems", "system_named", "system_of"]
 
 _NETWORKS: list[type[EmotionModel]] = [UnivaForEmotionClassification]
 # By the `model_type` of the configuration.
 SYSTEMS: dict[str, type[EmotionModel]] = {model.config_class.model_type: model for model in _NETWORKS}
 
 
-def system_of(name_or_path: str | PathLike, **hub: Any) -> type[Any]:
+def system_named(name: Any) -> Any:
+    """
+    The network of a system, one of this package or another that is registered with the auto classes.
+
+    Args:
+        name: the `model_type` of its configuration.
+
+    Returns:
+        Its class, or `None` where no system has that name.
+    """
+    config_class = CONFIG_MAPPING[name] if isinstance(name, str) and name in CONFIG_MAPPING else None
+    if config_class is None or not issubclass(config_class, EmotionConfig):
+        return None
+    return MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(config_class, None)
+
+
+def system_of(name_or_path: str | PathLike, **hub: Any) -> Any:
     """
     The class of a saved model.
 
@@ -31,10 +56,10 @@ def system_of(name_or_path: str | PathLike, **hub: Any) -> type[Any]:
         That of its `model_type`; of another model, or of a folder without configuration, one that refuses it.
     """
     try:
-        kind = PreTrainedConfig.get_config_dict(name_or_path, **hub)[0].get("model_type")
+        name = PreTrainedConfig.get_config_dict(name_or_path, **hub)[0].get("model_type")
     except (OSError, ValueError, RecursionError, AttributeError, TypeError):  # no file, or one that holds no object
-        kind = None
-    return SYSTEMS.get(kind if isinstance(kind, str) else "", UnivaForEmotionClassification)
+        name = None
+    return system_named(name) or UnivaForEmotionClassification
 
 
 def register_systems() -> None:

@@ -13,7 +13,7 @@ from transformers.utils import cached_file
 from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import one_line
 from ..models.modeling_emotion import EmotionOutput
-from ..models.systems import SYSTEMS, system_of
+from ..models.systems import system_named, system_of
 from ..sharing.folder import ONNX_FILE
 
 
@@ -29,7 +29,7 @@ def require_onnx(*packages: str) -> None:
 
 def input_names(config: EmotionConfig) -> list[str]:
     """Inputs of a model, in the order of a batch."""
-    system = SYSTEMS[config.model_type]
+    system = system_named(config.model_type)
     names = ["dialogue_index"] if system.reads_dialogues else []
     if "text" in config.modalities and not config.uses_word_vectors:
         names = ["dialogue_index", "utterance_span", "input_ids", "attention_mask"]
@@ -90,7 +90,7 @@ class UnivaOnnxModel:
         file = cached_file(name, ONNX_FILE, **hub, _raise_exceptions_for_missing_entries=False)
         if file is None:
             raise ValueError(
-                f"{name} has no {ONNX_FILE}: make it with `univa export {name} --output FOLDER`, and give that folder."
+                f"{name} has no {ONNX_FILE}: make it with `univa export {name} --output FOLDER`, and use that folder."
             )
         return cls(system_of(name, **hub).config_class.from_pretrained(name, **hub), file)
 

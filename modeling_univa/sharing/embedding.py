@@ -126,7 +126,7 @@ def _model_folder(model: str, revision: str | None) -> Path:
     try:
         return Path(snapshot_download(model, revision=revision, ignore_patterns="checkpoint-*"))
     except OSError as error:
-        raise ValueError(f"{model} cannot be had from the Hub: {one_line(error)}") from error
+        raise ValueError(f"{model} cannot be downloaded from the Hub: {one_line(error)}") from error
 
 
 def _check_fit(model: str, processor: UnivaProcessor, modality: str, extractor: Extractor) -> None:

@@ -27,7 +27,7 @@ from transformers.utils import (
 from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import one_line
 from ..models.processing_univa import UnivaProcessor
-from ..models.systems import SYSTEMS
+from ..models.systems import system_named
 from ..models.trusted_paths_univa import OutsideError, check_inside, embedded_place
 from .adapters import BASE_FOLDER
 
@@ -127,7 +127,7 @@ def _check_model(folder: Path) -> None:
     tensors = _check_weights(folder)
     for name in (CONFIG_NAME, PROCESSOR_NAME, "tokenizer_config.json"):
         _check_code(folder, name)
-    if config.get("model_type") in SYSTEMS:
+    if system_named(config.get("model_type")) is not None:
         _check_system(folder, config, tensors)
 
 
@@ -244,7 +244,7 @@ def _check_system(folder: Path, config: Mapping[str, Any], tensors: Mapping[str,
         raise IncompleteFolderError(
             f"`auto_map` of {folder / CONFIG_NAME} lacks {sorted(missing)[0]}: save the model with `save_pretrained`."
         )
-    system: Any = SYSTEMS[config["model_type"]]
+    system: Any = system_named(config["model_type"])
     own = system.config_class.from_pretrained(folder)
     # Another version's code may have other tensors, and it is the code beside the weights that will run.
     code = Path(inspect.getfile(system))
@@ -255,7 +255,7 @@ def _check_system(folder: Path, config: Mapping[str, Any], tensors: Mapping[str,
 
 def _check_tensors(folder: Path, config: EmotionConfig, tensors: Mapping[str, tuple[int, ...]]) -> None:
     with torch.device("meta"):
-        expected = SYSTEMS[config.model_type]._from_config(config).state_dict()
+        expected = system_named(config.model_type)._from_config(config).state_dict()
     for name, tensor in expected.items():
         if tensors.get(name) != tuple(tensor.shape):
             found = tensors.get(name, "none")
@@ -320,4 +320,4 @@ def _check_metadata(folder: Path, files: list[str]) -> None:
             try:
                 yaml.safe_load((folder / name).read_text(encoding="utf-8"))
             except yaml.YAMLError as error:
-                raise IncompleteFolderError(f"{folder / name} is no YAML: {one_line(error)}") from error
+                raise IncompleteFolderError(f"{folder / name} is not YAML: {one_line(error)}") from error

@@ -44,7 +44,7 @@ def check_lora_arguments(args: ModelArguments) -> None:
     if args.lora_rank is None:
         given = [name for name, value in vars(args).items() if name.startswith("lora_") and value is not None]
         if given:
-            raise ValueError(f"`{given[0]}` needs `lora_rank`: give it too, or leave both out to train all weights.")
+            raise ValueError(f"`{given[0]}` needs `lora_rank`: pass it too, or leave both out to train all weights.")
         return
     require_peft()
     for name, value in (("lora_rank", args.lora_rank), ("lora_alpha", args.lora_alpha)):

@@ -27,7 +27,7 @@ from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import exclusive, one_line, write_text
 from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
-from ..models.systems import SYSTEMS, system_of
+from ..models.systems import system_named, system_of
 from ..models.trusted_paths_univa import has_hub_form
 from ..scores.results import results_table
 from ..scores.thresholds import threshold_for
@@ -114,7 +114,7 @@ def _run_training(
         check_checkpoint(checkpoint)
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)
-    check_labels(corpus)
+    check_labels(corpus, model_args)
     check_same_run(checkpoint, model_args, data_args, training_args, corpus)
     eval_split, test_split = choose_splits(corpus, data_args, training_args)
     model, processor = build_model(model_args, corpus)
@@ -279,15 +279,16 @@ def _train_without_validation(corpus: Corpus, data_args: DataArguments, training
     training_args.do_eval = training_args.load_best_model_at_end = training_args.eval_on_start = False
 
 
-def check_labels(corpus: Corpus) -> None:
+def check_labels(corpus: Corpus, args: ModelArguments) -> None:
     """
     Check that the labels of a corpus are some that a model can learn to tell apart.
 
     Raises:
-        CorpusError: there is one label alone.
+        CorpusError: there is one label alone, and the probabilities are one distribution over the labels.
     """
     names = corpus.label_names
-    if len(names) < 2:
+    decision = args.config_overrides().get("decision", system_config(args.system).decision)
+    if len(names) < 2 and decision == "softmax":
         raise CorpusError(
             f"{corpus.name} has one label alone, {', '.join(names)}: the scores of a row sum to 1, so that it would "
             "always be predicted; add a label for what is not, such as neutral"
@@ -402,7 +403,7 @@ def freeze_lower_layers(encoder: PreTrainedModel, count: int) -> None:
 
 
 def _new_model(args: ModelArguments, config: EmotionConfig, attention: dict[str, str]) -> tuple[EmotionModel, Any]:
-    system = SYSTEMS[config.model_type]
+    system = system_named(config.model_type)
     if args.text_model is None or "text" not in config.modalities:
         return system._from_config(config, **attention), None
     name, hub = resolve_package(args.text_model), {"revision": args.text_model_revision or "main"}

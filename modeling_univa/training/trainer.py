@@ -127,9 +127,9 @@ class UnivaTrainer(Trainer):
 
     def call_model_init(self, trial: Any = None) -> nn.Module:
         """As Trainer's; a configuration that all models share has not the threshold that was chosen for the last."""
-        former, given = self._metrics.config, self._given_threshold
+        before, given = self._metrics.config, self._given_threshold
         model = super().call_model_init(trial)
-        if former is model.config:
+        if before is model.config:
             model.config.decision_threshold = given
         self._given_threshold = model.config.decision_threshold
         self._take(model, self.args)
@@ -489,7 +489,7 @@ class UnivaTrainer(Trainer):
         **kwargs: Any,
     ) -> Any:
         """
-        Save the model, write its card, and push both in one commit; see [`hub.push.push_folder`].
+        Save the model, write its card, and push both in one commit; see [`sharing.push.push_folder`].
 
         Args:
             blocking: whether to wait for the end, or return a `Future`.

@@ -291,7 +291,7 @@ def test_row_of_a_folder_is_rejected(folder, tmp_path, capsys, name):
 
 
 class _Wrong:
-    """An extractor whose features are no good for the first file; what comes before is not from a file."""
+    """An extractor whose features cannot be used for the first file; what comes before is not from a file."""
 
     sampling_rate, feature_size, extractor_type = 16000, 2, "log-mel"
 

@@ -134,7 +134,7 @@ def test_values_that_are_no_numbers_are_replaced_and_counted(source, tmp_path):
 
 
 def test_frames_without_a_face(source, tmp_path):
-    """OpenFace keeps them, with success 0: they are no frames, and an utterance of them alone has no such modality."""
+    """OpenFace keeps them, with success 0: they are not frames; an utterance of them alone lacks the modality."""
     head = "frame, face_id, timestamp, confidence, success, AU01_r, AU02_r, AU04_r\n"
     (source / "au" / "train_0_0.csv").write_text(head + "1, 0, 0, 0, 0, 9, 9, 9\n")
     (source / "au" / "train_1_0.csv").write_text(head + "1, 0, 0, 0, 0, 9, 9, 9\n2, 0, 0, 1, 1, 1, 2, 3\n")

@@ -118,7 +118,7 @@ def test_features_of_all_utterances(tmp_path, name):
 
 
 def test_openface(tmp_path):
-    """Its header has blanks; what counts the frames is no feature, and frames without a face are left out."""
+    """Its header has blanks; what counts the frames is not a feature, and frames without a face are left out."""
     path = tmp_path / "a.csv"
     path.write_text(
         OPENFACE + "1, 0, 0.0, 0.98, 1, 0.5, 1.5\n2, 0, 0.03, 0.1, 0, 9, 9\n3, 0, 0.06, 0.9, 1, 2, -nan(ind)\n"
@@ -167,7 +167,7 @@ def test_table_of_openface(tmp_path):
 
 
 def test_utterances_without_frames(tmp_path):
-    """An empty cell and an empty list are no frames."""
+    """An empty cell and an empty list are not frames."""
     path = tmp_path / "a.parquet"
     cells = pa.array([None, [], [[1.0, 2.0]]], pa.list_(pa.list_(pa.float32())))
     pq.write_table(pa.table({"utterance_id": ["a", "b", "c"], "features": cells}), path)

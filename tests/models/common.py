@@ -39,7 +39,7 @@ ROUTES = ("bert", "words")
 
 class CommonSystemTests:
     """
-    Subclassed for each system, as `TestEverySystem` in `test_systems.py` does.
+    Subclassed for each system, as in `test_systems.py`.
 
     Attributes:
         system: class of the network.

@@ -164,7 +164,7 @@ def test_what_is_no_scorer_is_refused(tmp_path):
     weights = {name: value for name, value in emonet.state_dict().items() if not name.startswith("affect_head.class")}
     emonet.save_pretrained(tmp_path / "emonet", state_dict=weights)
     for modality, model, message in [
-        ("smell", text, "there is no scorer of 'smell'; choose text, audio, vision"),
+        ("smell", text, "there is not a scorer of 'smell'; choose text, audio, vision"),
         ("text", text, "has the labels valence and arousal, and .* has valence, dominance"),
         ("vision", audio, "scores audio, not vision"),
         ("vision", made_elsewhere, "does not know how to make them from raw media"),
@@ -186,8 +186,8 @@ def test_whatever_may_be_passed_for_a_scorer(tmp_path):
     assert isinstance(scorer, VisionAffectScorer) and as_scorer("vision", scorer) is scorer
     assert as_scorer("text", lambda items: [len(item) for item in items]).score(["yes"]) == [3]
     for modality, given, message in [
-        ("audio", emonet, "EmoNetModel is no scorer of audio"),
-        ("text", emonet, "EmoNetModel is no scorer of text by itself"),
+        ("audio", emonet, "EmoNetModel is not a scorer of audio"),
+        ("text", emonet, "EmoNetModel is not a scorer of text by itself"),
         ("text", 3, "must be a name, a model or a function, got int"),
     ]:
         with pytest.raises(ValueError, match=message):

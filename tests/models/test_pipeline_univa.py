@@ -408,7 +408,7 @@ def test_bad_construction(classifier, tmp_path):
         make_pipeline(va_scorers={"smell": len})
     with pytest.raises(ValueError, match="must be a name, a model or a function, got int"):
         make_pipeline(va_scorers={"text": 3})
-    with pytest.raises(ValueError, match="is no scorer of text"):
+    with pytest.raises(ValueError, match="is not a scorer of text"):
         make_pipeline(va_scorers={"text": EmoNetModel(EmoNetConfig(hidden_size=16))})
     BertForSequenceClassification(text_config("bert")).save_pretrained(tmp_path)
     bert_tokenizer().save_pretrained(tmp_path)

@@ -241,7 +241,7 @@ class TestSpeechEncoder:
         with pytest.raises(ValueError, match="is a 'bert' model; speech encoders are"):
             SpeechEncoderExtractor(str(write_text_encoder(tmp_path / "bert")))
         for name in (str(tmp_path / "missing"), "./missing", "a/b/c"):
-            with pytest.raises(ValueError, match="there is no such folder, and it is no Hub id"):
+            with pytest.raises(ValueError, match="there is no such folder, and it is not a Hub id"):
                 SpeechEncoderExtractor(name)
         with pytest.raises(ValueError, match="org/never-seen cannot be loaded as a speech encoder"):
             SpeechEncoderExtractor("org/never-seen")

@@ -30,8 +30,8 @@ class TestToy(CommonSystemTests):
     system = ToyModel
 
     @pytest.fixture(autouse=True)
-    def registered(self, monkeypatch):
-        monkeypatch.setitem(SYSTEMS, ToyConfig.model_type, ToyModel)
+    def registered(self):
+        """With the auto classes alone, as a system of another package is."""
         AutoConfig.register("toy", ToyConfig, exist_ok=True)
         for auto in (AutoModel, AutoModelForSequenceClassification):
             auto.register(ToyConfig, ToyModel, exist_ok=True)

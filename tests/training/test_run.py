@@ -25,7 +25,7 @@ from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.scores.results import results_table, without_prefix
 from modeling_univa.scores.thresholds import threshold_for
 from modeling_univa.training.arguments import DataArguments, ModelArguments
-from modeling_univa.training.run import build_model, choose_splits, make_training_split, prepare_corpus
+from modeling_univa.training.run import build_model, check_labels, choose_splits, make_training_split, prepare_corpus
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
@@ -236,6 +236,14 @@ def test_labels_that_cannot_be_learned_are_refused_before_the_first_step(kind, t
         "in the column 'emotions', expected lists of class labels" if kind == "strings" else "one label alone, happy"
     ) in message
     assert not list((tmp_path / "run").glob("*.safetensors"))
+
+
+def test_one_label_is_enough_where_labels_are_independent(tmp_path):
+    rows = random_rows([3, 2], label_names=["happy"])
+    corpus = load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
+    check_labels(corpus, ModelArguments(decision="sigmoid"))
+    with pytest.raises(CorpusError, match="one label alone, happy"):
+        check_labels(corpus, ModelArguments())
 
 
 def test_no_test_split(inputs, tmp_path):

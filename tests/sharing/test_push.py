@@ -257,7 +257,7 @@ MISTAKES = {
         "has no ./extractors/vision",
     ),
     "card": (lambda folder: (folder / "README.md").write_text("---\na: [\n---\n"), "README.md are no YAML"),
-    "results": (lambda folder: (folder / ".eval_results" / "mosei.yaml").write_text("a: ["), "mosei.yaml is no YAML"),
+    "results": (lambda folder: (folder / ".eval_results" / "mosei.yaml").write_text("a: ["), "mosei.yaml is not YAML"),
 }
 
 

@@ -333,7 +333,7 @@ def check_va(va: Sequence[float] | None, where: str) -> None:
     if unknown.all():
         return
     if unknown.any():
-        raise RowError(f"{where}: only one of valence and arousal is known, {pair.tolist()}; give both or neither")
+        raise RowError(f"{where}: only one of valence and arousal is known, {pair.tolist()}; write both or neither")
     if np.abs(pair).max() > 1:
         raise RowError(f"{where}: expected valence and arousal in [-1, 1], found {pair.tolist()}; rescale them")
 

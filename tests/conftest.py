@@ -47,8 +47,22 @@ NUMERIC = (
     "training",
 )
 
-# What starts other processes, or trains and pushes again and again.
-SLOW = ("integration", "sharing/test_push_adapter.py", "test_package.py", "corpora/test_demo.py")
+# What starts other processes, or trains, pushes and exports again and again.
+SLOW = (
+    "affect/test_affect_training.py",
+    "corpora/test_demo.py",
+    "corpora/test_demo_corpus.py",
+    "integration",
+    "prediction/test_onnx_export.py",
+    "sharing/test_card.py",
+    "sharing/test_embedding.py",
+    "sharing/test_push.py",
+    "sharing/test_push_adapter.py",
+    "test_docs.py",
+    "test_hub_server.py",
+    "test_package.py",
+    "training/test_weight_averaging.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -85,6 +85,7 @@ def test_what_travels_with_weights_imports_four_packages_and_its_siblings(name):
     assert not packages - OUTSIDE - set(sys.stdlib_module_names)
 
 
+@pytest.mark.slow
 def test_nothing_is_a_link():
     files = [path for path in REPOSITORY.rglob("*") if ".venv" not in path.parts and path.is_symlink()]
     assert not [path for path in files if path.parent != REPOSITORY]

@@ -54,6 +54,7 @@ def same(folder: Path, other: Path) -> bool:
     return all(torch.equal(found[name], expected[name]) for name in expected) and found.keys() == expected.keys()
 
 
+@pytest.mark.slow
 def test_wrapped_names_and_other_parameters_make_no_difference(emonet, tmp_path):
     more = {f"module.{key}": value for key, value in emonet.items()} | {"module.emo_fc.weight": torch.ones(3)}
     plain = convert_network("emonet", save_state(tmp_path / "plain.pth", emonet), tmp_path / "plain")
@@ -156,6 +157,7 @@ def test_a_packaged_network_without_its_package(monkeypatch):
 LICENCES = {"emonet": "cc-by-nc-nd-4.0", "inception": "mit", "mini_xception": "mit", "audeering": "cc-by-nc-sa-4.0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", LICENCES)
 def test_the_card_has_the_licence(request, tmp_path, network):
     weights = request.getfixturevalue(network)

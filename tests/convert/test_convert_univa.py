@@ -57,6 +57,7 @@ def test_first_step_matches_the_released_code(fixture, converted):
     torch.testing.assert_close(outputs.multimodal_embeds, expected["multimodal_embeds.0"], atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_six_training_steps_match_the_released_code(fixture, converted):
     # The reference ran with all dropouts at 0; the text encoder's own configuration has some.
     model = UnivaForEmotionClassification.from_pretrained(converted).eval()

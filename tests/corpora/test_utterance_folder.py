@@ -269,6 +269,7 @@ def test_a_build_that_was_stopped_goes_on_with_its_features(folder, tmp_path, mo
     assert not (tmp_path / "corpus.partial").exists()
 
 
+@pytest.mark.slow
 def test_command_reads_the_mosaic(shared_data, tmp_path, capsys):
     """The first dialogues of every split, in the layout of the real folder."""
     mosaic = shared_data / "emotion_mosaic"

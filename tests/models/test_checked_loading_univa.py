@@ -73,6 +73,7 @@ def test_damaged_networks_are_refused(name, fault, saved, tmp_path):
         assert key in str(caught.value) or name == "speech"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_whole_networks_are_loaded_with_equal_weights(name, saved):
     model = NETWORKS[name][0].from_pretrained(saved[name])

@@ -386,6 +386,7 @@ def test_long_sound_is_analysed_piece_by_piece(monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_allclose(extractor(waveform, 16000), whole, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_long_windows_take_little_memory():
     waveform = np.random.default_rng(0).normal(0, 0.1, 16000 * 10)
     extractor = LogMelExtractor(window_length=2**14, pooling="mean")

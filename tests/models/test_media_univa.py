@@ -615,6 +615,7 @@ class TestLimits:
         with pytest.raises(MediaError, match="lasts longer than 60 s"):
             next(iter_frames(path, max_seconds=60))
 
+    @pytest.mark.slow
     def test_pictures_are_counted_before_they_are_made(self, tmp_path: Path):
         path = write_video(tmp_path / "slow.mkv", levels(3), times=[0, 300, 300.04])
         assert peak_bytes(lambda: next(iter_frames(path, 1000, 0.5)), "the number of its pictures") < 2**24

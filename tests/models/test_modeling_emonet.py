@@ -30,6 +30,7 @@ def outputs_of(model: EmoNetModel, pixel_values: torch.Tensor) -> dict[str, torc
         return dict(model(pixel_values))
 
 
+@pytest.mark.slow
 def test_converted_weights_give_the_reference_outputs(shared_data, tmp_path):
     checkpoint = save_state(tmp_path / "emonet_8.pth", emonet_state(shared_data))
     model = EmoNetModel.from_pretrained(convert_network("emonet", checkpoint, tmp_path / "emonet"))

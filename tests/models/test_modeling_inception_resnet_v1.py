@@ -38,6 +38,7 @@ def embed(model: nn.Module, pixel_values: torch.Tensor) -> torch.Tensor:
         return model(pixel_values).embeddings
 
 
+@pytest.mark.slow
 def test_converted_weights_give_the_reference_outputs(shared_data, tmp_path):
     checkpoint = save_state(tmp_path / "weights.pt", inception_state(shared_data))
     model = InceptionResnetV1Model.from_pretrained(convert_network("inception", checkpoint, tmp_path / "inception"))
@@ -72,6 +73,7 @@ def facenet(tmp_path_factory) -> types.ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_facenet_pytorch_gives_the_same(facenet, tmp_path):
     torch.manual_seed(0)
     original = facenet.InceptionResnetV1(classify=True, num_classes=11).eval()

@@ -230,6 +230,7 @@ def test_a_scorer_of_text_on_the_command_line(saved, clips, tmp_path, capsys):
     assert line["valence_arousal"] == {"text": pytest.approx(expected.tolist(), abs=1e-6)}
 
 
+@pytest.mark.slow
 def test_pictures(saved, clips, tmp_path, capsys):
     assert cli.main(["predict", str(saved), str(clips), "--plot", str(tmp_path / "plots" / "p.png")]) == 1
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["p-a.mp4.png", "p-b.mp4.png"]

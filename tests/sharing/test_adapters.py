@@ -451,6 +451,7 @@ def metrics(folder: Path) -> dict[str, float]:
     return {name: value for name, value in content.items() if not name.endswith(("runtime", "per_second"))}
 
 
+@pytest.mark.slow
 def test_run_leaves_an_adapter_its_base_and_its_scores(inputs, tmp_path):
     assert train_hf.main(options(inputs, tmp_path)) == 0
     assert not (tmp_path / "model.safetensors").exists()

@@ -140,6 +140,7 @@ def test_corpus_of_fewer_shards_replaces_the_former(source, hub_client, tmp_path
     assert "eval.yaml" not in files
 
 
+@pytest.mark.slow
 def test_loads_streams_and_is_evaluated_from_the_hub(hub_for_datasets, tmp_path, capsys):
     rows = {
         name: random_rows(sizes, seed=seed) for seed, (name, sizes) in enumerate({"train": [2], "test": [3]}.items())

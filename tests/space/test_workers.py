@@ -66,6 +66,7 @@ def test_answers_mistakes_faults_and_deaths(pool, tmp_path):
     assert [pool.answer(n)[0] for n in range(4)] == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_is_ended_and_others_are_served_meanwhile(pool):
     first, second = {pool.answer("a")[1] for _ in range(1)}, {pool.answer("b")[1]}
     ended: list[float] = []

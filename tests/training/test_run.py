@@ -50,6 +50,7 @@ def trained_folder(inputs, tmp_path_factory) -> Path:
 # From end to end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["pretrained text", "word vectors"])
 def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, capsys):
     extra = {} if route == "pretrained text" else {"text_model": None, "text_num_hidden_layers": 1}
@@ -103,6 +104,7 @@ def test_split_to_validate_on_is_found(name, tmp_path):
         choose_splits(corpus, DataArguments(eval_split=other), arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", [{}, {"eval_split": "none"}, {"eval_strategy": "no"}])
 def test_corpus_without_validation_trains_and_keeps_the_last_checkpoint(extra, tmp_path, capsys, caplog):
     validation = {"validation": [3]} if extra else {}
@@ -132,6 +134,7 @@ def test_corpus_without_validation_trains_and_keeps_the_last_checkpoint(extra, t
         assert config["decision_threshold"] == threshold_for(6)
 
 
+@pytest.mark.slow
 def test_test_rows_are_scored_at_the_threshold_that_validation_chose(inputs, tmp_path, capsys):
     assert train_hf.main(training_options(inputs, tmp_path, num_train_epochs=3, learning_rate=0.01)) == 0
     results = json.loads((tmp_path / "all_results.json").read_text())
@@ -145,6 +148,7 @@ def test_test_rows_are_scored_at_the_threshold_that_validation_chose(inputs, tmp
     assert "the threshold of 0.2. Accuracy" in (tmp_path / "fixed" / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [("happy", "sad", "anger", "surprise", "disgust", "fear", "neutral"),
                                     ("calm", "happy", "sad", "anger", "disgust", "fear")])  # fmt: skip
 def test_trained_model_learns_other_labels(labels, inputs, tmp_path, capsys, caplog):
@@ -208,6 +212,7 @@ def test_labels_that_look_like_something_else_are_told(tmp_path, caplog, monkeyp
     assert odd is None or lines[0].startswith(f"{corpus} has odd labels: {odd!r} ")
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time_writes_to_a_folder(inputs, tmp_path, capsys):
     with exclusive(tmp_path):
         assert train_hf.main(training_options(inputs, tmp_path)) == 2
@@ -246,6 +251,7 @@ def test_one_label_is_enough_where_labels_are_independent(tmp_path):
         check_labels(corpus, ModelArguments())
 
 
+@pytest.mark.slow
 def test_no_test_split(inputs, tmp_path):
     assert train_hf.main(training_options(inputs, tmp_path, test_split="none")) == 0
     assert list(json.loads((tmp_path / "all_results.json").read_text())) == ["validation"]
@@ -432,6 +438,7 @@ def test_script_that_cannot_build_the_corpus_is_named(inputs, tmp_path, capfd):
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_run_with_other_arguments_does_not_go_on(inputs, tmp_path, capsys):
     assert train_hf.main(training_options(inputs, tmp_path)) == 0
     assert train_hf.main(training_options(inputs, tmp_path, learning_rate=0.5)) == 2

@@ -120,6 +120,7 @@ def test_logit_adjustment_makes_rare_labels_likelier(tmp_path):
     assert probabilities[1.0][0] / probabilities[1.0][1] > 2 * probabilities[0.0][0] / probabilities[0.0][1]
 
 
+@pytest.mark.slow
 def test_terms_between_two_logs_are_averaged(tmp_path):
     options = {"logging_strategy": "steps", "num_train_epochs": 1}
     runs = {}
@@ -160,6 +161,7 @@ def trainer_of(model_init, folder: Path, config=None, **options) -> UnivaTrainer
     )
 
 
+@pytest.mark.slow
 def test_trainer_that_makes_its_model_trains_as_one_that_is_given_it(tmp_path):
     config = tiny_config()
     given = tiny_trainer(tmp_path / "given", config)
@@ -215,6 +217,7 @@ def test_search_starts_every_trial_from_a_new_model_and_its_threshold(tmp_path):
     assert sorted(path.name for path in tmp_path.glob("run-*")) == ["run-0", "run-1"]
 
 
+@pytest.mark.slow
 def test_search_changes_what_the_trainer_made_of_the_arguments(tmp_path):
     pytest.importorskip("optuna")
     config = tiny_config()
@@ -257,6 +260,7 @@ class Counter(UnivaForEmotionClassification):
         self.fitted += 1
 
 
+@pytest.mark.slow
 def test_model_takes_its_statistics_before_the_first_step_and_once(tmp_path):
     config = tiny_config()
     trainer = tiny_trainer(tmp_path, config, Counter(config), load_best_model_at_end=False)
@@ -269,6 +273,7 @@ def test_model_takes_its_statistics_before_the_first_step_and_once(tmp_path):
     assert (resumed.model.fitted, resumed.model.label_counts.tolist()) == (0, expected)
 
 
+@pytest.mark.slow
 def test_every_model_that_the_trainer_makes_takes_its_own_statistics(tmp_path):
     config = tiny_config()
     trainer = trainer_of(lambda: Counter(config), tmp_path, config, num_train_epochs=1)
@@ -290,6 +295,7 @@ def test_statistics_of_a_stream_are_refused(tmp_path):
 # A trainer of transformers
 
 
+@pytest.mark.slow
 def test_plain_trainer_minimises_and_logs_the_same_loss(tmp_path):
     config = tiny_config(**NO_DROPOUT)
     config.text_config.hidden_dropout_prob = config.text_config.attention_probs_dropout_prob = 0.0
@@ -363,6 +369,7 @@ def test_training_batches_of_whole_dialogues(tmp_path):
 # Choice of the checkpoint
 
 
+@pytest.mark.slow
 def test_checkpoint_of_best_micro_f1_is_loaded_at_the_end(tmp_path):
     trainer = tiny_trainer(tmp_path, num_train_epochs=4, save_total_limit=2)
     scores = iter([10.0, 30.0, 20.0, 5.0])
@@ -395,6 +402,7 @@ def test_fixed_similarity_stays(tmp_path):
     assert torch.equal(trainer.model.correlation_prior.label_similarity, initial)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "best"), [("eval_loss", 8), ("hamming_loss", 8), ("micro_f1", 12)])
 def test_best_is_what_the_metric_says(metric, best, tmp_path):
     """A metric that ends in "loss" is better when lower."""
@@ -436,6 +444,7 @@ def test_learning_rate_that_follows_the_score_knows_which_is_better(scheduler, m
     assert args.lr_scheduler_kwargs == {"mode": "min", "patience": 2}
 
 
+@pytest.mark.slow
 def test_damaged_best_checkpoint_is_told(tmp_path):
     trainer = tiny_trainer(tmp_path)
     scores = iter([30.0, 20.0])
@@ -609,6 +618,7 @@ def updated_weights(folder: Path, rows: int, **options) -> dict[str, torch.Tenso
     return trainer.model.state_dict()
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_are_those_of_one_big_batch(tmp_path):
     one = updated_weights(tmp_path / "1", 8, per_device_train_batch_size=8)
     four = updated_weights(tmp_path / "4", 8, per_device_train_batch_size=2, gradient_accumulation_steps=4)
@@ -618,6 +628,7 @@ def test_accumulated_gradients_are_those_of_one_big_batch(tmp_path):
         torch.testing.assert_close(four[name], value, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_activation_checkpointing_trains_to_the_same_weights(tmp_path):
     results = []
     for checkpointing in (False, True):

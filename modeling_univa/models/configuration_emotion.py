@@ -163,6 +163,18 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         return "text" in self.modalities and self.text_config is None
 
     @property
+    def reads_tokens(self) -> bool:
+        """Whether text comes as tokens for a pretrained encoder."""
+        return "text" in self.modalities and self.text_config is not None
+
+    @property
+    def frame_sizes(self) -> dict[str, int]:
+        """Width of the frames that a network gets of each of its modalities; of tokens, that of their states."""
+        text_config: Any = self.text_config
+        sizes = {**self.feature_sizes, **({"text": text_config.hidden_size} if self.reads_tokens else {})}
+        return {name: sizes[name] for name in self.modalities}
+
+    @property
     def feature_sizes(self) -> dict[str, int]:
         """Frame width of each modality that comes as features."""
         sizes = {"audio": self.audio_feature_size, "vision": self.vision_feature_size}

@@ -27,6 +27,7 @@ __all__ = [
     "EmotionModel",
     "EmotionNetwork",
     "EmotionOutput",
+    "FrameModel",
     "Frames",
     "build_text_encoder",
     "check_shape",
@@ -150,9 +151,8 @@ class EmotionNetwork(CheckedModel, PreTrainedModel):
 
 class EmotionModel(EmotionNetwork):
     """
-    Base of the systems. A subclass sets `config_class` and writes [`~EmotionModel.classify`] and
-    [`~EmotionModel.loss_terms`]; with a pretrained text encoder it has one as `self.text_encoder`, built by
-    [`build_text_encoder`].
+    Base of the systems, most of which derive from [`FrameModel`]. A subclass sets `config_class` and writes
+    [`~EmotionModel.classify`] and [`~EmotionModel.loss_terms`].
     """
 
     config_class = EmotionConfig
@@ -291,7 +291,7 @@ class EmotionModel(EmotionNetwork):
     def _read(self, modality: str, inputs: Mapping[str, Any]) -> Frames:
         if modality not in self.config.modalities:
             raise ValueError(f"This model has {list(self.config.modalities)}, not {modality!r} (`config.modalities`).")
-        if modality == "text" and not self.config.uses_word_vectors:
+        if modality == "text" and self.config.reads_tokens:
             return self._read_tokens(inputs)
         features, mask = self._required(modality, inputs, f"{modality}_features", f"{modality}_attention_mask")
         return self._padded(checked_frames(self.config, modality, features, mask))
@@ -312,8 +312,7 @@ class EmotionModel(EmotionNetwork):
 
     def _read_states(self, inputs: Mapping[str, Any]) -> Frames:
         states, mask = self._required("text", inputs, "text_states", "text_attention_mask")
-        text_config: Any = self.config.text_config
-        check_shape("text_states", states, ("batch", "tokens", text_config.hidden_size))
+        check_shape("text_states", states, ("batch", "tokens", self.config.frame_sizes["text"]))
         check_shape("text_attention_mask", mask, states.shape[:2])
         lengths = mask.long().sum(dim=1)
         span = torch.stack([torch.zeros_like(lengths), lengths], dim=1)
@@ -412,6 +411,25 @@ class EmotionModel(EmotionNetwork):
             Path(save_directory).mkdir(parents=True, exist_ok=True)
             custom_object_save(UnivaPipeline, save_directory)
         super().save_pretrained(save_directory, **kwargs)
+
+
+class FrameModel(EmotionModel):
+    """
+    Base of a system that reads frames of every modality alike.
+
+    Its text encoder, where text comes as tokens, is `self.text_encoder`. `classify` gets frames of width
+    `config.frame_sizes`, at least one of every utterance: of a modality that an utterance lacks, a learned one.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        if config.reads_tokens:
+            self.set_text_encoder(build_text_encoder(config.text_config))
+        self.absent = nn.ModuleDict({name: AbsentFrames(size) for name, size in config.frame_sizes.items()})
+
+    def read(self, inputs: Mapping[str, Any], modalities: Sequence[str] | None = None) -> dict[str, Frames]:
+        """As [`EmotionModel.read`], with a learned frame of what an utterance lacks."""
+        return {name: self.absent[name](found) for name, found in super().read(inputs, modalities).items()}
 
 
 def build_text_encoder(config: PreTrainedConfig) -> PreTrainedModel:

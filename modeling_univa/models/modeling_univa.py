@@ -210,7 +210,7 @@ class UnivaModel(UnivaPreTrainedModel, EmotionModel):
         super().__init__(config)
         self.encoders = nn.ModuleDict()
         for modality in config.modalities:
-            if modality == "text" and not config.uses_word_vectors:
+            if modality == "text" and config.reads_tokens:
                 self.encoders[modality] = UnivaDialogueEncoder(config)
             else:
                 self.encoders[modality] = UnivaSequenceEncoder(config, modality)

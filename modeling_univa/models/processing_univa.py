@@ -145,7 +145,7 @@ class UnivaProcessor(ProcessorMixin):
             `ValueError`: the model has a text encoder and there is no tokenizer, or an extractor makes frames of
                 another width than the model takes.
         """
-        if "text" in config.modalities and not config.uses_word_vectors and tokenizer is None:
+        if config.reads_tokens and tokenizer is None:
             raise ValueError("A model with a pretrained text encoder needs its tokenizer: give `tokenizer`.")
         processor = cls(tokenizer, extractors, config.modalities, config.feature_sizes, config.max_lengths)
         processor._source = None if source is None else (source, {})

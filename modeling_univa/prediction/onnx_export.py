@@ -276,7 +276,7 @@ def random_inputs(
     generator = torch.Generator().manual_seed(seed)
     config, inputs = model.config, {}
     present = torch.rand(shape.utterances, generator=generator) >= shape.absent
-    if "text" in config.modalities and not config.uses_word_vectors:
+    if config.reads_tokens:
         inputs = _random_tokens(model, shape, min(shape.tokens, longest["text"]), present, generator)
     for extra, (modality, size) in enumerate(config.feature_sizes.items()):
         frames = min(shape.frames + extra, longest[modality])

@@ -31,7 +31,7 @@ def input_names(config: EmotionConfig) -> list[str]:
     """Inputs of a model, in the order of a batch."""
     system = system_named(config.model_type)
     names = ["dialogue_index"] if system.reads_dialogues else []
-    if "text" in config.modalities and not config.uses_word_vectors:
+    if config.reads_tokens:
         names = ["dialogue_index", "utterance_span", "input_ids", "attention_mask"]
     return [*names, *system.extra_inputs] + [
         f"{modality}_{kind}" for modality in config.feature_sizes for kind in ("features", "attention_mask")

@@ -7,7 +7,7 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 
 from modeling_univa.models.configuration_emotion import EmotionConfig
-from modeling_univa.models.modeling_emotion import AbsentFrames, EmotionModel, EmotionOutput, build_text_encoder
+from modeling_univa.models.modeling_emotion import EmotionOutput, FrameModel
 
 
 @strict
@@ -21,7 +21,7 @@ class ToyConfig(EmotionConfig):
     decision: str = "sigmoid"
 
 
-class ToyModel(EmotionModel):
+class ToyModel(FrameModel):
     """Late fusion by a linear layer over the means."""
 
     config_class = ToyConfig
@@ -29,19 +29,15 @@ class ToyModel(EmotionModel):
 
     def __init__(self, config: ToyConfig):
         super().__init__(config)
-        sizes = dict(config.feature_sizes)
-        if config.text_config is not None and "text" in config.modalities:
-            self.text_encoder = build_text_encoder(config.text_config)
-            sizes["text"] = config.text_config.hidden_size
-        self.absent = nn.ModuleDict({modality: AbsentFrames(sizes[modality]) for modality in config.modalities})
-        self.projections = nn.ModuleDict({name: nn.Linear(sizes[name], config.width) for name in config.modalities})
+        self.projections = nn.ModuleDict(
+            {name: nn.Linear(size, config.width) for name, size in config.frame_sizes.items()}
+        )
         self.classifier = nn.Linear(config.width * len(config.modalities), config.num_labels)
         self.post_init()
 
     def classify(self, frames, **inputs):
         means = []
         for modality, found in frames.items():
-            found = self.absent[modality](found)
             mask = found.mask[..., None].to(found.states.dtype)
             means.append(self.projections[modality]((found.states * mask).sum(1) / mask.sum(1)))
         return EmotionOutput(logits=self.classifier(torch.cat(means, dim=-1).tanh()))

@@ -1,0 +1,125 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Official checkpoints of systems: what they call our parameters, and folders that `from_pretrained` loads."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..models.configuration_univa import MOSEI_EMOTIONS
+from ..models.files_univa import scratch_folder
+from ..models.modeling_emotion import EmotionModel
+from ..models.processing_univa import PRECOMPUTED, UnivaProcessor
+from .networks import read_state_dict
+
+
+State = Mapping[str, torch.Tensor]
+
+# What made the features of the word-aligned MOSEI file that these systems were published on.
+_ALIGNED_FEATURES = {"text": "glove.840B.300d", "audio": "covarep", "vision": "facet-4.2"}
+
+
+@dataclass(frozen=True)
+class OfficialCheckpoint:
+    """
+    A system with official code.
+
+    Args:
+        model_class: our network of it.
+        configure: fields of its configuration that the shapes of the official tensors tell.
+        renames: pairs of a pattern at the start of an official name and what takes its place; the first that fits.
+            `None` stands for parameters that the official code never uses. The rest of the name stays.
+        reshape: the official tensor of a parameter of ours as ours has it, by our name.
+    """
+
+    model_class: type[EmotionModel]
+    configure: Callable[[State], dict[str, Any]]
+    renames: Sequence[tuple[str, str | None]]
+    reshape: Callable[[str, torch.Tensor], torch.Tensor] = lambda name, tensor: tensor
+
+    def converted(self, state: State) -> dict[str, torch.Tensor]:
+        """
+        The official parameters under our names, without what the official code never uses.
+
+        Raises:
+            `ValueError`: a name is not one of the official code.
+        """
+        names = {name: self._renamed(name) for name in state}
+        unknown = [name for name, ours in names.items() if ours == ""]
+        if unknown:
+            raise ValueError(f"The checkpoint has parameters that the official code lacks: {', '.join(unknown[:5])}.")
+        return {ours: self.reshape(ours, state[name]) for name, ours in names.items() if ours}
+
+    def _renamed(self, name: str) -> str | None:
+        """Our name; `None` of what is never used, and nothing of what is unknown."""
+        for pattern, ours in self.renames:
+            if re.match(pattern, name):
+                return None if ours is None else re.sub(f"^(?:{pattern})", ours, name)
+        return ""
+
+    def build(self, state: State, **settings: Any) -> EmotionModel:
+        """
+        Our network with the official weights.
+
+        Args:
+            state: tensors by their official names.
+            settings: further fields of the configuration, and such that the shapes do not tell.
+
+        Raises:
+            `ValueError`: a parameter is missing, unknown or of another shape.
+        """
+        config: Any = self.model_class.config_class(**{**self.configure(state), **settings})
+        model = self.model_class(config).eval()
+        try:
+            missing, unexpected = model.load_state_dict(self.converted(state), strict=False)
+        except RuntimeError as error:
+            raise ValueError(f"The checkpoint does not fit {type(model).__name__}. {error}") from error
+        # What stands for an absent modality is ours.
+        missing = [name for name in missing if not name.startswith("absent.")]
+        if missing or unexpected:
+            raise ValueError(f"The checkpoint lacks the parameters {missing} and has the unknown ones {unexpected}.")
+        return model
+
+
+def convert_official(
+    official: OfficialCheckpoint, checkpoint: str | Path, output: str | Path, **settings: Any
+) -> Path:
+    """
+    Convert an official checkpoint to a model folder: weights, config, code and processor.
+
+    Args:
+        official: the system.
+        checkpoint: its state dict, a file of `torch.save` or safetensors; read without running any code that it may
+            hold.
+        output: folder to make; nothing is left of it when the conversion fails.
+        settings: fields of the configuration that the shapes of the parameters do not tell. By default the labels are
+            those of MOSEI, and padding is read as data, as the official code does.
+
+    Returns:
+        `output`.
+
+    Raises:
+        `ValueError`: the file cannot be read or does not hold the system, or `output` is not empty.
+    """
+    output = Path(output)
+    if output.is_file() or (output.is_dir() and any(output.iterdir())):
+        raise ValueError(f"{output} already exists and is not empty: choose another `output`.")
+    defaults = {"id2label": dict(enumerate(MOSEI_EMOTIONS)), "mask_padding": False, "fixed_length": 60}
+    model = official.build(read_state_dict(Path(checkpoint)), **{**defaults, **settings})
+    extractors = {
+        modality: {"extractor_type": PRECOMPUTED, "name": _ALIGNED_FEATURES[modality], "feature_size": size}
+        for modality, size in model.config.feature_sizes.items()
+    }
+    with scratch_folder(output) as scratch:
+        folder = Path(scratch, "model")
+        model.save_pretrained(folder)
+        UnivaProcessor.from_config(model.config, None, extractors).save_pretrained(folder)
+        folder.rename(output)
+    return output
+
+
+__all__ = ["OfficialCheckpoint", "convert_official"]

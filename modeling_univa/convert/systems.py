@@ -1,0 +1,10 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Official checkpoints of the systems that are compared, by the name of the system."""
+
+from .official import OfficialCheckpoint
+
+
+__all__ = ["OFFICIAL"]
+
+OFFICIAL: dict[str, OfficialCheckpoint] = {}

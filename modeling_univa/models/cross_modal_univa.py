@@ -1,0 +1,216 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""
+The cross-modal transformer of MulT (Tsai et al., ACL 2019): frames of one modality read those of another.
+
+B is the number of utterances, T and S the numbers of frames of target and source, d the width of a frame.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .modeling_emotion import Frames
+
+
+__all__ = [
+    "CrossModalAttention",
+    "CrossModalLayer",
+    "CrossModalSettings",
+    "CrossModalTransformer",
+    "sinusoidal_positions",
+    "steps_in_sight",
+]
+
+
+@dataclass(frozen=True)
+class CrossModalSettings:
+    """
+    Sizes and options of a [`CrossModalTransformer`].
+
+    Args:
+        width (`int`): d, of target, source and result.
+        num_layers, num_heads (`int`): of attention; `num_heads` divides `width`.
+        activation (`str`): of the feed-forward layers, a name that transformers knows.
+        causal (`bool`): whether a step of the target sees steps of the source up to its own only; see
+            [`steps_in_sight`].
+        mask_padding (`bool`): `False` computes as published code without masks: padding is data, and a step whose
+            first channel is exactly 0 has no position.
+        embed_dropout, attention_dropout, activation_dropout, residual_dropout (`float`): on the frames with their
+            positions, the attention weights, the inner feed-forward activations, and what each layer adds.
+
+    Raises:
+        `ValueError`: `num_heads` does not divide `width`.
+    """
+
+    width: int
+    num_layers: int
+    num_heads: int
+    activation: str = "relu"
+    causal: bool = True
+    mask_padding: bool = True
+    embed_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    residual_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.num_heads:
+            raise ValueError(f"The number of attention heads ({self.num_heads}) must divide the width ({self.width}).")
+
+
+class CrossModalAttention(nn.Module):
+    """Multi-head attention with biases; queries and keys may come from sequences of different lengths."""
+
+    def __init__(self, settings: CrossModalSettings):
+        super().__init__()
+        self.num_heads = settings.num_heads
+        self.dropout = settings.attention_dropout
+        self.query, self.key, self.value, self.output = (nn.Linear(settings.width, settings.width) for _ in range(4))
+
+    def init_weights(self) -> None:
+        """Xavier-uniform, query, key and value as the one matrix that the official code has of them."""
+        for projection in (self.query, self.key, self.value):
+            bound = math.sqrt(6 / (4 * projection.in_features))
+            init.uniform_(projection.weight, -bound, bound)
+        init.xavier_uniform_(self.output.weight)
+        for projection in (self.query, self.key, self.value, self.output):
+            init.zeros_(projection.bias)
+
+    def forward(self, target: torch.Tensor, source: torch.Tensor, in_sight: torch.Tensor) -> torch.Tensor:
+        """What each step of `target` `(B, T, d)` reads of `source` `(B, S, d)`, where `in_sight` `(B, 1, T, S)`."""
+        heads = (self._heads(self.query(target)), self._heads(self.key(source)), self._heads(self.value(source)))
+        dropout = self.dropout if self.training else 0.0
+        read = F.scaled_dot_product_attention(*heads, attn_mask=in_sight, dropout_p=dropout)
+        return self.output(read.transpose(1, 2).flatten(2))
+
+    def _heads(self, states: torch.Tensor) -> torch.Tensor:
+        return states.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+class CrossModalLayer(GradientCheckpointingLayer):
+    """
+    Pre-norm attention to the source and feed-forward layers of four times the width.
+
+    One LayerNorm normalises the target and the source alike.
+    """
+
+    def __init__(self, settings: CrossModalSettings):
+        super().__init__()
+        self.attention = CrossModalAttention(settings)
+        self.attention_norm = nn.LayerNorm(settings.width)
+        self.intermediate = nn.Linear(settings.width, 4 * settings.width)
+        self.activation = ACT2FN[settings.activation]
+        self.output = nn.Linear(4 * settings.width, settings.width)
+        self.output_norm = nn.LayerNorm(settings.width)
+        self.activation_dropout = nn.Dropout(settings.activation_dropout)
+        self.residual_dropout = nn.Dropout(settings.residual_dropout)
+
+    def init_weights(self) -> None:
+        """Xavier-uniform weights and no biases, as the official code has them; of the attention too."""
+        self.attention.init_weights()
+        for linear in (self.intermediate, self.output):
+            init.xavier_uniform_(linear.weight)
+            init.zeros_(linear.bias)
+
+    def forward(self, target: torch.Tensor, source: torch.Tensor | None, in_sight: torch.Tensor) -> torch.Tensor:
+        """States `(B, T, d)` of the target after reading `source` `(B, S, d)`, without one those of the target."""
+        query = self.attention_norm(target)
+        read = self.attention(query, query if source is None else self.attention_norm(source), in_sight)
+        target = target + self.residual_dropout(read)
+        inner = self.activation_dropout(self.activation(self.intermediate(self.output_norm(target))))
+        return target + self.residual_dropout(self.output(inner))
+
+
+class CrossModalTransformer(nn.Module):
+    """
+    Layers in which frames of one modality read those of another, or of their own.
+
+    The source is the same in every layer: its frames with their positions.
+    """
+
+    def __init__(self, settings: CrossModalSettings):
+        super().__init__()
+        self.settings = settings
+        self.layers = nn.ModuleList(CrossModalLayer(settings) for _ in range(settings.num_layers))
+        self.norm = nn.LayerNorm(settings.width)
+        self.dropout = nn.Dropout(settings.embed_dropout)
+
+    def init_weights(self) -> None:
+        """As the official code initialises; `_init_weights` of a network calls it."""
+        self.norm.reset_parameters()
+        for layer in self.layers:
+            layer.init_weights()  # type: ignore[operator]
+
+    def forward(self, target: Frames, source: Frames | None = None) -> torch.Tensor:
+        """
+        Args:
+            target: frames `(B, T, d)`, at least one an utterance.
+            source: frames `(B, S, d)` that they read, likewise; by default their own.
+
+        Returns:
+            States `(B, T, d)`, those of padding to be left out by the caller.
+        """
+        states = self._embedded(target)
+        read = None if source is None else self._embedded(source)
+        in_sight = self._in_sight(target.mask, target.mask if source is None else source.mask)
+        for layer in self.layers:
+            states = layer(states, read, in_sight)
+        return self.norm(states)
+
+    def _embedded(self, frames: Frames) -> torch.Tensor:
+        """Scaled frames with their positions."""
+        width = self.settings.width
+        steps = torch.arange(1, frames.mask.shape[1] + 1, device=frames.mask.device)
+        table = sinusoidal_positions(steps, width).to(frames.states.dtype)
+        placed = frames.mask if self.settings.mask_padding else frames.states[..., 0] != 0
+        return self.dropout(math.sqrt(width) * frames.states + table * placed[..., None])
+
+    def _in_sight(self, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+        if not self.settings.mask_padding:
+            target, source = torch.ones_like(target), torch.ones_like(source)
+        return steps_in_sight(target, source, self.settings.causal)[:, None]
+
+
+def steps_in_sight(target: torch.Tensor, source: torch.Tensor, causal: bool) -> torch.Tensor:
+    """
+    Which frames of the source each frame of the target attends.
+
+    Causal attention of sequences of T and S frames lets frame i of the target see the frames j ≤ i + |S − T|, so that
+    its last one sees them all. T and S are those of the utterance, whatever it is padded to.
+
+    Args:
+        target (`torch.BoolTensor` of shape `(B, T)`): which of its frames are there.
+        source (`torch.BoolTensor` of shape `(B, S)`): likewise, at least one an utterance.
+
+    Returns:
+        `torch.BoolTensor` of shape `(B, T, S)`, without a row that is empty.
+    """
+    if not causal:
+        return source[:, None].expand(-1, target.shape[1], -1)
+    target_steps, source_steps = target.long().cumsum(dim=1), source.long().cumsum(dim=1)
+    ahead = (source_steps[:, -1:] - target_steps[:, -1:]).abs()
+    last_seen = (target_steps + ahead).clamp(min=1)
+    return (source_steps[:, None] <= last_seen[..., None]) & source[:, None]
+
+
+def sinusoidal_positions(steps: torch.Tensor, width: int) -> torch.Tensor:
+    """
+    Sine and cosine of each step in `width / 2` frequencies, from 1 down to 1/10,000.
+
+    Args:
+        steps (`torch.LongTensor` of shape `(T,)`): counted from 1.
+
+    Returns:
+        `torch.FloatTensor` of shape `(T, width)`: sines, then cosines, and a zero where `width` is odd.
+    """
+    half = width // 2
+    exponents = torch.arange(half, device=steps.device, dtype=torch.float32) / max(half - 1, 1)
+    angles = steps.float()[:, None] * torch.exp(-math.log(10_000) * exponents)
+    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=-1), (0, width % 2))

@@ -5,9 +5,9 @@
 Train, test and save a UniVA model.
 
     python train_hf.py recipes/demo.yaml
-    python train_hf.py recipes/mosei_roberta.yaml --dataset corpora/mosei --learning_rate 3e-5
-    torchrun --nproc_per_node 4 train_hf.py recipes/mosei_roberta.yaml
-    accelerate launch train_hf.py recipes/mosei_roberta.yaml
+    python train_hf.py recipes/mosei/univa.yaml --dataset corpora/mosei --learning_rate 3e-5
+    torchrun --nproc_per_node 4 train_hf.py recipes/mosei/univa.yaml
+    accelerate launch train_hf.py recipes/mosei/univa.yaml
 
 A recipe is a YAML file of the options that `--help` lists; options on the command line win. Started again, a run that
 was stopped goes on from its last complete checkpoint.

@@ -12,12 +12,14 @@ from transformers import CONFIG_MAPPING, AutoConfig
 
 from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig
+from modeling_univa.models.systems import SYSTEMS
 from modeling_univa.training.arguments import DataArguments, ModelArguments, model_arguments, parse_arguments
 from modeling_univa.training.config_options import config_options
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
-RECIPES = sorted(REPOSITORY.joinpath("recipes").glob("*.yaml"))
+FOLDER = REPOSITORY / "recipes"
+RECIPES = [path.relative_to(FOLDER).with_suffix("") for path in sorted(FOLDER.rglob("*.yaml"))]
 
 
 @pytest.fixture
@@ -144,23 +146,23 @@ def test_recipe_that_is_a_folder_is_refused(tmp_path):
         parse_arguments([str(tmp_path)])
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_every_recipe_parses_and_describes_a_model(recipe, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    model, data, training = parse_arguments([str(recipe)])
+    model, data, training = parse_arguments([str(FOLDER / f"{recipe}.yaml")])
     assert data.dataset
-    assert Path(training.output_dir) == Path("outputs", recipe.stem)
-    UnivaConfig(**model.config_overrides())
+    assert Path(training.output_dir) == Path("outputs", recipe)
+    SYSTEMS[model.system].config_class(**model.config_overrides())
     if data.corpus_script:
         assert (REPOSITORY / "datasets_scripts" / f"{data.corpus_script}.py").is_file()
 
 
 # Processes, batch, epochs, learning rate, layers (text, audio, vision), τ, λ, prior, weight of the text term.
 PUBLISHED = {
-    "mosei_roberta": (4, 12, 5, 5e-5, (None, 5, 3), 0.7, 0.45, True, 3, MOSEI_EMOTIONS),
-    "mosei_glove": (1, 32, 15, 7e-5, (7, 3, 5), 0.4, 0.2, False, 3, MOSEI_EMOTIONS),
-    "m3ed_roberta": (4, 22, 10, 5e-5, (None, 5, 3), 0.4, 0.2, True, 1, M3ED_EMOTIONS),
-    "m3ed_glove": (1, 32, 15, 5e-5, (3, 5, 3), 0.4, 0.1, True, 1, M3ED_EMOTIONS),
+    "mosei/univa": (4, 12, 5, 5e-5, (None, 5, 3), 0.7, 0.45, True, 3, MOSEI_EMOTIONS),
+    "mosei/univa_glove": (1, 32, 15, 7e-5, (7, 3, 5), 0.4, 0.2, False, 3, MOSEI_EMOTIONS),
+    "m3ed/univa": (4, 22, 10, 5e-5, (None, 5, 3), 0.4, 0.2, True, 1, M3ED_EMOTIONS),
+    "m3ed/univa_glove": (1, 32, 15, 5e-5, (3, 5, 3), 0.4, 0.1, True, 1, M3ED_EMOTIONS),
 }
 
 
@@ -180,7 +182,7 @@ def test_published_recipes_hold_the_published_numbers(name, monkeypatch, tmp_pat
     found = (config.audio_num_hidden_layers, config.vision_num_hidden_layers)
     assert found == layers[1:]
     if layers[0] is None:
-        text_models = {"mosei_roberta": "FacebookAI/roberta-base", "m3ed_roberta": "hfl/chinese-roberta-wwm-ext"}
+        text_models = {"mosei/univa": "FacebookAI/roberta-base", "m3ed/univa": "hfl/chinese-roberta-wwm-ext"}
         assert model.text_model == text_models[name]
     else:
         assert (model.text_model, config.text_num_hidden_layers) == (None, layers[0])

@@ -158,13 +158,8 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         return [names[index] for index in range(self.num_labels)]
 
     @property
-    def uses_word_vectors(self) -> bool:
-        """Whether text comes as word vectors instead of tokens for a pretrained encoder."""
-        return "text" in self.modalities and self.text_config is None
-
-    @property
     def reads_tokens(self) -> bool:
-        """Whether text comes as tokens for a pretrained encoder."""
+        """Whether text comes as tokens for a pretrained encoder, rather than as word vectors."""
         return "text" in self.modalities and self.text_config is not None
 
     @property

@@ -108,7 +108,7 @@ class UnivaAffectRegressorConfig(CheckedConfig, PreTrainedConfig):
         return [self.modality]
 
     @property
-    def uses_word_vectors(self) -> bool:
+    def reads_tokens(self) -> bool:
         """There is no text."""
         return False
 

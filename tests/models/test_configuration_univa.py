@@ -111,7 +111,7 @@ def test_feature_sizes_are_of_the_modalities_that_come_as_features(route, modali
 def test_text_config_may_be_a_dictionary():
     config = tiny_config(text_config=text_config("roberta").to_dict())
     assert config.text_config.model_type == "roberta"
-    assert not config.uses_word_vectors
+    assert config.reads_tokens
 
 
 # The check values that belong to the published label sets: rows are pairs of labels and the cosine, to 3 decimals.

@@ -70,7 +70,7 @@ def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, caps
     assert tested["test_micro_f1"] == results["test"]["test_micro_f1"]
     assert not [name for name in results["test"] if name.startswith("eval_")]
     model = UnivaForEmotionClassification.from_pretrained(tmp_path)
-    assert model.config.uses_word_vectors is (route == "word vectors")
+    assert model.config.reads_tokens is (route != "word vectors")
     processor = UnivaProcessor.from_pretrained(tmp_path)
     audio = {"extractor_type": "precomputed", "name": "tiny audio", "feature_size": FEATURE_SIZES["audio"]}
     assert processor.extractors["audio"] == audio

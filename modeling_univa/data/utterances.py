@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
-from ..models.processing_univa import UnivaProcessor, pad_frames
+from ..models.processing_univa import UnivaProcessor, pad_frames, speaker_indices
 from ..models.utterance_media_univa import check_finite_rows
 from .schema import FACE_EMOTIONS, TEXT_STATES, CorpusError
 from .va_scaling import scale_va
@@ -378,19 +378,6 @@ def _positions(rows: datasets.Dataset, dialogues: np.ndarray) -> np.ndarray:
 
 def _speaker_numbers(rows: datasets.Dataset, dialogues: np.ndarray) -> np.ndarray:
     """Speakers of each dialogue in order of their first utterance, -1 where unknown; shape (rows,)."""
-    numbers = np.full(len(dialogues), -1, dtype=np.int64)
-    if "speaker" not in rows.features or rows.features["speaker"].dtype == "null":
-        return numbers
-    encoded = _column(rows, "speaker").dictionary_encode()
-    names = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    unnamed = [place for place, name in enumerate(encoded.dictionary.to_pylist()) if not str(name).strip()]
-    known = np.flatnonzero((names >= 0) & ~np.isin(names, unnamed))
-    pairs = dialogues[known] * len(encoded.dictionary) + names[known]
-    _, first, owners = np.unique(pairs, return_index=True, return_inverse=True)
-    # Dialogues are numbered as they stand, so that in order of first rows the speakers of one are neighbours.
-    order = np.argsort(first)
-    of_dialogue = dialogues[known][first[order]]
-    ranks = np.empty(len(first), dtype=np.int64)
-    ranks[order] = np.arange(len(first)) - np.searchsorted(of_dialogue, of_dialogue)
-    numbers[known] = ranks[owners]
-    return numbers
+    if "speaker" not in rows.features:
+        return np.full(len(dialogues), -1, dtype=np.int64)
+    return speaker_indices(_column(rows, "speaker").to_pylist(), dialogues.tolist())

@@ -6,7 +6,8 @@ import filecmp
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -37,6 +38,10 @@ _SETTINGS = (
     "processor_class",
 )  # fmt: skip
 _HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
+# What says where utterances are and by whom, in the order of a batch.
+_PLACE_INPUTS = (
+    "dialogue_index", "utterance_span", "position", "speaker_index", "input_ids", "attention_mask",
+)  # fmt: skip
 # `extractor_type` of features that came ready-made, by something that this package cannot run.
 PRECOMPUTED = "precomputed"
 
@@ -99,7 +104,7 @@ class UnivaProcessor(ProcessorMixin):
             longest clip in frames for audio and vision.
     """
 
-    model_input_names: ClassVar[tuple[str, ...]] = ("dialogue_index", "utterance_span", "input_ids", "attention_mask")
+    model_input_names: ClassVar[tuple[str, ...]] = _PLACE_INPUTS
 
     # Folder or Hub id that the processor (or what it knows of extractors) was loaded from, and how.
     _source: tuple[str, dict[str, Any]] | None = None
@@ -512,6 +517,7 @@ class UnivaProcessor(ProcessorMixin):
         dialogues: Sequence[Sequence[str] | EncodedDialogue] | None = None,
         utterances: Sequence[tuple[int, int]] | None = None,
         *,
+        speakers: Sequence[Sequence[str | None]] | None = None,
         audio: Sequence[Any] | None = None,
         faces: Sequence[Any] | None = None,
         video: Sequence[Any] | None = None,
@@ -527,7 +533,8 @@ class UnivaProcessor(ProcessorMixin):
             dialogues: every dialogue as the list of its utterances, or as `encode_dialogue` made it of them. On the
                 word-vector route `text_features` may be given instead.
             utterances: `(dialogue, utterance)` indices of the utterances wanted; by default all, in order. The lists
-                below are in their order, one entry each, `None` where the modality is absent.
+                of media and features are in their order, one entry each, `None` where the modality is absent.
+            speakers: of every dialogue the names of who speaks its utterances, `None` where it is not known.
             audio: clips of speech; see `extract_audio`.
             faces: faces of each clip; see `extract_vision`.
             video: video of each clip, from which sound and faces are taken where they are not given otherwise; see
@@ -535,7 +542,9 @@ class UnivaProcessor(ProcessorMixin):
             text_features, audio_features, vision_features: ready features, `(frames, k)` each.
 
         Returns:
-            `BatchFeature` of tensors, named and shaped as [`UnivaModel.forward`] takes them.
+            `BatchFeature` of tensors, named and shaped as [`EmotionModel.forward`] takes them. `dialogue_index`,
+            `position` and `speaker_index` are among them where `dialogues`, `utterances` or `speakers` say anything
+            of dialogues.
 
         Raises:
             `ValueError`: lists of unequal length, features and raw media of the same modality, an index out of range,
@@ -550,14 +559,18 @@ class UnivaProcessor(ProcessorMixin):
         self._read_media(audio, faces, video, given)
         if dialogues is not None and "text" not in self.modalities:
             raise ValueError(f"This model takes {self.modalities} and no text: leave `dialogues` out.")
-        batch: dict[str, torch.Tensor] = {}
-        if "text" in self.modalities and self.tokenizer is not None:
-            batch = self._text_inputs(dialogues, utterances)
-        elif dialogues is not None:
-            known, places = _checked_places(dialogues, utterances)
-            texts = [known[row][place] for row, place in places]
-            given["text"] = self._from_raw("text", texts, given["text"])
+        with_tokens = "text" in self.modalities and self.tokenizer is not None
+        if with_tokens and not dialogues:
+            raise _no_dialogues(dialogues)
+        known: Any = dialogues
+        places: Any = _checked_places(dialogues, utterances, speakers)
+        if known is not None and not with_tokens:
+            given["text"] = self._from_raw("text", [known[row][place] for row, place in places], given["text"])
+        batch: dict[str, torch.Tensor] = {} if places is None else _place_inputs(places, speakers)
         size = self._batch_size(batch, given)
+        if with_tokens:
+            batch |= self._text_inputs(known, places)
+            batch = {name: batch[name] for name in _PLACE_INPUTS}
         for modality in self.feature_sizes:
             batch.update(self._feature_inputs(modality, given[modality], size))
         return BatchFeature(batch)
@@ -584,11 +597,8 @@ class UnivaProcessor(ProcessorMixin):
         return self.extract(modality, list(items))
 
     def _text_inputs(
-        self,
-        dialogues: Sequence[Sequence[str] | EncodedDialogue] | None,
-        utterances: Sequence[tuple[int, int]] | None,
+        self, dialogues: Sequence[Sequence[str] | EncodedDialogue], utterances: Sequence[tuple[int, int]]
     ) -> dict[str, torch.Tensor]:
-        dialogues, utterances = _checked_places(dialogues, utterances)
         rows: list[np.ndarray] = []
         where: dict[tuple[int, int], tuple[int, ...]] = {}
         for dialogue in sorted({row for row, _ in utterances}):
@@ -702,23 +712,80 @@ def _is_there(name: Any, file: str, hub: dict[str, Any]) -> bool:
     return cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **hub) is not None
 
 
-def _checked_places(
-    dialogues: Sequence[Sequence[str] | EncodedDialogue] | None, utterances: Sequence[tuple[int, int]] | None
-) -> tuple[Sequence[Any], Sequence[tuple[int, int]]]:
-    """Both arguments of `__call__`, checked; all utterances where none are named."""
-    if not dialogues or any(isinstance(dialogue, str) for dialogue in dialogues):
-        raise ValueError(
-            "`dialogues` must be a list of dialogues, each the list of its utterances, such as "
-            f'[["How was it?", "Wonderful!"]]; got {dialogues!r}.'
-        )
+def _checked_places(dialogues: Any, utterances: Any, speakers: Any) -> Sequence[tuple[int, int]] | None:
+    """
+    The utterances that are wanted, all where none are named; `None` where nothing is said of dialogues.
+
+    Raises:
+        `ValueError`: arguments of other shapes, or that contradict each other.
+    """
+    if dialogues is not None and (not dialogues or any(isinstance(dialogue, str) for dialogue in dialogues)):
+        raise _no_dialogues(dialogues)
+    if speakers is not None:
+        _check_speakers(speakers, dialogues)
+    name, known = ("dialogues", dialogues) if speakers is None or dialogues else ("speakers", speakers)
     if utterances is None:
-        utterances = [(row, place) for row, dialogue in enumerate(dialogues) for place in range(len(dialogue))]
+        if known is None:
+            return None
+        utterances = [(row, place) for row, dialogue in enumerate(known) for place in range(len(dialogue))]
     if len(utterances) == 0:
         raise ValueError("`dialogues` and `utterances` name no utterance.")
     for row, place in utterances:
-        if not (0 <= row < len(dialogues) and 0 <= place < len(dialogues[row])):
-            raise ValueError(f"`utterances` names ({row}, {place}), which is not in `dialogues`.")
-    return dialogues, utterances
+        if min(row, place) < 0 or known is not None and not (row < len(known) and place < len(known[row])):
+            raise ValueError(f"`utterances` names ({row}, {place}), which is not in `{name}`.")
+    return utterances
+
+
+def _no_dialogues(found: Any) -> ValueError:
+    return ValueError(
+        "`dialogues` must be a list of dialogues, each the list of its utterances, such as "
+        f'[["How was it?", "Wonderful!"]]; got {found!r}.'
+    )
+
+
+def _check_speakers(speakers: Any, dialogues: Any) -> None:
+    if any(names is None or isinstance(names, str) for names in speakers):
+        raise ValueError(
+            "`speakers` must have a list for every dialogue, with a name (or `None`) for each of its utterances, such "
+            f'as [["Ada", "Grace"]]; got {speakers!r}.'
+        )
+    sizes, expected = list(map(len, speakers)), list(map(len, speakers if dialogues is None else dialogues))
+    if sizes != expected:
+        raise ValueError(f"`speakers` are of dialogues of {sizes} utterances, and `dialogues` have {expected}.")
+
+
+def _place_inputs(
+    utterances: Sequence[tuple[int, int]], speakers: Sequence[Sequence[str | None]] | None
+) -> dict[str, torch.Tensor]:
+    """In which dialogue utterances are, where in it, and who speaks."""
+    where = np.array(utterances, dtype=np.int64)
+    numbers = np.full(len(where), -1)
+    if speakers is not None:
+        known = {row: speaker_indices(speakers[row], [row] * len(speakers[row])) for row in np.unique(where[:, 0])}
+        numbers = np.array([known[row][place] for row, place in utterances])
+    index = np.unique(where[:, 0], return_inverse=True)[1]
+    found = {"dialogue_index": index, "position": where[:, 1], "speaker_index": numbers}
+    return {name: torch.from_numpy(values.astype(np.int64)) for name, values in found.items()}
+
+
+def speaker_indices(speakers: Iterable[Any], dialogues: Iterable[Hashable]) -> np.ndarray:
+    """
+    Speakers of each dialogue numbered 0, 1, 2, … as they first speak in it.
+
+    Args:
+        speakers: name of who speaks each utterance; `None` or an empty one where it is not known.
+        dialogues: what tells the dialogue of each utterance from others.
+
+    Returns:
+        `np.ndarray` of shape `(utterances,)`, int64; -1 where the speaker is not known.
+    """
+    numbers: dict[Hashable, dict[Any, int]] = defaultdict(dict)
+    found = []
+    for name, dialogue in zip(speakers, dialogues, strict=True):
+        known = numbers[dialogue]
+        is_known = name is not None and str(name).strip()
+        found.append(known.setdefault(name, len(known)) if is_known else -1)
+    return np.array(found, dtype=np.int64)
 
 
 def _same_files(folder: Path, other: Path) -> bool:
@@ -780,4 +847,12 @@ def truncated_lengths(lengths: Sequence[int], budget: int) -> np.ndarray:
 
 UnivaProcessor.register_for_auto_class()
 
-__all__ = ["DialogueRow", "EncodedDialogue", "PRECOMPUTED", "UnivaProcessor", "pad_frames", "truncated_lengths"]
+__all__ = [
+    "PRECOMPUTED",
+    "DialogueRow",
+    "EncodedDialogue",
+    "UnivaProcessor",
+    "pad_frames",
+    "speaker_indices",
+    "truncated_lengths",
+]

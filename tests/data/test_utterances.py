@@ -19,10 +19,12 @@ from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfi
 
 
 SIZES = (3, 1, 4, 2)
+SPEAKERS = ("b", "a", None, "b", " ", "c", "a")
 
 
 def rows_for(config: UnivaConfig, **options) -> datasets.Dataset:
-    return random_rows(SIZES, **{"modalities": list(config.feature_sizes), "longest": 12, "absent": 0.3, **options})
+    shared = {"modalities": list(config.feature_sizes), "speakers": SPEAKERS, "longest": 12, "absent": 0.3}
+    return random_rows(SIZES, **{**shared, **options})
 
 
 def dataset_for(config: UnivaConfig, rows: datasets.Dataset, **options) -> UtteranceDataset:
@@ -37,8 +39,10 @@ def processed(config: UnivaConfig, rows: datasets.Dataset, indices: list[int]) -
     """The same rows through the processor's own call."""
     rows = rows.with_format(None)
     dialogues: dict[str, list[str]] = {}
+    speakers: dict[str, list[str | None]] = {}
     for row in rows:
         dialogues.setdefault(row["dialogue_id"], []).append(row["text"])
+        speakers.setdefault(row["dialogue_id"], []).append(row["speaker"])
     names = list(dialogues)
     first = {name: rows["dialogue_id"].index(name) for name in names}
     places = [(names.index(rows[i]["dialogue_id"]), i - first[rows[i]["dialogue_id"]]) for i in indices]
@@ -47,9 +51,8 @@ def processed(config: UnivaConfig, rows: datasets.Dataset, indices: list[int]) -
         frames = [rows[i][f"{modality}_features"] for i in indices]
         features[f"{modality}_features"] = [None if clip is None else np.array(clip, np.float16) for clip in frames]
     processor = tiny_processor(config)
-    if processor.tokenizer is None:
-        return dict(processor(**features))
-    return dict(processor(list(dialogues.values()), places, **features))
+    texts = None if processor.tokenizer is None else list(dialogues.values())
+    return dict(processor(texts, places, speakers=list(speakers.values()), **features))
 
 
 CONFIGS = {
@@ -75,8 +78,7 @@ def test_batch_equals_that_of_the_processor(variant, indices):
         expected[place, rows[index]["emotions"]] = 1
     assert torch.equal(batch.pop("labels"), expected)
     reference = processed(config, rows, indices)
-    assert set(batch) - set(reference) <= {"dialogue_index", "position", "speaker_index"}
-    assert [name for name in batch if name in reference] == list(reference)
+    assert list(batch) == list(reference)
     for name, value in reference.items():
         assert batch[name].dtype == value.dtype
         assert torch.equal(batch[name], value), name

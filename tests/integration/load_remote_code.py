@@ -44,9 +44,8 @@ def logits_of(model, processor, inputs: dict) -> torch.Tensor:
         name: [None if clip is None else np.array(clip, dtype=np.float32) for clip in clips]
         for name, clips in inputs["features"].items()
     }
-    dialogues = [inputs["dialogues"]] if inputs["dialogues"] else []
     with torch.no_grad():
-        return model(**processor(*dialogues, **features)).logits
+        return model(**processor(inputs["dialogues"], speakers=inputs["speakers"], **features)).logits
 
 
 def near(logits: torch.Tensor, expected: list) -> bool:
@@ -57,15 +56,22 @@ def near(logits: torch.Tensor, expected: list) -> bool:
 def probabilities_of(folder: Path, inputs: dict) -> dict:
     """What the pipeline makes of every utterance, in batches, and what loading it was refused with."""
     classifier = pipeline(model=str(folder), trust_remote_code=True, threshold=None)
-    dialogues = inputs["dialogues"] or [[None] * len(inputs["logits"])]
-    items = [{"text": texts, "utterance": place} for texts in dialogues for place in range(len(texts))]
+    names = inputs["speakers"]
+    dialogues = inputs["dialogues"] or [[""] * len(speakers) for speakers in names]
+    items = [
+        {"text": texts, "utterance": place, "speaker": speakers}
+        for texts, speakers in zip(dialogues, names, strict=True)
+        for place in range(len(texts))
+    ]
     for name, clips in inputs["features"].items():
         for item, clip in zip(items, clips, strict=True):
             item[name] = clip
-    if not inputs["dialogues"]:
-        items = [{name: value for name, value in item.items() if name.endswith("features")} for item in items]
     # Nothing at all is an error for the pipeline.
-    places = [index for index, item in enumerate(items) if any(value is not None for value in item.values())]
+    places = [
+        index
+        for index, item in enumerate(items)
+        if item["text"][item["utterance"]] or any(item[name] is not None for name in inputs["features"])
+    ]
     results = classifier([items[index] for index in places], batch_size=2)
     expected = classifier.model.config.probabilities(torch.tensor(inputs["logits"])[places])
     found = [[{one["label"]: one["score"] for one in result}[name] for name in classifier.model.config.label_names]

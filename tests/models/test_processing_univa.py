@@ -93,6 +93,31 @@ def test_wanted_utterances_choose_rows_and_order(processor):
     assert [text.replace(" ", "") for text in found] == ["ef", "a", "ef", "g"]
 
 
+def test_place_and_speaker_of_the_wanted_utterances():
+    """Numbered over the whole dialogue, whichever of its utterances are wanted."""
+    dialogues, speakers = [["a", "b", "c", "d"], ["e"], ["f", "g"]], [["x", None, "y", "x"], [" "], ["y", "x"]]
+    places = [(2, 1), (0, 3), (0, 1), (0, 2), (1, 0)]
+    expected = {
+        "dialogue_index": [2, 0, 0, 0, 1], "position": [1, 3, 1, 2, 0], "speaker_index": [1, 0, -1, 1, -1],
+    }  # fmt: skip
+    tokens = tiny_processor(tiny_config(modalities=["text"]))(dialogues, places, speakers=speakers)
+    assert list(tokens) == [
+        "dialogue_index", "utterance_span", "position", "speaker_index", "input_ids", "attention_mask",
+    ]  # fmt: skip
+    sound = tiny_processor(tiny_config(modalities=["audio"]))
+    clips = [np.ones((2, 5))] * len(places)
+    for found in (tokens, sound(None, places, speakers=speakers, audio_features=clips)):
+        for name, values in expected.items():
+            assert found[name].dtype == torch.int64 and found[name].tolist() == values, name
+    # Dialogues may be known by their utterances' places alone, or by their speakers alone.
+    found = sound(utterances=places, audio_features=clips)
+    assert found["position"].tolist() == expected["position"] and found["speaker_index"].tolist() == [-1] * 5
+    found = sound(speakers=[["x", "x"], ["x"], ["y", "x"]], audio_features=clips)
+    assert found["dialogue_index"].tolist() == [0, 0, 1, 2, 2] and found["position"].tolist() == [0, 1, 0, 0, 1]
+    assert found["speaker_index"].tolist() == [0, 0, 0, 0, 1]
+    assert list(sound(audio_features=clips)) == ["audio_features", "audio_attention_mask"]
+
+
 def test_special_token_in_the_text_moves_no_border(processor):
     separator = processor.tokenizer.sep_token
     inputs = processor([[f"a {separator} b", "c"]])
@@ -363,6 +388,9 @@ def test_saving_again_after_loading_works(tmp_path):
         ([[["a"]]], {"images": []}, r"Unknown arguments \['images'\]"),
         ([[[], []]], {}, "name no utterance"),
         ([[["a"]], []], {}, "no utterance"),
+        ([[["a", "b"]]], {"speakers": ["x", "y"]}, "`speakers` must have a list for every dialogue"),
+        ([[["a", "b"]]], {"speakers": [None]}, "`speakers` must have a list for every dialogue"),
+        ([[["a", "b"]]], {"speakers": [["x"]]}, r"of dialogues of \[1\] utterances, and `dialogues` have \[2\]"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, options, message):
@@ -388,6 +416,18 @@ def test_text_for_a_model_without_text_is_refused():
     processor = tiny_processor(tiny_config("words", modalities=["audio"]))
     with pytest.raises(ValueError, match="leave `dialogues` out"):
         processor([["a"]], audio_features=[np.ones((2, 5))])
+
+
+def test_places_have_to_fit_the_clips():
+    processor, clips = tiny_processor(tiny_config("words", modalities=["audio"])), [np.ones((2, 5))]
+    for options, message in (
+        ({"utterances": [(0, 0), (0, 1)]}, "one entry an utterance"),
+        ({"speakers": [["x", "y"]]}, "one entry an utterance"),
+        ({"utterances": [(0, -1)]}, r"names \(0, -1\), which is not in `dialogues`"),
+        ({"utterances": [(0, 2)], "speakers": [["x", "y"]]}, r"names \(0, 2\), which is not in `speakers`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            processor(audio_features=clips, **options)
 
 
 def test_nothing_given_is_refused():

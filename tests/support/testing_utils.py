@@ -121,7 +121,8 @@ def random_text(generator: np.random.Generator, words: int | None = None) -> str
 
 class Utterances:
     """
-    Dialogues of random strings with random features, and any choice of them as model inputs.
+    Dialogues of random strings with random features, by one to three speakers each of which the third is not known,
+    and any choice of the utterances as model inputs.
 
     Args:
         sizes: utterances of each dialogue.
@@ -133,6 +134,8 @@ class Utterances:
         self.config = config
         self.processor = tiny_processor(config)
         self.dialogues = [[random_text(generator) for _ in range(size)] for size in sizes]
+        names = ("a", "b", None)
+        self.speakers = [[names[(row + place) % 3] for place in range(size)] for row, size in enumerate(sizes)]
         self.places = [(row, place) for row, size in enumerate(sizes) for place in range(size)]
         self.features = {
             modality: {
@@ -149,18 +152,19 @@ class Utterances:
         features = {
             f"{modality}_features": [frames[place] for place in places] for modality, frames in self.features.items()
         }
-        if "text" in self.config.modalities and self.processor.tokenizer is not None:
-            return dict(self.processor(self.dialogues, places, **features))
-        return dict(self.processor(**features))
+        with_tokens = "text" in self.config.modalities and self.processor.tokenizer is not None
+        texts = self.dialogues if with_tokens else None
+        return dict(self.processor(texts, places, speakers=self.speakers, **features))
 
     def write(self, file: Path, logits: torch.Tensor) -> None:
-        """Dialogues, features and the logits that they give, for `integration/load_remote_code.py`."""
+        """Dialogues, speakers, features and the logits of them all, for `integration/load_remote_code.py`."""
         clips = {
             f"{modality}_features": [None if clip is None else np.asarray(clip).tolist() for clip in frames.values()]
             for modality, frames in self.features.items()
         }
         dialogues = self.dialogues if self.config.text_config is not None else None
-        file.write_text(json.dumps({"dialogues": dialogues, "features": clips, "logits": logits.tolist()}))
+        content = {"dialogues": dialogues, "speakers": self.speakers, "features": clips, "logits": logits.tolist()}
+        file.write_text(json.dumps(content))
 
     @property
     def labels(self) -> torch.Tensor:
@@ -182,6 +186,7 @@ def random_rows(
     label_names: Sequence[str] = MOSEI_EMOTIONS,
     modalities: Sequence[str] = ("audio", "vision"),
     absent: float | Mapping[str, float] = 0.15,
+    speakers: Sequence[str | None] = (None,),
     longest: int = 6,
     prefix: str = "d",
 ) -> datasets.Dataset:
@@ -190,6 +195,7 @@ def random_rows(
 
     Args:
         absent: share of rows without a modality, for all of them or each.
+        speakers: who speaks, row by row and from the beginning again.
         prefix: of the dialogue ids.
     """
     generator = np.random.default_rng(seed)
@@ -203,7 +209,7 @@ def random_rows(
                 "utterance_id": f"{prefix}{dialogue}_{position}",
                 "dialogue_id": f"{prefix}{dialogue}",
                 "position": position,
-                "speaker": None,
+                "speaker": speakers[len(rows) % len(speakers)],
                 "text": random_text(generator),
                 "emotions": np.flatnonzero(generator.random(len(label_names)) < 0.3).tolist(),
             }

@@ -161,6 +161,8 @@ class EmotionModel(EmotionNetwork):
     reads_dialogues: ClassVar[bool] = False
     # Which of `position`, `speaker_index` and `face_emotions` the scores depend on.
     extra_inputs: ClassVar[tuple[str, ...]] = ()
+    # Whether the training loss is made of `logits`, so that moving them (`logit_offsets`) has an effect.
+    loss_reads_logits: ClassVar[bool] = True
 
     # What a system writes
 
@@ -197,6 +199,16 @@ class EmotionModel(EmotionNetwork):
     def fit_statistics(self, dataset: Any) -> None:
         """Take from the training set, before training, what the method needs of it; into buffers, which are saved."""
 
+    def remember(self, output: Any, labels: torch.Tensor) -> None:
+        """
+        Keep what the method needs of past training batches, in buffers; called after the loss of each, without
+        gradients.
+
+        Args:
+            output: of `classify`.
+            labels (`torch.FloatTensor` of shape `(B, C)`): multi-hot targets.
+        """
+
     # The one way from a batch to a loss
 
     def forward(
@@ -219,6 +231,7 @@ class EmotionModel(EmotionNetwork):
         text_va: torch.Tensor | None = None,
         audio_va: torch.Tensor | None = None,
         vision_va: torch.Tensor | None = None,
+        logit_offsets: torch.Tensor | None = None,
         return_dict: bool | None = None,
         **options: Any,
     ) -> Any:
@@ -242,6 +255,7 @@ class EmotionModel(EmotionNetwork):
             face_emotions (`torch.FloatTensor` of shape `(B, frames, E)`): expression probabilities of each face frame.
             text_va, audio_va, vision_va (`torch.FloatTensor` of shape `(B, 2)`): (valence, arousal) of each modality,
                 NaN where unknown; read in training only.
+            logit_offsets (`torch.FloatTensor` of shape `(C,)`): added to the logits in the loss alone.
             options: of the system's `classify`.
 
         Raises:
@@ -259,13 +273,23 @@ class EmotionModel(EmotionNetwork):
         output = self.classify(self.read(inputs), dialogue_index=dialogue_index, **extra, **options)
         if labels is not None:
             va = {"text_va": text_va, "audio_va": audio_va, "vision_va": vision_va}
-            output = self.with_loss(output, labels, va if self.training else None)
+            output = self.with_loss(output, labels, va if self.training else None, logit_offsets)
+            if self.training:
+                with torch.no_grad():
+                    self.remember(output, labels)
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         return output if wants_dict else output.to_tuple()
 
-    def with_loss(self, output: Any, labels: torch.Tensor, va: Mapping[str, torch.Tensor | None] | None = None) -> Any:
-        """The output with its loss and the terms of it; see `loss_terms`."""
-        terms = self.loss_terms(output, labels, va)
+    def with_loss(
+        self,
+        output: Any,
+        labels: torch.Tensor,
+        va: Mapping[str, torch.Tensor | None] | None = None,
+        logit_offsets: torch.Tensor | None = None,
+    ) -> Any:
+        """The output with its loss and the terms of it; see `loss_terms` and `forward`."""
+        scored = output if logit_offsets is None else replace(output, logits=output.logits + logit_offsets)
+        terms = self.loss_terms(scored, labels, va)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         return replace(output, loss=loss, loss_terms=terms)
 

@@ -5,7 +5,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,6 @@ from transformers.trainer_utils import EvalLoopOutput
 from transformers.utils import logging
 
 from ..data.samplers import DialogueBatches, UtteranceBatchSampler
-from ..data.schema import VA_COLUMNS
 from ..data.streaming import StreamedBatches, StreamedUtterances
 from ..data.utterances import UtteranceCollator, UtteranceDataset
 from ..models.modeling_emotion import EmotionModel, EmotionOutput
@@ -63,8 +61,9 @@ class UnivaTrainer(Trainer):
     Raises:
         ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
             with a stream, of which nobody knows the frequencies of the labels; a `metric_for_best_model` that there
-            is not; a `batching` that cuts dialogues for a model that reads across utterances. In `train`, a model that
-            takes statistics of the training split, with a stream.
+            is not; a `batching` that cuts dialogues for a model that reads across utterances; `logit_adjustment` for
+            a model whose loss is not made of its logits. In `train`, a model that takes statistics of the training
+            split, with a stream.
     """
 
     # The objective is a mean over the batch, so Trainer divides it by the accumulation steps.
@@ -120,6 +119,11 @@ class UnivaTrainer(Trainer):
             raise ValueError(
                 f"`batching` must be whole_dialogues, since {type(model).__name__} reads across the utterances of a "
                 f"dialogue, got {args.batching!r}."
+            )
+        if args.logit_adjustment and not getattr(model, "loss_reads_logits", True):
+            raise ValueError(
+                f"`logit_adjustment` moves logits, and the loss of {type(model).__name__} is not made of them: leave "
+                "it out."
             )
         if self._has_own_metrics:
             _check_metric(args, model.config)
@@ -248,19 +252,12 @@ class UnivaTrainer(Trainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         """The model's own loss: in training what the method minimises, in evaluation the terms of the labels."""
+        if model.training and self._label_offsets is not None:
+            inputs = {**inputs, "logit_offsets": self._label_offsets}
         outputs = model(**inputs)
         if model.training:
-            if self._label_offsets is not None:
-                outputs = self._with_offsets(outputs, inputs)
             self._track(outputs.loss_terms)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
-
-    def _with_offsets(self, outputs: Any, inputs: dict[str, torch.Tensor]) -> Any:
-        """The outputs with the loss of the logits that `logit_adjustment` moves."""
-        va = {name: inputs.get(name) for name in VA_COLUMNS}
-        moved = replace(outputs, logits=outputs.logits + self._label_offsets)
-        with_loss = self.accelerator.unwrap_model(self.model).with_loss(moved, inputs["labels"], va)
-        return replace(with_loss, logits=outputs.logits)
 
     def evaluation_loop(self, dataloader: DataLoader, *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """As Trainer's, but the loss is over every row once: Trainer's counts those again that fill up a batch."""

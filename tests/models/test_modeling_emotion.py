@@ -10,6 +10,7 @@ import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor
+from toy_system import ToyConfig, ToyModel
 from transformers import EvalPrediction
 
 from modeling_univa import UnivaForEmotionClassification, UnivaProcessor, cli
@@ -64,6 +65,38 @@ def test_probabilities(dtype):
     torch.testing.assert_close(one.probabilities(logits), logits.float().softmax(-1))
     torch.testing.assert_close(each.probabilities(logits), 1 / (1 + torch.exp(-logits.float())))
     assert one.probabilities(logits).dtype == each.probabilities(logits).dtype == torch.float32
+
+
+class Remembering(ToyModel):
+    """Keeps what it is told after each loss."""
+
+    def remember(self, output, labels):
+        assert not torch.is_grad_enabled()
+        self.told = [*getattr(self, "told", []), (output.loss.item(), labels)]
+
+
+def test_batches_are_remembered_after_their_loss_in_training_only():
+    config = ToyConfig(id2label=dict(enumerate("ab")), modalities=["vision"], vision_feature_size=3)
+    model = Remembering(config)
+    batch = {"vision_features": torch.randn(4, 2, 3), "vision_attention_mask": torch.ones(4, 2)}
+    labels = torch.ones(4, 2)
+    model.eval()(**batch, labels=labels)
+    model.train()(**batch)
+    assert not hasattr(model, "told")
+    output = model(**batch, labels=labels)
+    output.loss.backward()
+    assert model.told == [(output.loss.item(), labels)]
+
+
+def test_offsets_of_logits_are_in_the_loss_alone():
+    config = ToyConfig(id2label=dict(enumerate("ab")), modalities=["vision"], vision_feature_size=3)
+    model, offsets = ToyModel(config).train(), torch.tensor([1.0, -2.0])
+    batch = {"vision_features": torch.randn(4, 2, 3), "vision_attention_mask": torch.ones(4, 2)}
+    labels = torch.ones(4, 2)
+    plain, moved = model(**batch, labels=labels), model(**batch, labels=labels, logit_offsets=offsets)
+    torch.testing.assert_close(moved.logits, plain.logits)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(plain.logits + offsets, labels)
+    torch.testing.assert_close(moved.loss, expected)
 
 
 def test_another_decision_is_refused():

@@ -102,6 +102,12 @@ def test_logit_adjustment_that_cannot_be(tmp_path):
         trainer._make_label_offsets()
 
 
+def test_logit_adjustment_of_a_loss_that_is_not_of_the_logits_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(UnivaForEmotionClassification, "loss_reads_logits", False)
+    with pytest.raises(ValueError, match="the loss of UnivaForEmotionClassification is not made of them"):
+        tiny_trainer(tmp_path, logit_adjustment=0.2)
+
+
 @pytest.mark.slow
 def test_logit_adjustment_makes_rare_labels_likelier(tmp_path):
     options = {"num_train_epochs": 15, "learning_rate": 0.02, "load_best_model_at_end": False}

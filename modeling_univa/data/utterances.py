@@ -88,7 +88,7 @@ class UtteranceDataset(TorchDataset):
         columns = [*self.columns.values(), *([FACE_EMOTIONS] if self.has_face_emotions else [])]
         self._features = rows.select_columns(columns).with_format("arrow") if columns else None
         self.frame_counts = {modality: _frame_counts(rows, column, name) for modality, column in self.columns.items()}
-        self.utterance_ids = rows["utterance_id"]
+        self.utterance_ids, self.dialogue_ids = rows["utterance_id"], rows["dialogue_id"]
         if self.has_face_emotions:
             self._check_face_emotions(rows)
         if processor.tokenizer is not None and "text" in processor.modalities and not text_states:

@@ -42,9 +42,9 @@ _SHARED_SUFFIXES = frozenset((
     ".safetensors", ".json", ".py", ".txt", ".gz", ".md", ".yaml", ".yml", ".model", ".jinja", ".onnx", ".png", ".svg",
 ))  # fmt: skip
 _SHARED_NAMES = ("LICENSE", "NOTICE", "COPYING")
-# With paths of the machine, and of no use to others.
 # What `univa export` writes beside the configuration.
 ONNX_FILE = "model.onnx"
+# With paths of the machine, and of no use to others.
 _TRAINING_STATE = ("trainer_state.json", "training_args.json", "run_arguments.json")
 _RESULTS_FOLDER = ".eval_results"
 

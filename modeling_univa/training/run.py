@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, set_seed
@@ -29,6 +30,7 @@ from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..models.systems import system_named, system_of
 from ..models.trusted_paths_univa import has_hub_form
+from ..scores.predictions import PREDICTIONS_FILE, Predictions, write_predictions
 from ..scores.results import results_table
 from ..scores.thresholds import threshold_for
 from ..sharing.adapters import is_adapter
@@ -127,16 +129,27 @@ def _run_training(
         model = add_adapter(model, model_args, training_args.output_dir, write_base, processor)
     trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args, eval_split)
     trainer.train(resume_from_checkpoint=checkpoint)
-    results = {eval_split: trainer.evaluate()} if eval_split else {}
+    results, predictions = {}, {}
+    if eval_split:
+        results[eval_split] = trainer.evaluate()
+        predictions[eval_split] = predictions_of(trainer, trainer.eval_dataset)
     if test is not None:
         results[str(test_split)] = trainer.evaluate(test, metric_key_prefix="test")
-    finish(trainer, results)
+        predictions[str(test_split)] = predictions_of(trainer, test)
+    finish(trainer, results, predictions)
     return results
 
 
-def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]]) -> None:
+def predictions_of(trainer: UnivaTrainer, rows: UtteranceDataset) -> Predictions:
+    """What the model says of the rows that were evaluated last."""
+    evaluation: Any = trainer.last_evaluation
+    scores = trainer.model.config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
+    return Predictions(rows.utterance_ids, rows.dialogue_ids, scores, evaluation.label_ids)
+
+
+def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]], predictions: dict[str, Predictions]) -> None:
     """
-    Save the model and its metrics, tell them, and push them where that is wanted.
+    Save the model, its metrics and its predictions, tell them, and push them where that is wanted.
 
     Raises:
         ValueError: training has diverged.
@@ -150,7 +163,11 @@ def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]]) -> None:
     trainer.save_model(_internal_call=True)
     trainer.save_state()
     if trainer.is_world_process_zero():
-        write_text(Path(trainer.args.output_dir, "all_results.json"), json.dumps(results, indent=2) + "\n")
+        output, config = Path(trainer.args.output_dir), trainer.model.config
+        write_text(output / "all_results.json", json.dumps(results, indent=2) + "\n")
+        if predictions:
+            file = output / PREDICTIONS_FILE
+            write_predictions(file, predictions, config.label_names, config.decision_threshold)
         if results:
             print(results_table(results))
     if trainer.args.push_to_hub:

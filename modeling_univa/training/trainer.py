@@ -108,6 +108,8 @@ class UnivaTrainer(Trainer):
             **kwargs,
         )
         self.averaging: WeightAveraging | None = None
+        # Logits and labels of all rows, in their order.
+        self.last_evaluation: EvalLoopOutput | None = None
         self._follow_arguments()
         self.add_callback(_FitStatistics(self))
 
@@ -266,6 +268,7 @@ class UnivaTrainer(Trainer):
         if batches is not None:
             self.gather_function = partial(self._gather_uneven, batches.rows_of_last_round)
         output = super().evaluation_loop(dataloader, *args, **kwargs)
+        self.last_evaluation = output
         if output.predictions is not None and output.label_ids is not None:
             logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
             model = self.accelerator.unwrap_model(self.model)

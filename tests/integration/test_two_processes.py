@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from testing_utils import random_rows, run_command, subprocess_environment, write_corpus, write_text_encoder
 
 import train_hf
@@ -17,6 +18,7 @@ from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.utterances import UtteranceDataset
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
+from modeling_univa.scores.predictions import read_predictions
 from modeling_univa.training.run import check_world_size
 from modeling_univa.training.trainer import UnivaTrainer
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
@@ -130,6 +132,10 @@ def test_predictions_and_metrics_are_those_of_one_process(run, tmp_path):
     expected = UnivaTrainer(model, args, eval_dataset=dataset, processing_class=processor).predict(dataset)
     for predictions in run.predictions:
         np.testing.assert_allclose(predictions[-1], expected.predictions, atol=1e-5)
+    written = read_predictions(run.output / "predictions.parquet")[0]["test"]
+    scores = model.config.probabilities(torch.from_numpy(expected.predictions)).numpy()
+    np.testing.assert_allclose(written.scores, scores, atol=1e-5)
+    assert written.utterance_ids == list(rows["utterance_id"])
     found = json.loads((run.output / "all_results.json").read_text())["test"]
     for name in ("accuracy", "hamming_loss", "micro_f1", "macro_f1", "loss"):
         assert found[f"test_{name}"] == pytest.approx(expected.metrics[f"test_{name}"], rel=1e-5)

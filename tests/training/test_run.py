@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from testing_utils import FEATURE_SIZES, bert_tokenizer, random_rows, write_corpus
 from training_runs import SIZES, training_options, write_training_inputs
+from transformers import AutoConfig
 
 import train_hf
 from modeling_univa.convert.packages import resolve_package
@@ -22,6 +23,8 @@ from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, affect_of_
 from modeling_univa.models.files_univa import exclusive
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
+from modeling_univa.scores.metrics import MultilabelMetrics
+from modeling_univa.scores.predictions import read_predictions
 from modeling_univa.scores.results import results_table, without_prefix
 from modeling_univa.scores.thresholds import threshold_for
 from modeling_univa.training.arguments import DataArguments, ModelArguments
@@ -69,6 +72,14 @@ def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, caps
     assert not [name for name in tested if name.startswith("eval_")]
     assert tested["test_micro_f1"] == results["test"]["test_micro_f1"]
     assert not [name for name in results["test"] if name.startswith("eval_")]
+    splits, names, threshold = read_predictions(tmp_path / "predictions.parquet")
+    for split, metrics in results.items():
+        found, metric = splits[split], MultilabelMetrics(AutoConfig.from_pretrained(tmp_path))
+        assert metric.threshold == threshold and metric.config.label_names == names
+        again = metric.compute(found.scores, found.labels)
+        assert again["micro_f1"] == without_prefix(metrics)["micro_f1"]
+        rows = load_corpus(str(inputs / "corpus")).split(split)
+        assert (found.utterance_ids, found.dialogue_ids) == (list(rows["utterance_id"]), list(rows["dialogue_id"]))
     model = UnivaForEmotionClassification.from_pretrained(tmp_path)
     assert model.config.reads_tokens is (route != "word vectors")
     processor = UnivaProcessor.from_pretrained(tmp_path)

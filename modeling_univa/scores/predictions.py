@@ -1,0 +1,95 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The predictions file of a run, from which thresholds, metrics and intervals are computed anew without training."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..models.files_univa import whole_file
+
+
+__all__ = ["PREDICTIONS_FILE", "Predictions", "read_predictions", "write_predictions"]
+
+PREDICTIONS_FILE = "predictions.parquet"
+_COLUMNS = ("split", "utterance_id", "dialogue_id", "scores", "labels")
+_SETTINGS = b"univa"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """
+    What a system says of the rows of one split.
+
+    Args:
+        utterance_ids, dialogue_ids: names of the rows.
+        scores (`np.ndarray` of shape `(rows, C)`, float32): probabilities of the emotions, in [0, 1].
+        labels (`np.ndarray` of shape `(rows, C)`, int8): multi-hot targets.
+    """
+
+    utterance_ids: Sequence[str]
+    dialogue_ids: Sequence[str]
+    scores: np.ndarray
+    labels: np.ndarray
+
+
+def write_predictions(
+    file: str | Path, splits: Mapping[str, Predictions], label_names: Sequence[str], threshold: float
+) -> None:
+    """
+    Write predictions as one Parquet file, a row an utterance.
+
+    Args:
+        file: to write; whole or not at all.
+        splits: predictions by the name of the split.
+        label_names: of the columns of scores and labels, in order.
+        threshold: a label is predicted where its score is greater.
+    """
+    tables = [_table(name, found) for name, found in splits.items()]
+    settings = json.dumps({"label_names": list(label_names), "threshold": threshold})
+    table = pa.concat_tables(tables).replace_schema_metadata({_SETTINGS: settings.encode()})
+    with whole_file(file) as scratch:
+        pq.write_table(table, scratch)
+
+
+def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str], float]:
+    """
+    Predictions by split, the names of the labels, and the threshold.
+
+    Raises:
+        `ValueError`: it is not a file that [`write_predictions`] wrote.
+    """
+    try:
+        table = pq.read_table(file)
+        settings = json.loads((table.schema.metadata or {})[_SETTINGS])
+        columns = {name: table.column(name) for name in _COLUMNS}
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise ValueError(f"{file} is not a predictions file of univa ({error}).") from error
+    names = columns.pop("split").to_pylist()
+    splits = {}
+    for split in dict.fromkeys(names):
+        rows = pa.array([index for index, name in enumerate(names) if name == split])
+        ids, dialogues, scores, labels = (column.take(rows).to_pylist() for column in columns.values())
+        splits[split] = Predictions(ids, dialogues, np.asarray(scores, np.float32), np.asarray(labels, np.int8))
+    return splits, settings["label_names"], settings["threshold"]
+
+
+def _table(split: str, found: Predictions) -> pa.Table:
+    width = found.scores.shape[1]
+    values = {
+        "split": pa.array([split] * len(found.utterance_ids)),
+        "utterance_id": pa.array(list(found.utterance_ids)),
+        "dialogue_id": pa.array(list(found.dialogue_ids)),
+        "scores": _rows_of(found.scores.astype(np.float32), width),
+        "labels": _rows_of(found.labels.astype(np.int8), width),
+    }
+    return pa.table(values)
+
+
+def _rows_of(values: np.ndarray, width: int) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width)

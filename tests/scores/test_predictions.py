@@ -1,0 +1,37 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The predictions file of a run."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from modeling_univa.scores.predictions import Predictions, read_predictions, write_predictions
+
+
+def some(rows: int, seed: int) -> Predictions:
+    random = np.random.default_rng(seed)
+    names = [f"u{index}" for index in range(rows)]
+    scores = random.random((rows, 3), dtype=np.float32)
+    return Predictions(names, ["d"] * rows, scores, (random.random((rows, 3)) < 0.5).astype(np.int8))
+
+
+def test_what_is_written_is_read(tmp_path):
+    splits = {"validation": some(4, 0), "test": some(1, 1)}
+    write_predictions(tmp_path / "predictions.parquet", splits, ["happy", "sad", "fear"], 0.18)
+    found, names, threshold = read_predictions(tmp_path / "predictions.parquet")
+    assert (list(found), names, threshold) == (["validation", "test"], ["happy", "sad", "fear"], 0.18)
+    for split, wanted in splits.items():
+        assert found[split].utterance_ids == list(wanted.utterance_ids)
+        assert found[split].dialogue_ids == list(wanted.dialogue_ids)
+        np.testing.assert_array_equal(found[split].scores, wanted.scores)
+        np.testing.assert_array_equal(found[split].labels, wanted.labels)
+
+
+def test_another_file_is_refused(tmp_path):
+    pq.write_table(pa.table({"split": ["test"]}), tmp_path / "other.parquet")
+    (tmp_path / "text.parquet").write_text("scores")
+    for name in ("other.parquet", "text.parquet", "absent.parquet"):
+        with pytest.raises(ValueError, match=f"{name} is not a predictions file"):
+            read_predictions(tmp_path / name)

@@ -72,7 +72,13 @@ class OfficialCheckpoint:
         Raises:
             `ValueError`: a parameter is missing, unknown or of another shape.
         """
-        config: Any = self.model_class.config_class(**{**self.configure(state), **settings})
+        config_class: Any = self.model_class.config_class
+        try:
+            config = config_class(**{**self.configure(state), **settings})
+        except KeyError as error:
+            raise ValueError(
+                f"The checkpoint lacks {error}: is it one of the code of {config_class.title}?"
+            ) from error
         model = self.model_class(config).eval()
         try:
             missing, unexpected = model.load_state_dict(self.converted(state), strict=False)

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Official checkpoints of the systems that are compared, by the name of the system."""
 
+from .mult import MULT
 from .official import OfficialCheckpoint
 
 
 __all__ = ["OFFICIAL"]
 
-OFFICIAL: dict[str, OfficialCheckpoint] = {}
+OFFICIAL: dict[str, OfficialCheckpoint] = {"mult": MULT}

@@ -7,7 +7,8 @@ B is the number of utterances, T and S the numbers of frames of target and sourc
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from .modeling_emotion import Frames
 
 __all__ = [
     "CrossModalAttention",
+    "CrossModalEncoder",
     "CrossModalLayer",
     "CrossModalSettings",
     "CrossModalTransformer",
@@ -176,6 +178,47 @@ class CrossModalTransformer(nn.Module):
         if not self.settings.mask_padding:
             target, source = torch.ones_like(target), torch.ones_like(source)
         return steps_in_sight(target, source, self.settings.causal)[:, None]
+
+
+class CrossModalEncoder(nn.Module):
+    """
+    Every modality reads each other one, and then what it has read.
+
+    Args:
+        modalities: in order; what a modality has read of the others stands side by side in that order.
+        settings: of the stacks in which one modality reads another.
+        memory_layers: of the stacks in which each reads itself; they are as wide as what it has read, or as its
+            frames where it is alone.
+        source_dropout: attention dropout of the stacks that read a modality, where it is not that of `settings`.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[str],
+        settings: CrossModalSettings,
+        memory_layers: int,
+        source_dropout: Mapping[str, float] | None = None,
+    ):
+        super().__init__()
+        dropout = dict.fromkeys(modalities, settings.attention_dropout) | dict(source_dropout or {})
+        reading = {name: replace(settings, attention_dropout=dropout[name]) for name in modalities}
+        self.crossings = nn.ModuleDict()
+        for target in modalities:
+            stacks = {name: CrossModalTransformer(reading[name]) for name in modalities if name != target}
+            self.crossings[target] = nn.ModuleDict(stacks)
+        self.width = settings.width * max(1, len(modalities) - 1)
+        memory = replace(settings, width=self.width, num_layers=memory_layers)
+        self.memories = nn.ModuleDict({name: CrossModalTransformer(memory) for name in modalities})
+
+    def forward(self, frames: Mapping[str, Frames]) -> dict[str, Frames]:
+        """Frames `(B, T, d)` of each modality, of any lengths, to states `(B, T, width)` under the same mask."""
+        found = {}
+        for name, target in frames.items():
+            stacks: Mapping[str, nn.Module] = self.crossings[name]  # type: ignore[assignment]
+            read = [stack(target, frames[source]) for source, stack in stacks.items()]
+            states = torch.cat(read, dim=-1) if read else target.states
+            found[name] = Frames(self.memories[name](Frames(states, target.mask)), target.mask)
+        return found
 
 
 def steps_in_sight(target: torch.Tensor, source: torch.Tensor, causal: bool) -> torch.Tensor:

@@ -94,9 +94,9 @@ def test_group_by_dialogue_chooses_the_batching(write):
         ("learning_rat: 1e-5\n", [], "unknown key 'learning_rat', the nearest is 'learning_rate'; `--help` lists"),
         ("contrastive_los: va\n", [], "unknown key 'contrastive_los', the nearest is 'contrastive_loss'"),
         ("contrastive_loss: some\n", [], "'contrastive_loss' is 'some', expected one of va, supervised, self, none"),
-        ("system: unvia\n", [], "`system` must be one of univa, got 'unvia'"),
-        ("system: bert\n", [], "`system` must be one of univa, got 'bert'"),
-        ("system: [univa]\n", [], "`system` must be one of univa, got"),
+        ("system: unvia\n", [], "`system` must be one of .*univa, got 'unvia'"),
+        ("system: bert\n", [], "`system` must be one of .*univa, got 'bert'"),
+        ("system: [univa]\n", [], "`system` must be one of .*univa, got"),
         ("", ["--system"], "--system: expected one argument"),
         ("", ["--contrastive_los", "va"], "Unknown option '--contrastive_los', the nearest is '--contrastive_loss'"),
         ("1: 2\n", [], "unknown key '1'"),
@@ -269,7 +269,7 @@ def test_options_of_a_system_are_those_of_its_configuration(toy, write):
         (["--system", "toy", "--contrastive_weight", "1"], "Unknown option '--contrastive_weight'"),
         (["--system", "toy", "--strenth", "1"], "Unknown option '--strenth', the nearest is '--strength'"),
         (["--system", "toy", "--style", "c"], "invalid choice: 'c'"),
-        (["--system", "tay"], "`system` must be one of toy, univa, got 'tay'"),
+        (["--system", "tay"], "`system` must be one of .*toy, .*univa, got 'tay'"),
     ],
 )
 def test_options_of_another_system_are_unknown(toy, arguments, message):

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from datasets.exceptions import DatasetsError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..models.configuration_emotion import EmotionConfig
@@ -51,18 +52,18 @@ def make_split(
     processor: UnivaProcessor,
     config: EmotionConfig,
     va_scaling: str | None = None,
-    text_states: bool = False,
+    text_encoder: PreTrainedModel | None = None,
 ) -> UtteranceDataset:
     """
     One split for the model.
 
     Args:
         va_scaling: see `scale_va`; only with it there is VA, which is for training.
-        text_states: see `UtteranceDataset`.
+        text_encoder: see `UtteranceDataset`.
     """
     rows = corpus.split(split)
     va = None if va_scaling is None else scaled_va(rows, va_scaling, config.modalities)
-    dataset = UtteranceDataset(rows, processor, config.label_names, va, f"{corpus.name} ({split})", text_states)
+    dataset = UtteranceDataset(rows, processor, config.label_names, va, f"{corpus.name} ({split})", text_encoder)
     for modality, count in dataset.count_cut().items():
         if count:
             logger.warning(

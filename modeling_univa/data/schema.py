@@ -23,7 +23,6 @@ __all__ = [
     "FACE_EMOTIONS",
     "FEATURE_COLUMNS",
     "MEDIA_COLUMNS",
-    "TEXT_STATES",
     "TIME_COLUMNS",
     "VA_COLUMNS",
     "CorpusError",
@@ -45,8 +44,6 @@ TIME_COLUMNS: tuple[str, ...] = ("start", "end")
 # In a source: the files of precomputed features; in a built corpus: the features.
 FEATURE_COLUMNS: tuple[str, ...] = tuple(f"{modality}_features" for modality in MODALITIES)
 VA_COLUMNS: tuple[str, ...] = tuple(f"{modality}_va" for modality in MODALITIES)
-# States that a frozen text encoder gave the tokens of an utterance, tokens x size, or null.
-TEXT_STATES = "text_states"
 # Probabilities of expressions in each frame of `vision_features`, frames x expressions, or null.
 FACE_EMOTIONS = "face_emotions"
 
@@ -59,7 +56,7 @@ _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 def holds_frames(column: str) -> bool:
     """Whether a column of this name holds lists of frames of one width."""
-    return column.endswith("_features") or column in (TEXT_STATES, FACE_EMOTIONS)
+    return column.endswith("_features") or column == FACE_EMOTIONS
 
 
 class CorpusError(ValueError):

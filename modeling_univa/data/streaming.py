@@ -76,7 +76,6 @@ class StreamedUtterances:
             beforehand, unless it is "none".
         window_rows: rows of a window at the least, but for a corpus that has fewer.
         name: of the split, for messages.
-        text_states: see `UtteranceDataset`.
 
     Raises:
         CorpusError: `window_rows` below 1, or what `UtteranceDataset` refuses, when the row comes.
@@ -90,12 +89,11 @@ class StreamedUtterances:
         va_scaling: str = "none",
         window_rows: int = 2000,
         name: str = "stream",
-        text_states: bool = False,
     ):
         if window_rows < 1:
             raise CorpusError(f"a window must hold at least 1 row, got {window_rows}")
         self.stream, self.processor, self.label_names = stream, processor, list(label_names)
-        self.va_scaling, self.window_rows, self.name, self.text_states = va_scaling, window_rows, name, text_states
+        self.va_scaling, self.window_rows, self.name = va_scaling, window_rows, name
         self._va = None if va_scaling == "none" else self._scaled_va()
 
     def _scaled_va(self) -> dict[str, np.ndarray]:
@@ -120,7 +118,7 @@ class StreamedUtterances:
                 va = _known_va(table, [name for name in self._va_columns if name in table.column_names])
             else:
                 va = {modality: values[start : start + len(table)] for modality, values in self._va.items()}
-            yield UtteranceDataset(rows, self.processor, self.label_names, va, self.name, self.text_states)
+            yield UtteranceDataset(rows, self.processor, self.label_names, va, self.name)
             start += len(table)
 
     def _tables(self, window_rows: int) -> Iterator[pa.Table]:

@@ -4,7 +4,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import datasets
 import numpy as np
@@ -12,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch.utils.data import Dataset as TorchDataset
+from transformers import PreTrainedModel
 
 from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
 from ..models.processing_univa import UnivaProcessor, pad_frames, speaker_indices
 from ..models.utterance_media_univa import check_finite_rows
-from .schema import FACE_EMOTIONS, TEXT_STATES, CorpusError
+from .schema import FACE_EMOTIONS, CorpusError
+from .text_states import TEXT_STATES, TextStates
 from .va_scaling import scale_va
 
 
@@ -54,8 +55,8 @@ class UtteranceDataset(TorchDataset):
         va: for each modality (valence, arousal), shape (rows, 2), NaN where unknown; see `known_va` and `scale_va`.
             Without it rows have no VA.
         name: of the split, for messages.
-        text_states: read the column `text_states`, the states that a frozen text encoder gave the utterance's own
-            tokens, in place of the text.
+        text_encoder: of a model that does not train it. Its states of the utterances' own tokens are then computed
+            once, where it lies, and batches have them in place of tokens; see `TextStates`.
 
     Raises:
         CorpusError: no row, a column that the model needs is missing, features of another width, other labels, null
@@ -70,14 +71,12 @@ class UtteranceDataset(TorchDataset):
         label_names: Sequence[str],
         va: dict[str, np.ndarray] | None = None,
         name: str = "rows",
-        text_states: bool = False,
+        text_encoder: PreTrainedModel | None = None,
     ):
         self.name = name
         self.processor = processor
         self.va = va or {}
         self.columns = {modality: f"{modality}_features" for modality in processor.feature_sizes}
-        if text_states:
-            self.columns["text"] = TEXT_STATES
         self.has_face_emotions = FACE_EMOTIONS in rows.features and "vision" in self.columns
         self._check_columns(rows)
         for column in ("utterance_id", "dialogue_id", "emotions"):
@@ -91,16 +90,16 @@ class UtteranceDataset(TorchDataset):
         self.utterance_ids, self.dialogue_ids = rows["utterance_id"], rows["dialogue_id"]
         if self.has_face_emotions:
             self._check_face_emotions(rows)
-        if processor.tokenizer is not None and "text" in processor.modalities and not text_states:
+        self.text_states: TextStates | None = None
+        if processor.tokenizer is not None and "text" in processor.modalities:
             self._tokenize(rows)
+            if text_encoder is not None:
+                self._encode(text_encoder)
 
     def _check_columns(self, rows: datasets.Dataset) -> None:
         if len(rows) == 0:
             raise CorpusError(f"{self.name}: there is no row; fill the split or leave it out")
         for modality, column in self.columns.items():
-            if column == TEXT_STATES:
-                self._check_text_states(rows)
-                continue
             if column not in rows.features:
                 raise CorpusError(
                     f"{self.name}: no column `{column}`, which a model with {modality} needs; build the corpus with "
@@ -112,13 +111,6 @@ class UtteranceDataset(TorchDataset):
                     f"{self.name}: `{column}` are {found} numbers wide, and the model takes {size}; train on the "
                     "features that the model was made for"
                 )
-
-    def _check_text_states(self, rows: datasets.Dataset) -> None:
-        if TEXT_STATES not in rows.features:
-            raise CorpusError(
-                f"{self.name}: no column `{TEXT_STATES}`; build the corpus with the states of the text encoder, or "
-                "read its text"
-            )
 
     def _check_face_emotions(self, rows: datasets.Dataset) -> None:
         counts, faces = _frame_counts(rows, FACE_EMOTIONS, self.name), self.frame_counts["vision"]
@@ -173,9 +165,19 @@ class UtteranceDataset(TorchDataset):
             for start, end in zip(block, block[1:], strict=False):
                 yield start, token_ids[start - block[0] : end - block[0]]
 
+    def _encode(self, encoder: PreTrainedModel) -> None:
+        """Let states take the place of the tokens."""
+        where = self.token_rows, self.row_of_utterance, self.spans
+        self.text_states = TextStates(encoder, self.processor, *where, self.name)
+        self.frame_counts["text"] = self.text_states.lengths
+        del self.token_rows, self.row_of_utterance, self.spans
+
     @property
     def lengths(self) -> np.ndarray:
-        """Cost of each row, for length grouping: its frames, and the tokens of its dialogue; shape (rows,)."""
+        """
+        Cost of each row, for length grouping: its frames, and the tokens of its dialogue, or as states its own; shape
+        (rows,).
+        """
         total = sum(self.frame_counts.values(), np.zeros(len(self), dtype=np.int64))
         if self.has_tokens:
             total = total + np.array([len(row) for row in self.token_rows])[self.row_of_utterance]
@@ -207,6 +209,9 @@ class UtteranceDataset(TorchDataset):
 
     def _rows(self, indices: list[int]) -> UtteranceRows:
         features = pa.table({}) if self._features is None else self._features[indices]
+        if self.text_states is not None:
+            columns = [*features.columns, self.text_states[indices]]
+            features = pa.table(columns, [*features.column_names, TEXT_STATES])
         return UtteranceRows(np.asarray(indices), features)
 
 
@@ -232,10 +237,11 @@ class UtteranceCollator:
         indices = rows.indices
         # Labels come first: Trainer reads the batch size off the first tensor.
         batch = {"labels": torch.from_numpy(dataset.labels[indices].astype(np.float32)), **self._text_inputs(indices)}
+        if dataset.text_states is not None:
+            batch.update(_padded_states(rows))
         for modality, column in dataset.columns.items():
             values, lengths = flatten_frames(rows.features.column(column))
-            pad = self._pad_states if column == TEXT_STATES else partial(dataset.processor.pad_features, modality)
-            batch.update(pad(values, lengths, self._names(indices)))
+            batch.update(dataset.processor.pad_features(modality, values, lengths, self._names(indices)))
         if dataset.has_face_emotions:
             batch["face_emotions"] = self._face_emotions(rows, batch["vision_attention_mask"].shape[1])
         if self.with_va:
@@ -259,19 +265,17 @@ class UtteranceCollator:
             inputs |= dataset.processor.pad_dialogues([dataset.token_rows[row] for row in used])
         return inputs
 
-    def _pad_states(
-        self, values: np.ndarray, lengths: np.ndarray, name_of: Callable[[int], str]
-    ) -> dict[str, torch.Tensor]:
-        states, mask = pad_frames(values, lengths, self.dataset.processor.max_lengths.get("text"))
-        check_finite_rows("text", states, name_of)
-        return {"text_states": torch.from_numpy(states), "text_attention_mask": torch.from_numpy(mask)}
-
     def _face_emotions(self, rows: UtteranceRows, frames: int) -> torch.Tensor:
         """Expression probabilities of every face frame, zero where there are none."""
         values, lengths = flatten_frames(rows.features.column(FACE_EMOTIONS))
         emotions, _ = pad_frames(values, lengths, self.dataset.processor.max_lengths.get("vision"), frames)
         check_finite_rows("face emotion", emotions, self._names(rows.indices))
         return torch.from_numpy(emotions)
+
+
+def _padded_states(rows: UtteranceRows) -> dict[str, torch.Tensor]:
+    states, mask = pad_frames(*flatten_frames(rows.features.column(TEXT_STATES)))
+    return {"text_states": torch.from_numpy(states), "text_attention_mask": torch.from_numpy(mask)}
 
 
 def _joined(parts: Sequence[UtteranceRows]) -> UtteranceRows:

@@ -67,12 +67,13 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[bool]:
+def locked(file: Path, wait: bool = False) -> Iterator[bool]:
     """
     Try to hold a lock file for this process until the end of the context; the system frees it if the process dies.
 
     Args:
         file: its folder is there.
+        wait: for another process that holds it to let go of it.
 
     Returns:
         Whether no other process holds it; always where the file system has no locks, which is told.
@@ -84,7 +85,7 @@ def locked(file: Path) -> Iterator[bool]:
 
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
         mine = True
     except Timeout:
         mine = False

@@ -62,6 +62,13 @@ class ModelArguments:
         default=None,
         metadata={"help": "Keep the text encoder's embeddings and this many of its lower layers as pretrained."},
     )
+    text_states: bool = field(
+        default=False,
+        metadata={
+            "help": "Keep the text encoder as a whole as pretrained, and train on its states, which are computed once "
+            "and kept in the cache of datasets."
+        },
+    )
     decision_threshold: float | str | None = field(
         default=None,
         metadata={

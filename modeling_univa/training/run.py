@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, set_seed
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
@@ -40,6 +39,7 @@ from .arguments import DataArguments, ModelArguments
 from .card_callback import ModelCardCallback
 from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint
 from .config_options import system_config
+from .frozen_text import check_text_states, freeze_lower_layers, freeze_text_encoder, frozen_encoder
 from .trainer import UnivaTrainer
 from .training_arguments import UnivaTrainingArguments
 
@@ -99,6 +99,7 @@ def run_training(
     """
     check_world_size(training_args)
     check_lora_arguments(model_args)
+    check_text_states(model_args, data_args, training_args)
     if training_args.push_to_hub:
         check_base_for_push(model_args)
     output = training_args.output_dir
@@ -120,8 +121,11 @@ def _run_training(
     check_same_run(checkpoint, model_args, data_args, training_args, corpus)
     eval_split, test_split = choose_splits(corpus, data_args, training_args)
     model, processor = build_model(model_args, corpus)
+    if model_args.text_states:
+        model.to(training_args.device)
+    encoder = frozen_encoder(model, model_args)
     # Before training, so that what does not fit does not end it at the last moment.
-    test = make_split(corpus, test_split, processor, model.config) if test_split else None
+    test = make_split(corpus, test_split, processor, model.config, text_encoder=encoder) if test_split else None
     if training_args.should_save:
         embed_small_networks(training_args.output_dir, processor)
     if model_args.lora_rank is not None:
@@ -369,7 +373,9 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[EmotionModel, Un
         extractors = {name: made_by[name] for name in kept if name in made_by}
         processor = UnivaProcessor.from_config(model.config, tokenizer, extractors, source=corpus.name)
     tell_unused(args, processor.tokenizer is not None)
-    if args.frozen_text_layers is not None and processor.tokenizer is not None:
+    if args.text_states:
+        freeze_text_encoder(model, args.frozen_text_layers)
+    elif args.frozen_text_layers is not None and processor.tokenizer is not None:
         freeze_lower_layers(model.text_encoder, args.frozen_text_layers)
     return model, processor
 
@@ -406,19 +412,6 @@ def with_new_labels(model: EmotionModel, args: ModelArguments, label_names: list
     return new
 
 
-def freeze_lower_layers(encoder: PreTrainedModel, count: int) -> None:
-    """Exclude the embeddings and the `count` lowest layers of a text encoder from training."""
-    layers = next((module for module in encoder.modules() if isinstance(module, nn.ModuleList)), nn.ModuleList())
-    if not 0 <= count <= len(layers):
-        raise ValueError(
-            f"`frozen_text_layers` must lie between 0 and {len(layers)}, the encoder's layers, got {count}."
-        )
-    layers[:count].requires_grad_(False)
-    for name, parameter in encoder.named_parameters():
-        if "embeddings." in name:
-            parameter.requires_grad_(False)
-
-
 def _new_model(args: ModelArguments, config: EmotionConfig, attention: dict[str, str]) -> tuple[EmotionModel, Any]:
     system = system_named(config.model_type)
     if args.text_model is None or "text" not in config.modalities:
@@ -443,11 +436,16 @@ def config_for_corpus(args: ModelArguments, corpus: Corpus) -> EmotionConfig:
 
 
 def make_training_split(
-    corpus: Corpus, data_args: DataArguments, processor: UnivaProcessor, config: EmotionConfig, va_scaling: str
+    corpus: Corpus,
+    data_args: DataArguments,
+    processor: UnivaProcessor,
+    config: EmotionConfig,
+    va_scaling: str,
+    text_encoder: PreTrainedModel | None = None,
 ) -> UtteranceDataset | StreamedUtterances:
-    """The split to train on, with VA."""
+    """The split to train on, with VA, and with the states of a frozen `text_encoder` if there is one."""
     if not isinstance(corpus, StreamedCorpus):
-        split = make_split(corpus, data_args.train_split, processor, config, va_scaling)
+        split = make_split(corpus, data_args.train_split, processor, config, va_scaling, text_encoder)
         absent = [name for name, count in zip(config.label_names, split.labels.sum(axis=0), strict=True) if not count]
         if absent:
             logger.warning(f"No row of {split.name} has {', '.join(absent)}: the model cannot learn to predict that.")
@@ -470,11 +468,12 @@ def build_trainer(
     config, args = model.config, model_args or ModelArguments()
     chooses = eval_split is not None and "decision_threshold" not in args.config_overrides()
     chooses = chooses and not shares_base(config, args)
+    encoder = frozen_encoder(model, args)
     return UnivaTrainer(
         model,
         training_args,
-        train_dataset=make_training_split(corpus, data_args, processor, config, training_args.va_scaling),
-        eval_dataset=make_split(corpus, eval_split, processor, config) if eval_split else None,
+        train_dataset=make_training_split(corpus, data_args, processor, config, training_args.va_scaling, encoder),
+        eval_dataset=make_split(corpus, eval_split, processor, config, text_encoder=encoder) if eval_split else None,
         processing_class=processor,
         choose_threshold=chooses,
         callbacks=[ModelCardCallback(processor, corpus, model_args, eval_split if chooses else None)],

@@ -151,31 +151,6 @@ def clip(frames: int, width: int, start: float = 0) -> list[list[float]]:
     return (np.arange(frames * width).reshape(frames, width) + start).tolist()
 
 
-def test_text_as_states_of_a_frozen_encoder():
-    config = tiny_config(max_text_length=4)
-    counts = [1, 2, 5, 0, 3, 1, 1, 2, 6, 4]
-    states = [clip(count, 3, start=row) if count else None for row, count in enumerate(counts)]
-    rows = with_column(rows_for(config), "text_states", states, frames_kind(3))
-    dataset = dataset_for(config, rows, text_states=True)
-    batch = batch_of(dataset, [3, 1, 2])
-    assert not {"input_ids", "attention_mask", "utterance_span", "text_features"} & set(batch)
-    assert list(batch)[:4] == ["labels", "dialogue_index", "position", "speaker_index"]
-    assert batch["text_attention_mask"].tolist() == [[0] * 4, [1, 1, 0, 0], [1] * 4]
-    assert batch["text_states"].dtype == torch.float32
-    assert batch["text_states"][1].tolist() == [*clip(2, 3, start=1), [0.0] * 3, [0.0] * 3]
-    assert batch["text_states"][2].tolist() == clip(5, 3, start=2)[:4]
-    assert not batch["text_states"][0].any()
-    assert dataset.count_cut()["text"] == 2
-    # The same corpus still trains a model that reads its text.
-    assert "input_ids" in batch_of(dataset_for(config, rows), [3, 1, 2])
-
-
-def test_text_states_that_are_not_there():
-    config = tiny_config()
-    with pytest.raises(CorpusError, match="no column `text_states`; build the corpus with the states of the text"):
-        dataset_for(config, rows_for(config), text_states=True)
-
-
 def rows_with_expressions(config: UnivaConfig, counts: list[int | None]) -> datasets.Dataset:
     rows = rows_for(config, absent=0.0)
     emotions = [None if count is None else clip(count, 4, start=row) for row, count in enumerate(counts)]

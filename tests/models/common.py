@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any, ClassVar
 
+import datasets
 import pytest
 import torch
 from testing_utils import (
@@ -128,6 +129,22 @@ class CommonSystemTests:
             found = self.scores(model, utterances.inputs(group))
             rows = [places.index(place) for place in group]
             torch.testing.assert_close(found, together[rows], atol=1e-5, rtol=1e-4)
+
+    def test_states_of_a_frozen_text_encoder_score_as_its_tokens(self, monkeypatch, tmp_path):
+        """But for the rounding of float16; the texts are encoded by themselves, before training."""
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+        config = self.config()
+        model = self.model(config)
+        rows = random_rows((3, 4, 2, 5, 2), label_names=config.label_names, modalities=list(config.feature_sizes))
+        processor, found = tiny_processor(config), []
+        for encoder in (None, model.text_encoder):
+            dataset = UtteranceDataset(rows, processor, config.label_names, text_encoder=encoder)
+            batch = UtteranceCollator(dataset)(dataset.__getitems__(list(range(16))))
+            assert ("text_states" in batch) is (encoder is not None) is not ("input_ids" in batch)
+            found.append(self.scores(model, batch))
+        torch.testing.assert_close(found[1], found[0], atol=1e-2, rtol=0)
+        decided = [config.probabilities(logits) > config.decision_threshold for logits in found]
+        assert torch.equal(*decided)
 
     @pytest.mark.parametrize("route", ROUTES)
     def test_padding_is_not_read(self, route):

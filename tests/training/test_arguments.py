@@ -201,7 +201,8 @@ def test_published_recipes_hold_the_published_numbers(name, monkeypatch, tmp_pat
 # What is not a setting of a system.
 OWN = {
     "system", "model", "model_revision", "text_model", "text_model_revision", "text_attention_dropout",
-    "frozen_text_layers", "attn_implementation", "lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules",
+    "frozen_text_layers", "text_states", "attn_implementation", "lora_rank", "lora_alpha", "lora_dropout",
+    "lora_target_modules",
 }  # fmt: skip
 
 

@@ -85,7 +85,7 @@ class Loop:
 def main(arguments: list[str] | None = None) -> int:
     """Run; a mistake of the user ends in one sentence and exit status 2."""
     options, overrides = _make_parser().parse_known_args(arguments)
-    _be_quiet()
+    be_quiet()
     if options.threads:
         torch.set_num_threads(options.threads)
     recipe = [options.recipe, "--use_cpu", "true", *overrides]
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()
@@ -156,14 +156,14 @@ def measure(recipe: list[str], num_batches: int) -> dict[str, Any]:
     """Everything but memory, in this process."""
     loops = build_loops(recipe)
     trainer = loops["ours"].trainer
-    epochs = {batching: _epoch(trainer, batching) for batching in BATCHINGS}
+    epochs = {batching: epoch_of(trainer, batching) for batching in BATCHINGS}
     # Dialogues that are not cut make more batches of fewer rows.
     count = min(num_batches, *map(len, epochs.values()))
-    chosen = {name: _representative(trainer.train_dataset, epoch, count) for name, epoch in epochs.items()}
+    chosen = {name: representative(trainer.train_dataset, epoch, count) for name, epoch in epochs.items()}
     training = chosen[trainer.args.batching]
     # The order matters: only while no step was taken do both have the same weights.
     equality = check_equal(loops, [training[0], training[-1]])
-    evaluation = _evaluation_batches(trainer, num_batches)
+    evaluation = evaluation_batches(trainer, num_batches)
     report = {
         "batching": trainer.args.batching,
         "splits": {"train": len(trainer.train_dataset), "validation": len(trainer.eval_dataset)},
@@ -180,21 +180,21 @@ def measure(recipe: list[str], num_batches: int) -> dict[str, Any]:
     return {**report, "batchings": compare_batchings(loops["ours"], epochs, chosen)}
 
 
-def _epoch(trainer: UnivaTrainer, batching: str) -> Batches:
+def epoch_of(trainer: UnivaTrainer, batching: str) -> Batches:
     dataset, args = trainer.train_dataset, trainer.args
     return list(
         UtteranceBatchSampler(dataset.lengths, dataset.dialogues, args.train_batch_size, batching, seed=args.seed)
     )
 
 
-def _representative(dataset: UtteranceDataset, epoch: Batches, num_batches: int) -> Batches:
+def representative(dataset: UtteranceDataset, epoch: Batches, num_batches: int) -> Batches:
     """Batches of an epoch, evenly spaced in the order of their tokens, so that few of them stand for all."""
     order = np.argsort([encoded_tokens(dataset, [batch]) for batch in epoch], kind="stable")
     places = (np.arange(min(num_batches, len(epoch))) + 0.5) / min(num_batches, len(epoch)) * len(epoch)
     return [epoch[order[int(place)]] for place in places]
 
 
-def _evaluation_batches(trainer: UnivaTrainer, num_batches: int | None = None) -> Batches:
+def evaluation_batches(trainer: UnivaTrainer, num_batches: int | None = None) -> Batches:
     rows, size = len(trainer.eval_dataset), trainer.args.eval_batch_size
     starts = range(0, rows, size)[:num_batches]
     return [list(range(start, min(start + size, rows))) for start in starts]
@@ -316,11 +316,11 @@ def measure_memory(recipe: list[str]) -> dict[str, Any]:
 def peak_memory(recipe: list[str], threads: int, name: str, phase: str) -> dict[str, float]:
     """Resident MB of this process once a loop is built, and the most during the two largest batches of a phase."""
     torch.set_num_threads(threads)
-    _be_quiet()
+    be_quiet()
     loop = build_loops(recipe, (name,))[name]
     trainer, training = loop.trainer, phase == "training"
     dataset = trainer.train_dataset if training else trainer.eval_dataset
-    epoch = _epoch(trainer, trainer.args.batching) if training else _evaluation_batches(trainer)
+    epoch = epoch_of(trainer, trainer.args.batching) if training else evaluation_batches(trainer)
     largest = sorted(epoch, key=lambda batch: encoded_tokens(dataset, [batch]))[-2:]
     start = process_memory("VmRSS")
     # From here on the kernel counts the high-water mark anew. ru_maxrss would be the parent's where that is larger.

@@ -29,9 +29,10 @@ from modeling_univa.models.modeling_univa import UnivaOutput
 
 @pytest.fixture(scope="module")
 def scripts():
-    """speed.py, naive.py, memory.py and interrupted_jobs.py, which import each other as scripts of one folder do."""
+    """The scripts, which import each other as those of one folder do."""
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    yield {name: importlib.import_module(name) for name in ("speed", "naive", "memory", "interrupted_jobs")}
+    names = ("speed", "naive", "memory", "interrupted_jobs", "text_states")
+    yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
 
 
@@ -146,6 +147,23 @@ def test_speed_reports_ratios_of_one_run(scripts, recipe, tmp_path, capsys):
     assert tokens["dialogue"] < tokens["random"]
     printed = capsys.readouterr().out
     assert f"{report['training']['ratio']:.1f}x" in printed and "torch threads" in printed
+
+
+def test_states_are_timed_against_the_encoder_that_they_are_of(scripts, recipe, tmp_path, capsys):
+    output, kept = tmp_path / "states.json", datasets.config.HF_DATASETS_CACHE
+    arguments = ["--recipe", str(recipe), "--batches", "3", "--output", str(output)]
+    assert scripts["text_states"].main(arguments) == 0
+    report = json.loads(output.read_text())
+    assert 0 < report["largest_logit_difference"] < 1e-2 and report["states_mb"] > 0
+    for phase, rows in (("training", 24), ("evaluation", 12)):
+        found = report[phase]
+        assert found["rows_timed"] == 12 and found["states_seconds"] > 0
+        assert found["ratio"] == pytest.approx(found["tokens_seconds"] / found["states_seconds"])
+        assert report["rows"][{"training": "train", "evaluation": "validation"}[phase]] == rows
+    assert f"{report['training']['ratio']:.1f}x" in capsys.readouterr().out
+    assert kept == datasets.config.HF_DATASETS_CACHE
+    assert scripts["text_states"].main([*arguments, "--frozen_text_layers", "1"]) == 2
+    assert "freezes all 2 layers" in capsys.readouterr().err
 
 
 def test_tokens_of_batches_are_those_of_the_batches(scripts, loops):

@@ -387,7 +387,8 @@ class UnivaTrainer(Trainer):
         is_new = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if is_new and self.args.heads_learning_rate is not None:
-            encoder = {id(value) for name, value in self.model.named_parameters() if ".text.encoder." in name}
+            text_encoder = self.accelerator.unwrap_model(self.model).text_encoder
+            encoder = set() if text_encoder is None else {id(value) for value in text_encoder.parameters()}
             for group in list(optimizer.param_groups):
                 heads = [value for value in group["params"] if id(value) not in encoder]
                 group["params"] = [value for value in group["params"] if id(value) in encoder]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor
+from toy_system import ToyConfig, ToyModel
 from training_runs import tiny_split, tiny_trainer
 from transformers import AutoModel, Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
@@ -648,13 +649,23 @@ def test_activation_checkpointing_trains_to_the_same_weights(tmp_path):
         assert torch.equal(results[1][name], value), name
 
 
-def test_heads_may_have_a_learning_rate_of_their_own(tmp_path):
-    trainer = tiny_trainer(tmp_path, heads_learning_rate=0.5, learning_rate=0.25, weight_decay=0.1)
+@pytest.mark.parametrize("system", ["univa", "toy"])
+def test_heads_may_have_a_learning_rate_of_their_own(system, tmp_path):
+    """Whatever a system calls its text encoder."""
+    config, model = tiny_config(), None
+    if system == "toy":
+        sizes = {f"{name}_feature_size": size for name, size in config.feature_sizes.items()}
+        config = ToyConfig(text_config=config.text_config, id2label=config.id2label, **sizes)
+        model = ToyModel(config)
+    rates = {"heads_learning_rate": 0.5, "learning_rate": 0.25}
+    trainer = tiny_trainer(tmp_path, config, model, weight_decay=0.1, **rates)
     optimizer = trainer.create_optimizer()
     rates = {id(value): group["lr"] for group in optimizer.param_groups for value in group["params"]}
     assert len(rates) == sum(len(group["params"]) for group in optimizer.param_groups)
     for name, value in trainer.model.named_parameters():
-        assert rates[id(value)] == (0.25 if name.startswith("univa.encoders.text.encoder.") else 0.5)
+        is_encoder = name.startswith(("univa.encoders.text.encoder.", "text_encoder."))
+        assert rates[id(value)] == (0.25 if is_encoder else 0.5)
+    assert 0.25 in rates.values()
     decayed = {id(value) for group in optimizer.param_groups if group["weight_decay"] for value in group["params"]}
     parameters = dict(trainer.model.named_parameters())
     assert id(parameters["classifier.weight"]) in decayed

@@ -61,12 +61,13 @@ class OfficialCheckpoint:
                 return None if ours is None else re.sub(f"^(?:{pattern})", ours, name)
         return ""
 
-    def build(self, state: State, **settings: Any) -> EmotionModel:
+    def build(self, state: State, defaults: Mapping[str, Any] | None = None, **settings: Any) -> EmotionModel:
         """
         Our network with the official weights.
 
         Args:
             state: tensors by their official names.
+            defaults: fields of the configuration that the shapes may tell otherwise.
             settings: further fields of the configuration, and such that the shapes do not tell.
 
         Raises:
@@ -74,7 +75,7 @@ class OfficialCheckpoint:
         """
         config_class: Any = self.model_class.config_class
         try:
-            config = config_class(**{**self.configure(state), **settings})
+            config = config_class(**{**(defaults or {}), **self.configure(state), **settings})
         except KeyError as error:
             raise ValueError(
                 f"The checkpoint lacks {error}: is it one of the code of {config_class.title}?"
@@ -115,7 +116,7 @@ def convert_official(
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise ValueError(f"{output} already exists and is not empty: choose another `output`.")
     defaults = {"id2label": dict(enumerate(MOSEI_EMOTIONS)), "mask_padding": False, "fixed_length": 60}
-    model = official.build(read_state_dict(Path(checkpoint)), **{**defaults, **settings})
+    model = official.build(read_state_dict(Path(checkpoint)), defaults, **settings)
     extractors = {
         modality: {"extractor_type": PRECOMPUTED, "name": _ALIGNED_FEATURES[modality], "feature_size": size}
         for modality, size in model.config.feature_sizes.items()

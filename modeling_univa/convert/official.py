@@ -88,7 +88,10 @@ class OfficialCheckpoint:
         # What stands for an absent modality is ours.
         missing = [name for name in missing if not name.startswith("absent.")]
         if missing or unexpected:
-            raise ValueError(f"The checkpoint lacks the parameters {missing} and has the unknown ones {unexpected}.")
+            raise ValueError(
+                f"The checkpoint lacks {len(missing)} parameters {missing[:5]} and has {len(unexpected)} unknown ones "
+                f"{unexpected[:5]}."
+            )
         return model
 
 

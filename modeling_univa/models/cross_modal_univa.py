@@ -7,8 +7,9 @@ B is the number of utterances, T and S the numbers of frames of target and sourc
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,9 +27,13 @@ __all__ = [
     "CrossModalLayer",
     "CrossModalSettings",
     "CrossModalTransformer",
+    "XavierLinear",
     "sinusoidal_positions",
     "steps_in_sight",
 ]
+
+
+_LEAST_MEMORY_LAYERS = 3
 
 
 @dataclass(frozen=True)
@@ -66,27 +71,53 @@ class CrossModalSettings:
         if self.width % self.num_heads:
             raise ValueError(f"The number of attention heads ({self.num_heads}) must divide the width ({self.width}).")
 
+    @classmethod
+    def from_config(cls, config: Any) -> "CrossModalSettings":
+        """Of a configuration with the sizes by transformers' names, and such of the options as it has."""
+        sizes = {"width": "hidden_size", "num_layers": "num_hidden_layers", "num_heads": "num_attention_heads"}
+        names = {field.name: sizes.get(field.name, field.name) for field in fields(cls)}
+        return cls(**{name: getattr(config, theirs) for name, theirs in names.items() if hasattr(config, theirs)})
+
+
+class XavierLinear(nn.Linear):
+    """
+    A linear layer of Xavier-uniform weights, times `gain`, and no biases at first.
+
+    A class of its own, since transformers takes no module without parameters of its own to `_init_weights`.
+    """
+
+    def __init__(self, in_features: int, out_features: int, gain: float = 1.0):
+        self.gain = gain
+        super().__init__(in_features, out_features)
+
+    def reset_parameters(self) -> None:
+        """As initialised."""
+        init.xavier_uniform_(self.weight, gain=self.gain)
+        init.zeros_(self.bias)
+
 
 class CrossModalAttention(nn.Module):
-    """Multi-head attention with biases; queries and keys may come from sequences of different lengths."""
+    """
+    Multi-head attention; queries and keys may come from sequences of different lengths.
 
-    def __init__(self, settings: CrossModalSettings):
+    Args:
+        projections: to queries, keys and values, and of what has been read.
+        num_heads, dropout: of the attention.
+    """
+
+    def __init__(self, projections: Iterable[nn.Linear], num_heads: int, dropout: float):
         super().__init__()
-        self.num_heads = settings.num_heads
-        self.dropout = settings.attention_dropout
-        self.query, self.key, self.value, self.output = (nn.Linear(settings.width, settings.width) for _ in range(4))
-
-    def init_weights(self) -> None:
-        """Xavier-uniform, query, key and value as the one matrix that the official code has of them."""
-        for projection in (self.query, self.key, self.value):
-            bound = math.sqrt(6 / (4 * projection.in_features))
-            init.uniform_(projection.weight, -bound, bound)
-        init.xavier_uniform_(self.output.weight)
-        for projection in (self.query, self.key, self.value, self.output):
-            init.zeros_(projection.bias)
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.query, self.key, self.value, self.output = projections
 
     def forward(self, target: torch.Tensor, source: torch.Tensor, in_sight: torch.Tensor) -> torch.Tensor:
-        """What each step of `target` `(B, T, d)` reads of `source` `(B, S, d)`, where `in_sight` `(B, 1, T, S)`."""
+        """
+        What each step of `target` `(B, T, d)` reads of `source` `(B, S, d)`.
+
+        Args:
+            in_sight (`torch.BoolTensor` that broadcasts to `(B, num_heads, T, S)`): which steps each attends to.
+        """
         heads = (self._heads(self.query(target)), self._heads(self.key(source)), self._heads(self.value(source)))
         dropout = self.dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(*heads, attn_mask=in_sight, dropout_p=dropout)
@@ -105,21 +136,18 @@ class CrossModalLayer(GradientCheckpointingLayer):
 
     def __init__(self, settings: CrossModalSettings):
         super().__init__()
-        self.attention = CrossModalAttention(settings)
-        self.attention_norm = nn.LayerNorm(settings.width)
-        self.intermediate = nn.Linear(settings.width, 4 * settings.width)
+        width = settings.width
+        # In the official code query, key and value are one matrix of three times the width.
+        gains = (*[math.sqrt(2 / 4)] * 3, 1.0)
+        projections = [XavierLinear(width, width, gain) for gain in gains]
+        self.attention = CrossModalAttention(projections, settings.num_heads, settings.attention_dropout)
+        self.attention_norm = nn.LayerNorm(width)
+        self.intermediate = XavierLinear(width, 4 * width)
         self.activation = ACT2FN[settings.activation]
-        self.output = nn.Linear(4 * settings.width, settings.width)
-        self.output_norm = nn.LayerNorm(settings.width)
+        self.output = XavierLinear(4 * width, width)
+        self.output_norm = nn.LayerNorm(width)
         self.activation_dropout = nn.Dropout(settings.activation_dropout)
         self.residual_dropout = nn.Dropout(settings.residual_dropout)
-
-    def init_weights(self) -> None:
-        """Xavier-uniform weights and no biases, as the official code has them; of the attention too."""
-        self.attention.init_weights()
-        for linear in (self.intermediate, self.output):
-            init.xavier_uniform_(linear.weight)
-            init.zeros_(linear.bias)
 
     def forward(self, target: torch.Tensor, source: torch.Tensor | None, in_sight: torch.Tensor) -> torch.Tensor:
         """States `(B, T, d)` of the target after reading `source` `(B, S, d)`, without one those of the target."""
@@ -143,12 +171,6 @@ class CrossModalTransformer(nn.Module):
         self.layers = nn.ModuleList(CrossModalLayer(settings) for _ in range(settings.num_layers))
         self.norm = nn.LayerNorm(settings.width)
         self.dropout = nn.Dropout(settings.embed_dropout)
-
-    def init_weights(self) -> None:
-        """As the official code initialises; `_init_weights` of a network calls it."""
-        self.norm.reset_parameters()
-        for layer in self.layers:
-            layer.init_weights()  # type: ignore[operator]
 
     def forward(self, target: Frames, source: Frames | None = None) -> torch.Tensor:
         """
@@ -186,9 +208,8 @@ class CrossModalEncoder(nn.Module):
 
     Args:
         modalities: in order; what a modality has read of the others stands side by side in that order.
-        settings: of the stacks in which one modality reads another.
-        memory_layers: of the stacks in which each reads itself; they are as wide as what it has read, or as its
-            frames where it is alone.
+        settings: of the stacks in which one modality reads another. Those in which each reads itself have as many
+            layers, but at least 3, and are as wide as what it has read, or as its frames where it is alone.
         source_dropout: attention dropout of the stacks that read a modality, where it is not that of `settings`.
     """
 
@@ -196,7 +217,6 @@ class CrossModalEncoder(nn.Module):
         self,
         modalities: Sequence[str],
         settings: CrossModalSettings,
-        memory_layers: int,
         source_dropout: Mapping[str, float] | None = None,
     ):
         super().__init__()
@@ -207,7 +227,7 @@ class CrossModalEncoder(nn.Module):
             stacks = {name: CrossModalTransformer(reading[name]) for name in modalities if name != target}
             self.crossings[target] = nn.ModuleDict(stacks)
         self.width = settings.width * max(1, len(modalities) - 1)
-        memory = replace(settings, width=self.width, num_layers=memory_layers)
+        memory = replace(settings, width=self.width, num_layers=max(settings.num_layers, _LEAST_MEMORY_LAYERS))
         self.memories = nn.ModuleDict({name: CrossModalTransformer(memory) for name in modalities})
 
     def forward(self, frames: Mapping[str, Frames]) -> dict[str, Frames]:

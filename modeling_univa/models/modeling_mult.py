@@ -10,7 +10,7 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 
 from .configuration_emotion import EmotionConfig
-from .cross_modal_univa import CrossModalEncoder, CrossModalSettings, CrossModalTransformer
+from .cross_modal_univa import CrossModalEncoder, CrossModalSettings
 from .losses_univa import kl_divergence_loss
 from .modeling_emotion import EmotionOutput, FrameModel, Frames
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
@@ -139,8 +139,7 @@ class MultForEmotionClassification(FrameModel):
         super().__init__(config)
         self.projections = nn.ModuleDict({name: MultProjection(config, name) for name in config.modalities})
         dropout = {"audio": config.audio_attention_dropout, "vision": config.vision_attention_dropout}
-        memory_layers = max(3, config.num_hidden_layers)
-        self.cross_modal = CrossModalEncoder(config.modalities, _settings(config), memory_layers, dropout)
+        self.cross_modal = CrossModalEncoder(config.modalities, CrossModalSettings.from_config(config), dropout)
         width = self.cross_modal.width * len(config.modalities)
         self.residual = MultResidual(width, config.output_dropout)
         self.classifier = nn.Linear(width, config.num_labels)
@@ -151,8 +150,6 @@ class MultForEmotionClassification(FrameModel):
         """PyTorch's own defaults, and Xavier-uniform in the stacks, as the official code has it."""
         if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv1d)):
             module.reset_parameters()
-        elif isinstance(module, CrossModalTransformer):
-            module.init_weights()
 
     def classify(self, frames: dict[str, Frames], **inputs: Any) -> EmotionOutput:
         """Scores of the last frames of all modalities, side by side, through a residual block."""
@@ -166,20 +163,6 @@ class MultForEmotionClassification(FrameModel):
         if self.config.objective == "kl":
             return {"kl": kl_divergence_loss(output.logits, labels, "released")}
         return {"bce": F.binary_cross_entropy_with_logits(output.logits.float(), labels.float())}
-
-
-def _settings(config: MultConfig) -> CrossModalSettings:
-    return CrossModalSettings(
-        width=config.hidden_size,
-        num_layers=config.num_hidden_layers,
-        num_heads=config.num_attention_heads,
-        causal=config.causal,
-        mask_padding=config.mask_padding,
-        embed_dropout=config.embed_dropout,
-        attention_dropout=config.attention_dropout,
-        activation_dropout=config.activation_dropout,
-        residual_dropout=config.residual_dropout,
-    )
 
 
 def _last(frames: Frames) -> torch.Tensor:

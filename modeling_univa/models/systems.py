@@ -17,6 +17,7 @@ from transformers import (
 
 from .configuration_emotion import EmotionConfig
 from .modeling_emotion import EmotionModel
+from .modeling_hhmpn import HhmpnForEmotionClassification
 from .modeling_mult import MultForEmotionClassification
 from .modeling_tailor import TailorForEmotionClassification
 from .modeling_univa import UnivaForEmotionClassification
@@ -26,6 +27,7 @@ from .processing_univa import UnivaProcessor
 __all__ = ["SYSTEMS", "register_systems", "system_named", "system_of"]
 
 _NETWORKS: list[type[EmotionModel]] = [
+    HhmpnForEmotionClassification,
     MultForEmotionClassification,
     TailorForEmotionClassification,
     UnivaForEmotionClassification,

@@ -17,7 +17,10 @@ from modeling_univa.convert.systems import OFFICIAL
 
 
 # What the shapes of the parameters do not tell, where the fixture has other than the published sizes.
-SETTINGS: dict[str, dict[str, Any]] = {"tailor": {"num_attention_heads": 2}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "hhmpn": {"num_label_heads": 2},
+    "tailor": {"num_attention_heads": 2},
+}
 
 
 @pytest.fixture(params=OFFICIAL)

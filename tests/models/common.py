@@ -101,8 +101,9 @@ class CommonSystemTests:
         for auto in (self.system, AutoModel, AutoModelForSequenceClassification):
             loaded = auto.from_pretrained(tmp_path).eval()
             assert type(loaded) is self.system
+            found = loaded.state_dict()
             for name, value in model.state_dict().items():
-                torch.testing.assert_close(loaded.state_dict()[name], value, atol=0, rtol=0)
+                torch.testing.assert_close(found[name], value, atol=0, rtol=0)
             expected = self.scores(model, utterances.inputs())
             torch.testing.assert_close(self.scores(loaded, utterances.inputs()), expected, atol=1e-5, rtol=1e-5)
 

@@ -25,7 +25,6 @@ def transformer(settings=SETTINGS, seed=0):
     """Random weights, none of them zero."""
     torch.manual_seed(seed)
     model = CrossModalTransformer(settings).eval()
-    model.init_weights()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
@@ -171,7 +170,6 @@ def test_positions():
 def test_initial_weights_are_those_of_one_packed_matrix():
     torch.manual_seed(0)
     model = CrossModalTransformer(replace(SETTINGS, width=96, num_layers=1))
-    model.init_weights()
     attention, layer = model.layers[0].attention, model.layers[0]
     for linear, bound in (
         (attention.query, math.sqrt(6 / (4 * 96))), (attention.value, math.sqrt(6 / (4 * 96))),

@@ -141,6 +141,15 @@ def test_the_published_size():
     assert sum(parameter.numel() for parameter in model.parameters()) - absent == 1_074_636
 
 
+def test_initial_weights():
+    torch.manual_seed(0)
+    model = MultForEmotionClassification(MultConfig(id2label=LABELS, hidden_size=60, modalities=["vision"]))
+    layer = model.cross_modal.memories["vision"].layers[0]
+    assert layer.attention.key.weight.std().item() == pytest.approx((2 / (60 + 3 * 60)) ** 0.5, rel=0.05)
+    assert layer.intermediate.weight.std().item() == pytest.approx((2 / (60 + 4 * 60)) ** 0.5, rel=0.05)
+    assert not layer.attention.key.bias.any() and not layer.intermediate.bias.any()
+
+
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"num_attention_heads": 4}, r"`num_attention_heads` \(4\) must divide `hidden_size` \(30\)"),
     ({"objective": "kl"}, "needs `decision='softmax'`"),

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..data.loading import load_corpus
+from ..data.schema import FACE_EMOTIONS
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
 from ..features.extraction import ExtractionJob, ExtractionOptions
 from ..features.shards import own_device, run_job
@@ -22,6 +23,9 @@ def add_options(parser: OptionParser) -> None:
     add_job_options(parser)
     parser.add_argument("--audio-extractor", metavar="NAME", help="log-mel, JSON settings, or a speech encoder")
     parser.add_argument("--vision-extractor", metavar="NAME", help="hog, JSON settings, or a face embedding network")
+    parser.add_argument(
+        "--face-emotions", metavar="NAME", help="mini-xception, JSON, or an image classifier: expressions of the faces"
+    )
     parser.add_argument("--text-extractor", metavar="FILE", help="file of word vectors in GloVe's format")
     parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
     parser.rename_option("--faces", "--face-detector")
@@ -35,6 +39,7 @@ def extract(
     audio_extractor: str | None = None,
     vision_extractor: str | None = None,
     text_extractor: str | None = None,
+    face_emotions: str | None = None,
     face_detector: str | None = None,
     dtype: str | None = None,
     media_root: Path | None = None,
@@ -53,6 +58,8 @@ def extract(
         output: corpus folder to make.
         audio_extractor, vision_extractor, text_extractor: name, settings as JSON or a JSON file, or the network or the
             file of word vectors; features of a modality without one stay as they are.
+        face_emotions: likewise what tells the expressions of the faces; their probabilities are a column beside the
+            features that `vision_extractor` makes.
         face_detector: what finds faces in videos: "yunet", "haar", …, or settings as JSON.
         dtype: precision of networks.
         media_root: folder that the corpus was built from; paths in the corpus are relative to it.
@@ -69,7 +76,9 @@ def extract(
     Raises:
         ValueError, OSError, ImportError: a mistake of the user; with `strict` also a bad clip.
     """
-    given = {"audio": audio_extractor, "vision": vision_extractor, "text": text_extractor}
+    given = {
+        "audio": audio_extractor, "vision": vision_extractor, "text": text_extractor, FACE_EMOTIONS: face_emotions,
+    }  # fmt: skip
     extractors = {
         modality: extractor_from_argument(modality, argument, own_device(device), dtype)
         for modality, argument in given.items()

@@ -20,7 +20,15 @@ from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
 
 from ..data.corpus_card import SplitStatistics
-from ..data.schema import CorpusError, RowError, RowValidator, row_features
+from ..data.schema import (
+    FACE_EMOTIONS,
+    FEATURE_COLUMNS,
+    CorpusError,
+    RowError,
+    RowValidator,
+    feature_column,
+    row_features,
+)
 from ..features.engine import FeatureEngine, FeatureStore, MemoryStore
 from ..features.extraction import ABSENT_FILE
 from ..features.media import Item, Missing
@@ -79,6 +87,7 @@ class CorpusDescription:
         times: Which columns of a clip's times there are (`schema.TIME_COLUMNS`).
         extractors: For text, audio and vision what made the features, with its `feature_size`; absent or `None`
             where the corpus has no features.
+        face_emotions: What made the probabilities of expressions of the face features, where there are any.
         face_reader: What found the faces in videos, where the face features came from video.
         files: Files that list rows and labels; the corpus card gives their checksums.
     """
@@ -88,18 +97,23 @@ class CorpusDescription:
     media: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
     extractors: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    face_emotions: dict[str, Any] | None = None
     face_reader: dict[str, Any] | None = None
     files: list[Path] = field(default_factory=list)
 
     def features(self) -> datasets.Features:
         """The columns of the built corpus."""
         sizes = {f"{name}_feature_size": made["feature_size"] for name, made in self.extractors.items() if made}
-        return row_features(self.label_names, media=self.media, times=self.times, **sizes)
+        expressions = None if self.face_emotions is None else self.face_emotions["feature_size"]
+        return row_features(
+            self.label_names, media=self.media, times=self.times, face_emotion_size=expressions, **sizes
+        )
 
     def made_by(self) -> dict[str, dict[str, Any] | None]:
-        """What made the features of each modality and, where they came from videos, what found the faces."""
+        """What made the features of each modality and, where there is any, the expressions and the faces of videos."""
         made = {modality: self.extractors.get(modality) for modality in MODALITIES}
-        return made if self.face_reader is None else {**made, "faces": self.face_reader}
+        others = {FACE_EMOTIONS: self.face_emotions, "faces": self.face_reader}
+        return {**made, **{name: settings for name, settings in others.items() if settings is not None}}
 
 
 class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
@@ -340,7 +354,7 @@ class _CheckedRow:
         """The row with what was made of its media, and which columns are missing. Raises `RowError`."""
         if self.problem is not None:
             raise self.problem
-        row = {**self.row, **{f"{modality}_features": found for modality, found in made.items()}}
+        row = {**self.row, **{feature_column(name): found for name, found in made.items()}}
         missing = {column: why for column, why in row.items() if isinstance(why, Missing)}
         for why in missing.values():
             if why.rejected:
@@ -361,7 +375,7 @@ def _to_record(row: Mapping[str, Any], position: int) -> dict[str, Any]:
     for modality in MODALITIES:
         va = row.get(f"{modality}_va")
         record[f"{modality}_va"] = np.asarray((np.nan, np.nan) if va is None else va, dtype=np.float32)
-        frames = row.get(f"{modality}_features")
-        if frames is not None:
-            record[f"{modality}_features"] = frames.astype(np.float16, copy=False)
+    for column in (*FEATURE_COLUMNS, FACE_EMOTIONS):
+        if row.get(column) is not None:
+            record[column] = row[column].astype(np.float16, copy=False)
     return record

@@ -14,6 +14,7 @@ from ..data.corpus import VALIDATION_NAMES
 from ..data.lexicon import read_lexicon
 from ..data.metadata import EMOTION_COLUMNS, metadata_columns, metadata_rows
 from ..data.schema import (
+    FACE_EMOTIONS,
     FEATURE_COLUMNS,
     MEDIA_COLUMNS,
     TIME_COLUMNS,
@@ -24,6 +25,7 @@ from ..data.schema import (
 from ..data.tables import files_of, read_text
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
 from ..features.engine import feature_engine
+from ..features.face_emotions import check_face_emotions
 from ..features.media import Item, Missing, items_of
 from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
@@ -74,6 +76,8 @@ class UtteranceFolderConfig(CorpusConfig):
         audio_extractor, vision_extractor: An extractor as `univa extract` takes it: a name, settings as JSON or the
             path of a JSON file, or the Hub id or folder of a network; "none" for no such features. By default
             "log-mel" and "hog" where there are media.
+        face_emotions: What tells the expressions of the faces, for a column of their probabilities beside the face
+            features: "mini-xception", settings, or the Hub id or folder of a network, as `vision_extractor`.
         face_detector: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
         speed_perturbation: Speeds, separated by commas, at which the sound of the training rows is played for a copy
             of them each (Ko et al., 2015): "0.9,1.1" makes three rows of one. A voice that is played faster is higher,
@@ -91,6 +95,7 @@ class UtteranceFolderConfig(CorpusConfig):
     vision_features_name: str | None = None
     audio_extractor: str | None = None
     vision_extractor: str | None = None
+    face_emotions: str | None = None
     face_detector: str | None = None
     speed_perturbation: str | None = None
 
@@ -126,6 +131,10 @@ class UtteranceFolder(UnivaCorpusBuilder):
         parser.add_argument(
             "--vision-extractor", help="hog (default where there are faces), mini-xception, none, JSON, … likewise"
         )
+        parser.add_argument(
+            "--face-emotions",
+            help="also probabilities of expressions, by mini-xception, JSON, … or an image classifier",
+        )
         for modality in MODALITIES:
             parser.add_argument(
                 f"--{modality}-features-file", help="precomputed features of all utterances, by utterance_id"
@@ -152,10 +161,12 @@ class UtteranceFolder(UnivaCorpusBuilder):
         face_reader = self._make_face_reader(columns, with_vision=extractors["vision"] is not None)
         self._read_speeds(with_audio=extractors["audio"] is not None)
         self._made = {modality: made for modality, made in extractors.items() if made is not None}
+        expressions = self._face_emotions()
         if self._made:
             self.engine = feature_engine(
-                self._made, root, face_reader, workers=self.workers, outside=self.config.outside_source
-            )
+                {**self._made, **expressions}, root, face_reader, workers=self.workers,
+                outside=self.config.outside_source,
+            )  # fmt: skip
         return CorpusDescription(
             label_names=self._label_names(),
             splits={split: path.relative_to(root).as_posix() for split, path in self._files.items()},
@@ -165,6 +176,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
                 **{modality: made.to_dict() if made else None for modality, made in extractors.items()},
                 **{modality: features.made_by for modality, features in self._precomputed.items()},
             },
+            face_emotions=expressions[FACE_EMOTIONS].to_dict() if expressions else None,
             face_reader=face_reader.to_dict() if face_reader is not None else None,
             files=list(self._files.values()),
         )
@@ -279,6 +291,14 @@ class UtteranceFolder(UnivaCorpusBuilder):
         if not has_media:
             raise CorpusError(f"{modality} features need a column {column!r} or 'video', and no metadata file has one")
         return extractor_from_argument(modality, settings) if settings else kind()
+
+    def _face_emotions(self) -> dict[str, Extractor]:
+        """What tells the expressions of the faces, if anything shall."""
+        if not self.config.face_emotions:
+            return {}
+        found = {FACE_EMOTIONS: extractor_from_argument(FACE_EMOTIONS, self.config.face_emotions)}
+        check_face_emotions({**self._made, **found})
+        return found
 
     def _make_face_reader(self, columns: set[str], with_vision: bool) -> FaceReader | None:
         settings = self.config.face_detector

@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 
-from .schema import CorpusError
+from .schema import CorpusError, feature_column
 
 
 __all__ = ["EXTRACTORS_FILE", "SCORERS_FILE", "VALIDATION_NAMES", "Corpus", "find_validation_split"]
@@ -28,7 +28,8 @@ class Corpus:
     Args:
         name: folder or Hub id.
         splits: by name.
-        extractors: for text, audio and vision the extractor's `to_dict()`, where the corpus has such features.
+        extractors: for text, audio and vision the extractor's `to_dict()`, where the corpus has such features; so for
+            `face_emotions`, and for `faces` how they were found in videos.
         affect_scorers: for text, audio and vision what scored its valence and arousal, where a scorer did.
         revision: branch, tag or commit on the Hub.
     """
@@ -66,9 +67,9 @@ class Corpus:
         return self.splits[name]
 
     def feature_size(self, modality: str) -> int | None:
-        """Width of the features of a modality, `None` where the corpus has none."""
-        features = next(iter(self.splits.values())).features
-        return features[f"{modality}_features"].feature.length if f"{modality}_features" in features else None
+        """Width of the features of a modality, or of `face_emotions`; `None` where the corpus has none."""
+        features, column = next(iter(self.splits.values())).features, feature_column(modality)
+        return features[column].feature.length if column in features else None
 
 
 def find_validation_split(splits: Collection[str]) -> str | None:

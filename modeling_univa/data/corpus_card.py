@@ -46,6 +46,7 @@ _COLUMN_MEANINGS = {
     "text_features": "word vectors, words x size, or null",
     "audio_features": "speech features, frames x size, or null where there is no speech",
     "vision_features": "face features, frames x size, or null where there is no face",
+    "face_emotions": "probabilities of expressions in each frame of vision_features, frames x expressions, or null",
     **{f"{m}_va": "(valence, arousal) in [-1, 1], NaN where unknown; for training only" for m in MODALITIES},
 }
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

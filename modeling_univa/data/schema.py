@@ -33,6 +33,7 @@ __all__ = [
     "check_label_names",
     "check_text",
     "check_times",
+    "feature_column",
     "holds_frames",
     "odd_labels",
     "row_features",
@@ -54,6 +55,11 @@ _EMPTY_CELLS = ("nan", "none", "null", "n/a", "<na>")
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
+def feature_column(name: str) -> str:
+    """The column of the features of a modality, or of the probabilities of expressions, by its name."""
+    return name if name == FACE_EMOTIONS else f"{name}_features"
+
+
 def holds_frames(column: str) -> bool:
     """Whether a column of this name holds lists of frames of one width."""
     return column.endswith("_features") or column == FACE_EMOTIONS
@@ -73,6 +79,7 @@ def row_features(
     audio_feature_size: int | None = None,
     vision_feature_size: int | None = None,
     text_feature_size: int | None = None,
+    face_emotion_size: int | None = None,
     media: Collection[str] = (),
     times: Collection[str] = (),
 ) -> Features:
@@ -82,6 +89,7 @@ def row_features(
         label_names: The emotions, in the order of the model's outputs.
         audio_feature_size, vision_feature_size, text_feature_size: Width of a frame (of a word vector for text);
             without one the corpus has no features of that modality.
+        face_emotion_size: Number of expressions of which each face frame has the probabilities, if it has any.
         media: Which of `MEDIA_COLUMNS` the corpus has.
         times: Which of `TIME_COLUMNS` it has.
 
@@ -105,10 +113,13 @@ def row_features(
         if column in media:
             columns[column] = List(Value("string")) if column == "faces" else Value("string")
     columns.update({column: Value("float64") for column in TIME_COLUMNS if column in times})
-    sizes = {"audio": audio_feature_size, "vision": vision_feature_size, "text": text_feature_size}
-    for modality, size in sizes.items():
+    sizes = {
+        "audio": audio_feature_size, "vision": vision_feature_size, "text": text_feature_size,
+        FACE_EMOTIONS: face_emotion_size,
+    }  # fmt: skip
+    for name, size in sizes.items():
         if size is not None:
-            columns[f"{modality}_features"] = List(List(Value("float16"), length=size))
+            columns[feature_column(name)] = List(List(Value("float16"), length=size))
     for modality in MODALITIES:
         columns[f"{modality}_va"] = List(Value("float32"), length=2)
     return Features(columns)
@@ -242,10 +253,10 @@ class RowValidator:
         self.outside = outside
         self.columns = set(features)
         self.label_names = set(features["emotions"].feature.names)
-        self.feature_sizes = {
-            modality: features[f"{modality}_features"].feature.length
-            for modality in MODALITIES
-            if f"{modality}_features" in features
+        self.frame_sizes = {
+            column: features[column].feature.length
+            for column in (*FEATURE_COLUMNS, FACE_EMOTIONS)
+            if column in features
         }
         self._order = RowOrder()
 
@@ -290,8 +301,9 @@ class RowValidator:
         """
         for modality in MODALITIES:
             check_va(row.get(f"{modality}_va"), f"{where}: {modality}_va")
-        for modality, size in self.feature_sizes.items():
-            check_frames(row.get(f"{modality}_features"), size, f"{where}: {modality}_features")
+        for column, size in self.frame_sizes.items():
+            check_frames(row.get(column), size, f"{where}: {column}")
+        check_emotions(row.get(FACE_EMOTIONS), row.get("vision_features"), where)
 
     def _check_file(self, root: Path, path: str, where: str) -> None:
         try:
@@ -357,6 +369,22 @@ def check_frames(frames: Any, size: int, where: str) -> None:
         raise RowError(
             f"{where}: values up to {largest:g}, expected at most {_LARGEST_FLOAT16:g} (float16); rescale the features"
         )
+
+
+def check_emotions(emotions: np.ndarray | None, faces: np.ndarray | None, where: str) -> None:
+    """Refuse probabilities of expressions (faces, E) that are none, or not of the frames `faces`.
+
+    Raises:
+        RowError: Another number of frames, or numbers of a frame that do not lie in [0, 1] and sum to 1.
+    """
+    if emotions is None:
+        return
+    if len(emotions) != (0 if faces is None else len(faces)):
+        found = "none" if faces is None else len(faces)
+        raise RowError(f"{where}: {len(emotions)} frames of {FACE_EMOTIONS} and {found} of vision_features")
+    # They may be rounded to float16.
+    if (emotions < 0).any() or np.abs(emotions.astype(np.float64).sum(axis=1) - 1).max() > 0.01:
+        raise RowError(f"{where}: {FACE_EMOTIONS} must be probabilities that sum to 1 in each frame")
 
 
 def _media_paths(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

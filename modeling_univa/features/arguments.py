@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..convert.networks import PACKAGED, packaged_network
-from ..data.schema import CorpusError
+from ..data.schema import FACE_EMOTIONS, CorpusError
 from ..data.tables import read_text
 from ..models.extractor_base_univa import Extractor
 from ..models.extractors_univa import LIGHT_EXTRACTORS, PRETRAINED_EXTRACTORS, extractor_from_dict
@@ -24,22 +24,24 @@ def extractor_from_argument(
     """The extractor that an argument names.
 
     Args:
-        modality: "text", "audio" or "vision".
+        modality: "text", "audio", "vision" or "face_emotions".
         argument: The name of a light extractor ("log-mel", "hog") or of a network that a Python package carries
             ("mini-xception"); settings as JSON, or a JSON file; or the Hub id or the path of a speech encoder, a face
-            embedding network or a file of word vectors.
+            embedding network, a network that tells expressions or a file of word vectors.
         device, dtype: Where and in which precision a network runs.
 
     Raises:
         CorpusError: No such extractor, or one for another modality.
     """
+    option = modality if modality == FACE_EMOTIONS else f"{modality}_extractor"
     try:
         extractor: Any = extractor_from_dict(_settings(modality, argument))
     except (TypeError, ValueError, OSError, ImportError) as error:
-        raise CorpusError(f"`{modality}_extractor` {argument}: {error}") from error
+        raise CorpusError(f"`{option}` {argument}: {error}") from error
     kind: Any = type(extractor)
     if kind.modality != modality:
-        raise CorpusError(f"`{modality}_extractor` {argument}: {kind.extractor_type} makes {kind.modality} features")
+        made = "probabilities of expressions" if kind.modality == FACE_EMOTIONS else f"{kind.modality} features"
+        raise CorpusError(f"`{option}` {argument}: {kind.extractor_type} makes {made}")
     known = {field.name for field in fields(kind)}
     given = {"device": device, "dtype": dtype}
     return replace(extractor, **{name: value for name, value in given.items() if value and name in known})

@@ -25,6 +25,7 @@ from ..data.schema import CorpusError
 from ..models.extractor_base_univa import Extractor
 from ..models.faces_univa import FaceReader
 from ..models.files_univa import sync, write_text
+from .face_emotions import with_emotions, without_emotions
 from .media import Item, MediaReader, Missing, features_of
 from .shards import device_kind
 from .workers import Workers
@@ -172,6 +173,7 @@ class FeatureEngine:
         compute: By modality, what is made here of what was read: values by item, from values by item.
         batch_size: A quarter of the rows that are worked on together.
         workers: Processes; with 0 or 1 all is done here.
+        separate: What was made of a row, by modality, to what is given out for it.
         probe: Called before the first item is read. What it raises ends the job, since it would go wrong for every
             clip alike.
     """
@@ -183,12 +185,14 @@ class FeatureEngine:
         *,
         batch_size: int = 16,
         workers: int = 1,
+        separate: Callable[[dict[str, Any]], dict[str, Any]] = dict,
         probe: Callable[[], Any] | None = None,
     ):
         if batch_size < 1:
             raise CorpusError(f"the batch size must be at least 1, got {batch_size}")
         self.reader, self.compute, self.batch_size = reader, compute, batch_size
         self._workers = Workers(workers)
+        self._separate = separate
         self._probe = probe
 
     def rows(
@@ -210,7 +214,7 @@ class FeatureEngine:
             for row, items in window.rows:
                 made = {modality: _joined([store[item] for item in own]) for modality, own in items.items()}
                 named = [item for own in items.values() for item in own]
-                yield row, made, [notes.pop(item) for item in named if item in notes]
+                yield row, self._separate(made), [notes.pop(item) for item in named if item in notes]
 
     def close(self) -> None:
         """End the worker processes at once."""
@@ -270,13 +274,15 @@ def feature_engine(
     """The engine that makes features, float16 (frames, size) of each item.
 
     Args:
-        extractors: By modality.
+        extractors: By modality; under `FACE_EMOTIONS` that of the probabilities of expressions, which are then made of
+            the same faces as the features of "vision".
         root: Folder that paths are relative to.
         face_reader: `FaceReader` for the faces of videos, where there are any.
         batch_size: Clips that a large network gets at a time.
         workers: Processes; with 0 or 1 all is done here.
         outside: Whether paths and links may lead out of `root`.
     """
+    named, extractors = extractors, with_emotions(extractors)
     small = {modality: extractor for modality, extractor in extractors.items() if _is_small(extractor)}
     rate = getattr(extractors.get("audio"), "sampling_rate", 16000)
     reader = MediaReader(root, rate, face_reader, outside, small)
@@ -286,18 +292,26 @@ def feature_engine(
         if modality not in small
     }
     probe = partial(_try_extractors, extractors, rate, face_reader)
-    return FeatureEngine(reader, large, batch_size=batch_size, workers=workers, probe=probe)
+    separate = partial(without_emotions, extractors=named)
+    return FeatureEngine(reader, large, batch_size=batch_size, workers=workers, separate=separate, probe=probe)
 
 
 def _is_small(extractor: Extractor) -> bool:
     """Whether every worker process may have one of its own."""
-    return getattr(extractor, "small", False) and device_kind(getattr(extractor, "device", "cpu")) == "cpu"
+    return all(
+        getattr(part, "small", False) and device_kind(getattr(part, "device", "cpu")) == "cpu"
+        for part in getattr(extractor, "parts", [extractor])
+    )
 
 
 def _try_extractors(extractors: Mapping[str, Extractor], rate: int, face_reader: FaceReader | None) -> None:
     """A network that cannot be loaded must end the job, and not have clip after clip rejected."""
     grey = np.full((160, 160, 3), 128, np.uint8)
-    samples = {"text": "yes", "vision": [grey], "audio": (np.sin(np.arange(rate) * 0.1).astype(np.float32) / 10, rate)}
+    samples = {
+        "text": "yes",
+        "vision": [grey, grey],
+        "audio": (np.sin(np.arange(rate) * 0.1).astype(np.float32) / 10, rate),
+    }
     for modality, extractor in extractors.items():
         extractor.extract_batch([samples[modality]])
     if face_reader is not None:

@@ -13,11 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from ..data.corpus import EXTRACTORS_FILE, Corpus
-from ..data.schema import CorpusError
+from ..data.schema import FACE_EMOTIONS, CorpusError, feature_column, holds_frames
 from ..models.configuration_emotion import MODALITIES
 from ..models.extractor_base_univa import Extractor, extractor_identity
 from ..models.faces_univa import FaceReader
 from .engine import feature_engine
+from .face_emotions import check_face_emotions
 from .media import Missing, check_media, items_of
 from .report import frame_counts, write_card
 from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, device_kind, library_versions
@@ -26,6 +27,8 @@ from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, device_kind, li
 __all__ = ["ABSENT_FILE", "ExtractionJob", "ExtractionOptions"]
 
 ABSENT_FILE = "absent_modalities.jsonl"
+# What an extractor can make, in the order in which it is listed.
+_MADE = (*MODALITIES, FACE_EMOTIONS)
 
 
 @dataclass
@@ -56,11 +59,13 @@ class ExtractionJob(ShardJob):
 
     Args:
         corpus: The input; its other columns are kept.
-        extractors: By modality, which features to make; the corpus keeps what it has of the others.
+        extractors: By modality, which features to make; the corpus keeps what it has of the others. Under
+            `FACE_EMOTIONS` that of the probabilities of expressions, for the faces whose features are made.
         options: How.
 
     Raises:
-        CorpusError: Nothing to do, no such media, or a batch size or number of workers that is none.
+        CorpusError: Nothing to do, no such media, expressions without face features, or a batch size or number of
+            workers that is none.
     """
 
     name = "extract"
@@ -69,7 +74,8 @@ class ExtractionJob(ShardJob):
         super().__init__(corpus)
         if not extractors:
             raise CorpusError("nothing to extract: pass `audio_extractor`, `vision_extractor` or `text_extractor`")
-        self.extractors = {name: extractors[name] for name in MODALITIES if name in extractors}
+        check_face_emotions(extractors)
+        self.extractors = {name: extractors[name] for name in _MADE if name in extractors}
         self.options = options
         self._check_columns()
         self._engine = feature_engine(
@@ -100,20 +106,28 @@ class ExtractionJob(ShardJob):
         """The input's columns; those of features in the order in which the builders write them, before VA."""
         old = next(iter(self.corpus.splits.values())).features
         made = {
-            f"{name}_features": datasets.List(datasets.List(datasets.Value("float16"), length=extractor.feature_size))
+            feature_column(name): datasets.List(
+                datasets.List(datasets.Value("float16"), length=extractor.feature_size)
+            )
             for name, extractor in self.extractors.items()
         }
         last = {f"{name}_va" for name in MODALITIES}
-        features = {name: old[name] for name in old if not name.endswith("_features") and name not in last}
-        for modality in ("audio", "vision", "text"):
-            column = f"{modality}_features"
-            if column in made or column in old:
+        features = {name: old[name] for name in old if not holds_frames(name) and name not in last}
+        for name in ("audio", "vision", "text", FACE_EMOTIONS):
+            column = feature_column(name)
+            if column in made or (column in old and name not in self._outdated):
                 features[column] = made.get(column) or old[column]
         return datasets.Features({**features, **{name: old[name] for name in old if name in last}})
 
+    @property
+    def _outdated(self) -> tuple[str, ...]:
+        """What is of the face features that are made anew."""
+        return (FACE_EMOTIONS,) if "vision" in self.extractors else ()
+
     def settings(self) -> dict[str, Any]:
         """What made the features of the output, as in `feature_extractors.json`."""
-        made = {name: self.corpus.extractors.get(name) for name in [*MODALITIES, "faces"]}
+        kept = [name for name in (*_MADE, "faces") if name not in self._outdated]
+        made = {name: self.corpus.extractors.get(name) for name in kept}
         made |= {name: extractor.to_dict() for name, extractor in self.extractors.items()}
         if self.reads_video_faces and self.options.face_reader is not None:
             made["faces"] = self.options.face_reader.to_dict()
@@ -133,8 +147,9 @@ class ExtractionJob(ShardJob):
     def process(self, shard: Shard, rows: pa.Table, advance: Callable[[int], Any]) -> ShardResult:
         """Features of the rows of a shard. Nothing is kept from one shard to the next: what a batch holds decides the
         last bit of what comes out, and which shards a process makes is chance."""
-        columns = [name for name in rows.column_names if not name.endswith(("_features", "_va"))]
-        items = ((row, items_of(row, self.extractors)) for row in rows.select(columns).to_pylist())
+        columns = [name for name in rows.column_names if not (holds_frames(name) or name.endswith("_va"))]
+        modalities = [name for name in self.extractors if name in MODALITIES]
+        items = ((row, items_of(row, modalities)) for row in rows.select(columns).to_pylist())
         lines: dict[str, list[dict[str, Any]]] = {}
         kept: list[tuple[int, Mapping[str, Any]]] = []
         for place, (row, features, _) in enumerate(self._engine.rows(items)):
@@ -168,9 +183,9 @@ class ExtractionJob(ShardJob):
             table = _renumbered(rows.take(pa.array([place for place, _ in kept], pa.int64())))
         columns = {name: table[name] for name in table.column_names}
         schema = self.features.arrow_schema
-        for modality, extractor in self.extractors.items():
-            frames = [None if isinstance(made[modality], Missing) else made[modality] for _, made in kept]
-            column = schema.field(f"{modality}_features")
+        for name, extractor in self.extractors.items():
+            frames = [None if isinstance(made[name], Missing) else made[name] for _, made in kept]
+            column = schema.field(feature_column(name))
             columns[column.name] = _feature_array(frames, extractor.feature_size).cast(column.type)
         return pa.table([columns[name] for name in schema.names], schema.names)
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ..data.corpus import SCORERS_FILE, Corpus
 from ..data.licenses import license_of
-from ..data.schema import CorpusError
+from ..data.schema import CorpusError, holds_frames
 from ..models.affect_scorers_univa import AffectScorer
 from ..models.configuration_emotion import MODALITIES
 from ..models.extractor_base_univa import Translator
@@ -136,7 +136,7 @@ class ScoringJob(ShardJob):
         if shard.split not in self.splits:
             advance(len(rows))
             return ShardResult(self._table(rows, {}))
-        columns = [name for name in rows.column_names if not name.endswith(("_features", "_va"))]
+        columns = [name for name in rows.column_names if not (holds_frames(name) or name.endswith("_va"))]
         wanted = rows.select(columns).to_pylist()
         lines: dict[str, list[dict[str, Any]]] = {}
         texts = self._translated([row["text"] or "" for row in wanted] if "text" in self.scorers else [], lines)

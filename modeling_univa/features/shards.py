@@ -32,7 +32,7 @@ from transformers.utils import logging
 
 from ..data.corpus import Corpus
 from ..data.parquet import WRITE_OPTIONS, check_files, damage, write_checksums
-from ..data.schema import CorpusError
+from ..data.schema import CorpusError, holds_frames
 from ..models.files_univa import beside, locked, one_line, sync, whole_file, write_text
 
 
@@ -162,7 +162,7 @@ def corpus_digest(corpus: Corpus) -> str:
     digest = hashlib.sha256()
     for split in sorted(corpus.splits):
         rows = corpus.splits[split]
-        light = rows.select_columns([name for name in rows.column_names if not name.endswith("_features")])
+        light = rows.select_columns([name for name in rows.column_names if not holds_frames(name)])
         for batch in light.with_format("arrow").iter(batch_size=1000):
             digest.update(json.dumps([split, batch.to_pylist()]).encode())
     return digest.hexdigest()
@@ -379,7 +379,7 @@ class _Run:
                 raise CorpusError(f"every row of split {split} was rejected; the first one: {reason}")
 
     def _light(self, shard: Shard) -> pa.Table:
-        names = [name for name in self.job.features if not name.endswith("_features")]
+        names = [name for name in self.job.features if not holds_frames(name)]
         return pq.read_table(self._table_file(shard), columns=names, page_checksum_verification=True)
 
     def _clean_up(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from .extractor_base_univa import Extractor, settings_of
+from .face_expressions_univa import FaceExpressionExtractor
 from .face_networks_univa import FaceEmbeddingExtractor
 from .light_features_univa import HogExtractor, LogMelExtractor  # noqa: F401
 from .speech_encoder_univa import SpeechEncoderExtractor
@@ -25,8 +26,9 @@ LIGHT_EXTRACTORS = {
     name: kind for name, kind in EXTRACTORS.items() if not any(item.name == "model" for item in fields(kind))
 }
 # What a Hub id or a path stands for, by modality.
-PRETRAINED_EXTRACTORS = {
-    kind.modality: kind for kind in (SpeechEncoderExtractor, FaceEmbeddingExtractor, WordVectorExtractor)
+PRETRAINED_EXTRACTORS: dict[str, type[Any]] = {
+    kind.modality: kind
+    for kind in (SpeechEncoderExtractor, FaceEmbeddingExtractor, FaceExpressionExtractor, WordVectorExtractor)
 }
 
 

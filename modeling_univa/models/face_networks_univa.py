@@ -28,20 +28,19 @@ from .modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
 from .trusted_paths_univa import check_digest
 
 
-__all__ = ["FaceEmbeddingExtractor"]
+__all__ = ["FaceEmbeddingExtractor", "FaceNetworkExtractor"]
 
 
 _FACE_NETWORK = "a face network (`univa convert inception` or `mini-xception` writes one)"
 
 
 @dataclass(frozen=True)
-class FaceEmbeddingExtractor:
+class FaceNetworkExtractor:
     """
-    Embeddings of face crops, one frame a face: by Inception-ResNet-v1, L2-normalised (section 4.1 of the paper), or by
-    mini-Xception, which was trained on expressions.
+    What extractors by a network that looks at one face at a time have in common; they make one frame a face.
 
     Args:
-        model: Hub id, or folder as `univa convert inception` and `univa convert mini-xception` write it.
+        model: Hub id or folder of the network.
         revision: Branch, tag or commit on the Hub; what is kept is the commit.
         sha256: Of the folder's files; found out where it is not given, and else compared when the network is loaded.
         feature_size: Width of a frame; read from the checkpoint.
@@ -51,11 +50,6 @@ class FaceEmbeddingExtractor:
     Raises:
         ValueError: A setting out of range, or no such network can be loaded.
     """
-
-    extractor_type: ClassVar[str] = "face-embedding"
-    modality: ClassVar[str] = "vision"
-    # Every process may have one.
-    small: ClassVar[bool] = True
 
     model: str
     revision: str | None = None
@@ -72,7 +66,12 @@ class FaceEmbeddingExtractor:
         pin(self, self._describe)
 
     def _describe(self) -> dict[str, Any]:
-        return {"feature_size": _read_face_config(self.model, self.revision).embedding_size}
+        """What the checkpoint says of the frames."""
+        raise NotImplementedError
+
+    def _frames(self, images: Sequence[np.ndarray], device: str, dtype: torch.dtype) -> torch.Tensor:
+        """Frames of some images `(images, feature_size)`."""
+        raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
         """All that decides the features; `extractor_from_dict` reads it back."""
@@ -104,16 +103,33 @@ class FaceEmbeddingExtractor:
                 check_image(image, index)
         if not items:
             return []
-        device, dtype = placement(self.device, self.dtype)
-        network = _face_network(self.model, self.revision, self.sha256, device, dtype)
+        placed = placement(self.device, self.dtype)
         faces = [image for images in items for image in images]
         batches = (faces[start : start + self.batch_images] for start in range(0, len(faces), self.batch_images))
-        frames = [
-            network(network.preprocess(batch)["pixel_values"].to(device, dtype)).embeddings.float().cpu()
-            for batch in batches
-        ]
+        frames = [self._frames(batch, *placed).float().cpu() for batch in batches]
         borders = np.cumsum([len(images) for images in items])[:-1]
         return np.split(torch.cat(frames).numpy(), borders)
+
+
+class FaceEmbeddingExtractor(FaceNetworkExtractor):
+    """
+    Embeddings of face crops, one frame a face: by Inception-ResNet-v1, L2-normalised (section 4.1 of the paper), or by
+    mini-Xception, which was trained on expressions.
+
+    `model` is a Hub id, or a folder as `univa convert inception` and `univa convert mini-xception` write it.
+    """
+
+    extractor_type: ClassVar[str] = "face-embedding"
+    modality: ClassVar[str] = "vision"
+    # Every process may have one.
+    small: ClassVar[bool] = True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"feature_size": _read_face_config(self.model, self.revision).embedding_size}
+
+    def _frames(self, images: Sequence[np.ndarray], device: str, dtype: torch.dtype) -> torch.Tensor:
+        network = _face_network(self.model, self.revision, self.sha256, device, dtype)
+        return network(network.preprocess(images)["pixel_values"].to(device, dtype)).embeddings
 
 
 def _face_networks() -> dict[str, tuple[Any, Any]]:

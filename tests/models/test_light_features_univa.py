@@ -357,7 +357,10 @@ class TestDictionary:
     @pytest.mark.parametrize(
         ("config", "message"),
         [
-            ({"extractor_type": "precomputed"}, r"unknown .* 'precomputed'; known are face-embedding, hog, log-mel, "),
+            (
+                {"extractor_type": "precomputed"},
+                r"unknown .* 'precomputed'; known are face-embedding, face-expression, hog, ",
+            ),
             ({}, "unknown `extractor_type` None"),
             ({"extractor_type": "hog", "cells": 3}, "the hog extractor has no setting cells; it has image_size, cell"),
             ({"extractor_type": "hog", "feature_size": 512}, "size 900, but its configuration says 512"),

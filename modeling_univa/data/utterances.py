@@ -197,6 +197,12 @@ class UtteranceDataset(TorchDataset):
             if limits.get(modality)
         }
 
+    def batches(self, size: int) -> Iterator[dict[str, torch.Tensor]]:
+        """All rows as model inputs, in order, `size` of them at a time."""
+        collate = UtteranceCollator(self)
+        for start in range(0, len(self), size):
+            yield collate(self.__getitems__(list(range(start, min(start + size, len(self))))))
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -197,7 +197,12 @@ class EmotionModel(EmotionNetwork):
         raise NotImplementedError
 
     def fit_statistics(self, dataset: Any) -> None:
-        """Take from the training set, before training, what the method needs of it; into buffers, which are saved."""
+        """
+        Take from the training set, before training, what the method needs of it; into buffers, which are saved.
+
+        Args:
+            dataset: `UtteranceDataset`, with `labels` `(rows, C)`, and `batches(size)`, the inputs of `forward`.
+        """
 
     def remember(self, output: Any, labels: torch.Tensor) -> None:
         """

@@ -18,6 +18,7 @@ from transformers import (
 from .configuration_emotion import EmotionConfig
 from .modeling_emotion import EmotionModel
 from .modeling_hhmpn import HhmpnForEmotionClassification
+from .modeling_m3er import M3erForEmotionClassification
 from .modeling_mult import MultForEmotionClassification
 from .modeling_tailor import TailorForEmotionClassification
 from .modeling_univa import UnivaForEmotionClassification
@@ -28,6 +29,7 @@ __all__ = ["SYSTEMS", "register_systems", "system_named", "system_of"]
 
 _NETWORKS: list[type[EmotionModel]] = [
     HhmpnForEmotionClassification,
+    M3erForEmotionClassification,
     MultForEmotionClassification,
     TailorForEmotionClassification,
     UnivaForEmotionClassification,

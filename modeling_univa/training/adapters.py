@@ -202,12 +202,12 @@ def _is_wanted(name: str, wanted: Sequence[str]) -> bool:
 
 
 def _modules_outside(module: nn.Module, encoder: nn.Module, prefix: str = "") -> Iterator[str]:
-    """Names of the largest modules with parameters that neither are nor hold the text encoder."""
+    """Names of the largest modules with parameters or buffers that neither are nor hold the text encoder."""
     for name, child in module.named_children():
         if child is encoder:
             continue
         # PEFT takes no container as a whole.
         if isinstance(child, nn.ModuleDict | nn.ModuleList) or any(inner is encoder for inner in child.modules()):
             yield from _modules_outside(child, encoder, f"{prefix}{name}.")
-        elif next(child.parameters(), None) is not None:
+        elif child.state_dict():
             yield f"{prefix}{name}"

@@ -212,6 +212,18 @@ class CommonSystemTests:
         scores = model.config.probabilities(self.scores(model, Utterances(config).inputs()))
         assert ((scores >= 0) & (scores <= 1)).all()
 
+    def test_under_autocast_scores_are_near(self):
+        """Of bfloat16, and the loss is computed in float32."""
+        config = self.config(**self.still)
+        model, batch = self.model(config).train(), self.batch(config)
+        expected = model(**batch)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = model(**batch)
+        assert found.loss.dtype == torch.float32
+        probabilities = config.probabilities(found.logits), config.probabilities(expected.logits)
+        torch.testing.assert_close(*probabilities, atol=2e-2, rtol=0)
+        torch.testing.assert_close(found.loss, expected.loss, atol=2e-2, rtol=2e-2)
+
     def test_a_plain_loop_learns(self):
         config = self.config(**self.still)
         model, batch = self.model(config).train(), self.batch(config)
@@ -303,7 +315,8 @@ class CommonSystemTests:
             "text_model": write_text_encoder(tmp_path / "encoder"), "system": self.system.config_class.model_type,
             "use_cpu": "true", "num_train_epochs": 1, "per_device_train_batch_size": 3, **self.tiny,
         }  # fmt: skip
-        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        values = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
+        arguments = [part for name, found in values.items() for part in (f"--{name}", *found)]
         driver = REPOSITORY / "tests" / "integration" / "recording_driver.py"
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
         environment = {**subprocess_environment(tmp_path / "cache"), "RECORD": str(tmp_path / "record")}

@@ -15,13 +15,33 @@ from ..models.processing_univa import PRECOMPUTED
 from ..models.trusted_paths_univa import inside
 
 
-__all__ = ["AbsentSignal", "FeaturesOfFiles", "FeaturesOfTable", "PrecomputedFeatures", "StorableFrames"]
+__all__ = [
+    "AbsentSignal",
+    "FeaturesOfFiles",
+    "FeaturesOfTable",
+    "PrecomputedFeatures",
+    "StorableFrames",
+    "storable_frames",
+]
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 class AbsentSignal(ValueError):
     """There are no features of an utterance, which is sound otherwise."""
+
+
+def storable_frames(frames: np.ndarray | None) -> tuple[np.ndarray | None, int]:
+    """
+    Frames with NaN and infinity as 0 and what is beyond float16 clipped, and how many numbers that changed.
+
+    `None` where no number is finite.
+    """
+    if frames is None or not np.isfinite(frames).any():
+        return None, 0
+    finite = np.isfinite(frames)
+    held = np.clip(np.where(finite, frames, 0), -_LARGEST_FLOAT16, _LARGEST_FLOAT16)
+    return held, int(np.count_nonzero(~finite | (held != frames)))
 
 
 class StorableFrames:
@@ -37,12 +57,8 @@ class StorableFrames:
 
     def __call__(self, frames: np.ndarray | None) -> np.ndarray | None:
         """Frames with NaN and infinity as 0 and what is beyond float16 clipped; `None` where no number is finite."""
-        if frames is None or not np.isfinite(frames).any():
-            self._absent += 1
-            return None
-        finite = np.isfinite(frames)
-        held = np.clip(np.where(finite, frames, 0), -_LARGEST_FLOAT16, _LARGEST_FLOAT16)
-        replaced = np.count_nonzero(~finite | (held != frames))
+        held, replaced = storable_frames(frames)
+        self._absent += held is None
         self._values += replaced
         self._rows += bool(replaced)
         return held

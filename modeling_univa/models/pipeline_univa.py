@@ -4,8 +4,8 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
-from mimetypes import guess_type
+from dataclasses import replace
+from itertools import chain
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -20,6 +20,17 @@ from .affect_scorers_univa import SAMPLING_RATE, as_scorer
 from .configuration_emotion import MODALITIES
 from .extractor_base_univa import same_extractor
 from .faces_univa import FaceReader
+from .pipeline_inputs_univa import (
+    FEATURES,
+    OF_MEDIA,
+    PreparedInput,
+    checked_input,
+    dialogue_of,
+    dialogues_of,
+    named_inputs,
+    packed_dialogues,
+    place_of,
+)
 from .processing_univa import EncodedDialogue, UnivaProcessor
 from .utterance_media_univa import UtteranceMedia, check_finite_rows, checked_frames
 from .word_vectors_univa import tokenize_words
@@ -27,39 +38,8 @@ from .word_vectors_univa import tokenize_words
 
 logger = logging.get_logger(__name__)
 
-_FEATURES = tuple(f"{modality}_features" for modality in MODALITIES)
-_CONTENT = ("text", "audio", "video", "faces", *_FEATURES)
-_DETAILS = ("utterance", "sampling_rate", "start", "end")
-_OF_MEDIA = ("audio", "faces", "video", "start", "end", "sampling_rate")
-# Columns of a corpus that say nothing about what to predict from.
-_ROW_COLUMNS = (
-    "utterance_id", "dialogue_id", "position", "speaker", "emotions", *(f"{modality}_va" for modality in MODALITIES),
-)  # fmt: skip
 # Inputs mostly come dialogue by dialogue, so that few are needed again.
 _ENCODED_DIALOGUES = 16
-
-
-@dataclass
-class _Prepared:
-    """An utterance whose media are read."""
-
-    dialogue: tuple[str, ...]
-    place: int
-    start: float
-    # What messages call it.
-    name: str = "the input"
-    # By modality, what its extractor takes.
-    raw: dict[str, Any] = field(default_factory=dict)
-    # Made of `raw` when the utterance goes through the model, but for those that came as features.
-    features: dict[str, np.ndarray | None] = field(default_factory=dict)
-    # By modality, (start, end) of each frame in seconds, where it is known.
-    times: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
-    # By modality, what its scorer of valence and arousal is given.
-    scored: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        return self.dialogue[self.place]
 
 
 class UnivaPipeline(Pipeline):
@@ -85,9 +65,17 @@ class UnivaPipeline(Pipeline):
     - `faces`: the images of the face in order, or a single one: paths, bytes, uint8 arrays (H, W, 3) RGB or (H, W)
       grey, or PIL images.
     - `text_features`, `audio_features`, `vision_features`: ready features (frames, k), which go before raw media.
+    - `speaker`: who speaks; or, where `text` is a dialogue, the list of who speaks its utterances, `None` where it is
+      not known.
+    - `dialogue_id`, `position`: which dialogue the utterance is of, and where in it, as in the rows of a corpus.
 
     Lists of inputs give lists; generators and data sets (rows with further columns of a corpus of this package too)
     are gone through as their results are asked for. `batch_size` inputs go through the model together.
+
+    A model that reads across the utterances of a dialogue (`model.reads_dialogues`) gets whole dialogues: inputs that
+    follow each other and have the same `dialogue_id`, or the same dialogue as `text`. Utterances of `text` that are no
+    input are there with their text alone, and an input without either is a dialogue of its own. A batch has as many
+    dialogues as have at most `batch_size` utterances together, and at least one.
 
     Args:
         va_scorers (`dict`, *optional*): by modality, what scores its valence and arousal for `return_va`: an object
@@ -146,6 +134,10 @@ class UnivaPipeline(Pipeline):
         super().__init__(*args, **kwargs)
         if self.processor is None:
             raise ValueError("Give `processor`, the UnivaProcessor that was saved with the model.")
+        self.reads_dialogues: bool = getattr(self.model, "reads_dialogues", False)
+        extra = getattr(self.model, "extra_inputs", ())
+        self._reads_speakers = "speaker_index" in extra
+        self._joins_dialogues = self.reads_dialogues or self._reads_speakers or "position" in extra
         given_scorers = self.va_scorers.items()
         self.va_scorers = {name: as_scorer(name, scorer, self.device) for name, scorer in given_scorers}
         given = FaceReader.from_dict(dict(face_reader)) if isinstance(face_reader, Mapping) else face_reader
@@ -212,11 +204,11 @@ class UnivaPipeline(Pipeline):
             logger.warning_once("What is gone through in order has one worker: `num_workers` is 1.")
             num_workers = 1
         data = kind(inputs, self.preprocess, preprocess_params)
-        done = 0
-        for batch in DataLoader(data, batch_size=batch_size, num_workers=num_workers, collate_fn=list):
-            for number, item in enumerate(batch, start=done):
-                item.name = f"input {number}"
-            done += len(batch)
+        read_together = 1 if self._joins_dialogues else batch_size
+        batches = named_inputs(DataLoader(data, batch_size=read_together, num_workers=num_workers, collate_fn=list))
+        if self._joins_dialogues:
+            batches = packed_dialogues(dialogues_of(chain.from_iterable(batches)), batch_size)
+        for batch in batches:
             for output in self.forward(batch, **forward_params):
                 yield self.postprocess(output, **postprocess_params)
 
@@ -232,12 +224,14 @@ class UnivaPipeline(Pipeline):
 
     # Reading
 
-    def preprocess(self, input_: Any, return_va: bool = False) -> _Prepared:
+    def preprocess(self, input_: Any, return_va: bool = False) -> PreparedInput:
         """Read the media of one input."""
-        item = _checked_item(input_)
-        media = self.media(**{name: item[name] for name in _OF_MEDIA if name in item})
-        features = {name: item[name] for name in _FEATURES if name in item}
-        prepared = self.read(*_dialogue(item), media, features, return_va)
+        item = checked_input(input_)
+        media = self.media(**{name: item[name] for name in OF_MEDIA if name in item})
+        features = {name: item[name] for name in FEATURES if name in item}
+        dialogue, place = dialogue_of(item)
+        where = place_of(item, dialogue, place) if self._joins_dialogues else {}
+        prepared = self.read(dialogue, place, media, features, return_va, **where)
         for note in media.notes.values():
             logger.warning_once(f"{note}.")
         return prepared
@@ -253,7 +247,11 @@ class UnivaPipeline(Pipeline):
         media: UtteranceMedia,
         features: Mapping[str, Any] | None = None,
         return_va: bool = False,
-    ) -> _Prepared:
+        *,
+        speakers: Sequence[Any] | None = None,
+        position: int | None = None,
+        dialogue_id: Any = None,
+    ) -> PreparedInput:
         """
         Read one utterance, for `forward`.
 
@@ -262,12 +260,17 @@ class UnivaPipeline(Pipeline):
             media: its sound and faces, whose `notes` say what is absent.
             features: by the names of an input, what goes before raw media.
             return_va: whether a scorer of valence and arousal will be asked for.
+            speakers: who speaks the utterances of the dialogue, `None` where it is not known.
+            position: where it is in the dialogue; by default `place`.
+            dialogue_id: what tells the dialogue from others, also such of the same text.
 
         Raises:
             ValueError: there is nothing to predict from, or features of another shape.
             MediaError: a file that cannot be read.
         """
-        prepared = _Prepared(dialogue, place, media.start or 0.0)
+        names = (None,) * len(dialogue) if speakers is None else tuple(speakers)
+        joined = dialogue_id if self._joins_dialogues else None
+        prepared = PreparedInput(dialogue, place, media.start or 0.0, names, position, joined)
         for modality, size in self.processor.feature_sizes.items():
             ready = (features or {}).get(f"{modality}_features")
             if ready is None:
@@ -280,7 +283,7 @@ class UnivaPipeline(Pipeline):
             prepared.scored = {modality: self._to_score(modality, prepared, media) for modality in self.va_scorers}
         return prepared
 
-    def _check_something(self, item: _Prepared, notes: Iterable[Any] = ()) -> None:
+    def _check_something(self, item: PreparedInput, notes: Iterable[Any] = ()) -> None:
         """Refuse an input with nothing in it that the model takes."""
         # Text is among the features where it comes as word vectors.
         with_tokens = self.processor.tokenizer is not None and "text" in self.processor.modalities
@@ -292,7 +295,7 @@ class UnivaPipeline(Pipeline):
             f"{item.name} has none of these{f' ({why})' if why else ''}."
         )
 
-    def _to_extract(self, modality: str, prepared: _Prepared, media: UtteranceMedia) -> Any:
+    def _to_extract(self, modality: str, prepared: PreparedInput, media: UtteranceMedia) -> Any:
         if modality == "text":
             return prepared.text or None
         raw = self.processor.read(modality, media)
@@ -301,7 +304,7 @@ class UnivaPipeline(Pipeline):
             prepared.times["vision"] = [(time, time + step) for time in times]
         return raw
 
-    def _to_score(self, modality: str, prepared: _Prepared, media: UtteranceMedia) -> Any:
+    def _to_score(self, modality: str, prepared: PreparedInput, media: UtteranceMedia) -> Any:
         if modality == "text":
             return prepared.text or None
         if not media.has(modality):
@@ -325,32 +328,55 @@ class UnivaPipeline(Pipeline):
     # Scoring
 
     def _forward(
-        self, input_tensors: list[_Prepared], return_va: bool = False, return_attention: bool = False
+        self, input_tensors: list[PreparedInput], return_va: bool = False, return_attention: bool = False
     ) -> list[dict[str, Any]]:
         items = input_tensors
+        rows = self._with_whole_dialogues(items) if self.reads_dialogues else items
         for modality in self.processor.feature_sizes:
-            self._extract(modality, items)
+            self._extract(modality, rows)
         for item in items:
             self._check_something(item)
-        inputs = self._encode(items).to(self.device)
+        inputs = self._encode(rows).to(self.device)
         outputs = self.model(**inputs, **({"output_pooling_attentions": True} if return_attention else {}))
         if not torch.isfinite(outputs.logits).all():
             raise ValueError("The model gives scores that are not finite: load it in float32, or download it anew.")
-        results: list[dict[str, Any]] = [{"logits": logits} for logits in outputs.logits]
+        found = {id(row): index for index, row in enumerate(rows)}
+        places = [found[id(item)] for item in items]
+        results: list[dict[str, Any]] = [{"logits": outputs.logits[index]} for index in places]
         if return_va:
             for modality, scorer in self.va_scorers.items():
                 pairs = np.asarray(scorer.score([item.scored[modality] for item in items]))
                 for result, pair in zip(results, pairs, strict=True):
                     result.setdefault("valence_arousal", {})[modality] = _affect(pair)
         if return_attention:
-            for index, (item, result) in enumerate(zip(items, results, strict=True)):
+            for index, item, result in zip(places, items, results, strict=True):
                 result["attention"] = {
                     modality: self._attention(modality, item, outputs[f"{modality}_attention"][index], inputs, index)
                     for modality in self.processor.modalities
                 }
         return results
 
-    def _extract(self, modality: str, items: Sequence[_Prepared]) -> None:
+    def _with_whole_dialogues(self, items: Sequence[PreparedInput]) -> list[PreparedInput]:
+        """The items dialogue by dialogue and in order, with the utterances between them that are no input."""
+        dialogues: dict[Any, dict[int, PreparedInput]] = {}
+        for item in items:
+            dialogues.setdefault(item.key, {})[item.place] = item
+        rows: list[PreparedInput] = []
+        for known in dialogues.values():
+            one = next(iter(known.values()))
+            rows += [known.get(place) or self._text_alone(one, place) for place in range(len(one.dialogue))]
+        return rows
+
+    def _text_alone(self, one: PreparedInput, place: int) -> PreparedInput:
+        """Another utterance of a dialogue, without sound and faces."""
+        position = None if one.position is None else one.position + place - one.place
+        found = replace(one, place=place, position=position, raw={}, times={}, scored={}, name="another utterance")
+        found.features = dict.fromkeys(self.processor.feature_sizes)
+        if "text" in found.features and self.processor.can_extract("text"):
+            found.raw["text"] = found.text or None
+        return found
+
+    def _extract(self, modality: str, items: Sequence[PreparedInput]) -> None:
         """Make the features of some utterances together."""
         waiting = [item for item in items if modality in item.raw]
         found = self.processor.extract(modality, [item.raw[modality] for item in waiting])
@@ -364,17 +390,24 @@ class UnivaPipeline(Pipeline):
             if (made := item.features[modality]) is not None:
                 check_finite_rows(modality, made[None], [item.name].__getitem__)
 
-    def _encode(self, items: Sequence[_Prepared]) -> Any:
+    def _encode(self, items: Sequence[PreparedInput]) -> Any:
         processor = self.processor
-        features: dict[str, Any] = {
+        options: dict[str, Any] = {
             f"{modality}_features": [item.features[modality] for item in items] for modality in processor.feature_sizes
         }
-        if processor.tokenizer is None or "text" not in processor.modalities:
-            return processor(**features)
         # A dialogue is encoded once, whatever number of its utterances is asked for.
-        dialogues = list(dict.fromkeys(item.dialogue for item in items))
-        places = [(dialogues.index(item.dialogue), item.place) for item in items]
-        return processor([self._encoded_dialogue(dialogue) for dialogue in dialogues], places, **features)
+        dialogues = {item.key: item for item in items}
+        numbers = {key: number for number, key in enumerate(dialogues)}
+        texts = None
+        if processor.tokenizer is not None and "text" in processor.modalities:
+            texts = [self._encoded_dialogue(one.dialogue) for one in dialogues.values()]
+        if self._reads_speakers:
+            options["speakers"] = [one.speakers for one in dialogues.values()]
+        inputs = processor(texts, [(numbers[item.key], item.place) for item in items], **options)
+        if any(item.position is not None for item in items):
+            places = [item.place if item.position is None else item.position for item in items]
+            inputs["position"] = torch.tensor(places)
+        return inputs
 
     def _encoded_dialogue(self, dialogue: tuple[str, ...]) -> EncodedDialogue:
         """A dialogue as token ids, made once for the batches that it is in."""
@@ -386,7 +419,7 @@ class UnivaPipeline(Pipeline):
         return encoded
 
     def _attention(
-        self, modality: str, item: _Prepared, weights: torch.Tensor, inputs: Any, index: int
+        self, modality: str, item: PreparedInput, weights: torch.Tensor, inputs: Any, index: int
     ) -> list[dict[str, Any]] | None:
         if modality == "text" and "text" not in self.processor.feature_sizes:
             start, end = inputs["utterance_span"][index].tolist()
@@ -418,46 +451,6 @@ class UnivaPipeline(Pipeline):
         ]
         found.sort(key=lambda one: -one["score"])
         return {"emotions": found[:top_k], **output} if output else found[:top_k]
-
-
-# Inputs
-
-
-def _checked_item(given: Any) -> dict[str, Any]:
-    item = {"text": given} if isinstance(given, str) else given
-    if isinstance(given, str) and _names_media(given):
-        raise ValueError(
-            f"A string is what is said, and {given!r} names a file: pass it as {{'video': …}}, {{'audio': …}} or "
-            f"{{'faces': …}}, or as {{'text': …}} if it is said."
-        )
-    if not isinstance(item, Mapping):
-        raise ValueError(
-            f"An input is a string or a dict with any of {', '.join(_CONTENT)}, got {type(given).__name__}."
-        )
-    unknown = sorted(set(item) - {*_CONTENT, *_DETAILS, *_ROW_COLUMNS})
-    if unknown:
-        raise ValueError(
-            f"An input has {unknown[0]!r}, which is unknown; it takes {', '.join((*_CONTENT, *_DETAILS))}."
-        )
-    return {name: value for name, value in item.items() if value is not None}
-
-
-def _names_media(given: str) -> bool:
-    """Whether a bare string is the path or URL of a recording, which other pipelines of transformers take."""
-    kind = guess_type(given)[0] or ""
-    return len(given.split()) == 1 and kind.split("/")[0] in ("audio", "video", "image")
-
-
-def _dialogue(item: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
-    """The utterances, and the index of the wanted one."""
-    text = item.get("text", "")
-    dialogue = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, Sequence) else ()
-    if not dialogue or not all(isinstance(utterance, str) for utterance in dialogue):
-        raise ValueError(f"`text` must be a string, or a dialogue as the list of its utterances, got {text!r}.")
-    place = item.get("utterance", len(dialogue) - 1)
-    if not isinstance(place, int) or not -len(dialogue) <= place < len(dialogue):
-        raise ValueError(f"`utterance` must be the index of one of the {len(dialogue)} utterances, got {place!r}.")
-    return tuple(utterance if utterance.strip() else "" for utterance in dialogue), place % len(dialogue)
 
 
 # Outputs

@@ -28,7 +28,7 @@ from .faces_univa import FaceReader, FaceTrack
 from .files_univa import whole_folder
 from .limits_univa import check_limit
 from .trusted_paths_univa import EMBEDDED, check_settings, embedded_parts, embedded_place, from_hub_cache
-from .utterance_media_univa import UtteranceMedia, check_clips, check_finite_rows, checked_frames
+from .utterance_media_univa import UtteranceMedia, check_clips, check_finite_rows, check_width, checked_frames
 
 
 logger = logging.get_logger(__name__)
@@ -400,11 +400,7 @@ class UnivaProcessor(ProcessorMixin):
             `ValueError`: the frames have another width than the model takes, or hold NaN or infinity.
         """
         size = self.feature_sizes[modality]
-        if len(values) and values.shape[-1] != size:
-            raise ValueError(
-                f"{modality} features of width {values.shape[-1]} met a model of `{modality}_feature_size` = {size}: "
-                "use the extractor that made the model's training features."
-            )
+        check_width(modality, values, size)
         padded, mask = pad_frames(values.reshape(-1, size), lengths, self.max_lengths.get(modality))
         check_finite_rows(modality, padded, name_of)
         return {

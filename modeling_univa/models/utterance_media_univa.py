@@ -316,8 +316,18 @@ def checked_frames(modality: str, features: Any, width: int) -> np.ndarray:
         raise ValueError(f"{modality} features must be numbers (frames, {width}) each, got {frames.dtype}.")
     if frames.ndim != 2:
         raise ValueError(f"{modality} features must be (frames, {width}) each, got shape {frames.shape}.")
+    check_width(modality, frames, width)
     with np.errstate(over="ignore"):
         return frames.astype(np.float32)
+
+
+def check_width(modality: str, frames: np.ndarray, width: int) -> None:
+    """Refuse features `(frames, …)` of another width than a model takes, with a `ValueError`."""
+    if len(frames) and frames.shape[-1] != width:
+        raise ValueError(
+            f"{modality} features of width {frames.shape[-1]} met a model of `{modality}_feature_size` = {width}: "
+            "use the extractor that made the model's training features."
+        )
 
 
 def check_finite_rows(modality: str, padded: np.ndarray, name_of: Callable[[int], str] | None = None) -> None:
@@ -371,6 +381,7 @@ __all__ = [
     "UtteranceMedia",
     "check_clips",
     "check_finite_rows",
+    "check_width",
     "checked_frames",
     "media_source",
     "read_images",

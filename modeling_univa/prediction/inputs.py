@@ -3,14 +3,15 @@
 """What a user names on the command line of `univa predict`, as utterances."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ..data.metadata import UTTERANCE_COLUMNS, metadata_columns, metadata_rows
-from ..data.schema import TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
+from ..data.schema import FEATURE_COLUMNS, TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
 from ..data.tables import files_of, read_text
+from ..models.configuration_emotion import MODALITIES
 from ..models.trusted_paths_univa import OutsideError, inside
 
 
@@ -39,6 +40,9 @@ class Utterance:
         video: video file.
         start, end: where the utterance begins and ends in `audio` and `video`, in seconds; by default with the file.
         problem: why it cannot be predicted, where that is known before its media are read.
+        speaker: who speaks, `None` where it is not known.
+        features: by modality, the file of its precomputed features, which go before its media; `None` where it has no
+            such modality.
     """
 
     utterance_id: str
@@ -50,6 +54,8 @@ class Utterance:
     start: float | None = None
     end: float | None = None
     problem: str | None = None
+    speaker: str | None = None
+    features: Mapping[str, Path | None] = field(default_factory=dict, hash=False)
 
 
 def collect_utterances(
@@ -92,8 +98,8 @@ def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOr
     Utterances of a metadata csv, as `UtteranceFolder` reads it; emotions, positions and VA need not be there.
 
     Media paths are relative to the csv's folder, or to the folder above where the csv lies in one called `metadata`.
-    A time that cannot be read, a text beyond all bounds, or a path that leads out of the folder of the media is the
-    `problem` of its utterance, which then has no media.
+    So are the files that columns of features name. A time that cannot be read, a text beyond all bounds, or a path
+    that leads out of the folder of the media is the `problem` of its utterance, which then has no media.
 
     Args:
         metadata: the csv file.
@@ -107,7 +113,7 @@ def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOr
     own = metadata.parent.parent if metadata.parent.name == "metadata" else metadata.parent
     root = own if media_root is None else media_root
     order = RowOrder("files") if order is None else order
-    metadata_columns(metadata, UTTERANCE_COLUMNS)
+    metadata_columns(metadata, UTTERANCE_COLUMNS, FEATURE_COLUMNS)
     utterances = []
     for where, _, row in metadata_rows(metadata, UTTERANCE_COLUMNS):
         order.check(row, str(metadata), where)
@@ -131,7 +137,8 @@ def _utterance(row: Mapping[str, Any], root: Path, where: str) -> Utterance:
     except RowError as error:
         times, problem = {}, str(error)
     spoken = text if text.strip() else None
-    return Utterance(row["utterance_id"], row["dialogue_id"], spoken, **media, **times, problem=problem)
+    names = {name: row[name] for name in ("utterance_id", "dialogue_id", "speaker")}
+    return Utterance(**names, text=spoken, **media, **times, problem=problem)
 
 
 def _media(row: Mapping[str, Any], root: Path, where: str) -> dict[str, Any]:
@@ -139,6 +146,8 @@ def _media(row: Mapping[str, Any], root: Path, where: str) -> dict[str, Any]:
     try:
         media: dict[str, Any] = {name: inside(root, row[name]) for name in ("audio", "video") if row.get(name)}
         media["faces"] = tuple(inside(root, path) for path in row.get("faces") or ())
+        features = {name: row[f"{name}_features"] for name in MODALITIES if f"{name}_features" in row}
+        media["features"] = {name: path and inside(root, path) for name, path in features.items()}
     except OutsideError as error:
         raise RowError(f"{where}: {error} Or name the folder with `media_root`.") from None
     return media

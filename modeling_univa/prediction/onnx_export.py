@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from ..data.corpus import VALIDATION_NAMES
 from ..data.loading import check_extractors, load_corpus, make_split
+from ..data.samplers import DialogueBatches
 from ..data.utterances import UtteranceCollator
 from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import one_line, scratch_folder
@@ -168,7 +169,7 @@ def export_onnx(
     eager = load_model(model, revision, dtype=torch.float32).eval()
     _check_size(eager)
     processor = UnivaProcessor.from_pretrained(model, revision=revision or "main")
-    batches = None if dataset is None else _batches(dataset, dataset_revision, split, eager.config, processor)
+    batches = None if dataset is None else _batches(dataset, dataset_revision, split, eager, processor)
     with scratch_folder(output) as scratch:
         exact, filled = Path(scratch, ONNX_FILE), Path(scratch, output.name)
         filled.mkdir()
@@ -254,7 +255,7 @@ def _write_graph(model: EmotionModel, longest: Mapping[str, int], file: Path) ->
 
 def _axes(name: str) -> tuple[str, ...]:
     """Names of the dimensions of an input that have any size."""
-    if name in ("dialogue_index", "utterance_span"):
+    if name in ("dialogue_index", "utterance_span", "position", "speaker_index"):
         return ("utterances",)
     if name in ("input_ids", "attention_mask"):
         return ("dialogues", "tokens")
@@ -268,16 +269,24 @@ def random_inputs(
     Inputs of a model, with dialogues and clips of several lengths.
 
     Args:
-        model: whose inputs they are.
+        model: whose inputs they are; where it reads across utterances, those of a dialogue follow each other.
         shape: their sizes, as far as the model takes them.
         longest: most tokens or frames of each modality.
         seed: of the random numbers.
+
+    Raises:
+        ValueError: the model takes expressions of faces, whose number it does not say.
     """
+    if "face_emotions" in model.extra_inputs:
+        raise ValueError(f"{type(model).__name__} takes `face_emotions`, which are not exported to ONNX.")
     generator = torch.Generator().manual_seed(seed)
-    config, inputs = model.config, {}
+    config = model.config
     present = torch.rand(shape.utterances, generator=generator) >= shape.absent
+    places = _random_places(model, shape, generator)
+    inputs = {name: places[name] for name in input_names(config) if name in places}
     if config.reads_tokens:
-        inputs = _random_tokens(model, shape, min(shape.tokens, longest["text"]), present, generator)
+        shape = replace(shape, tokens=min(shape.tokens, longest["text"]))
+        inputs |= _random_tokens(model, shape, places["dialogue_index"], present, generator)
     for extra, (modality, size) in enumerate(config.feature_sizes.items()):
         frames = min(shape.frames + extra, longest[modality])
         lengths = torch.randint(1, frames + 1, (shape.utterances,), generator=generator)
@@ -290,28 +299,36 @@ def random_inputs(
     return inputs
 
 
+def _random_places(model: EmotionModel, shape: InputShape, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Where utterances are and by whom; speakers are known or not."""
+    if model.reads_dialogues:
+        # As in a batch: whole dialogues, each of one utterance at least.
+        dialogue = torch.arange(shape.utterances) * shape.dialogues // shape.utterances
+    else:
+        dialogue = torch.randint(0, shape.dialogues, (shape.utterances,), generator=generator)
+    return {
+        "dialogue_index": dialogue,
+        "position": torch.tensor([(dialogue[:row] == own).sum() for row, own in enumerate(dialogue)]),
+        "speaker_index": torch.randint(-1, 3, (shape.utterances,), generator=generator),
+    }
+
+
 def _random_tokens(
-    model: EmotionModel,
-    shape: InputShape,
-    tokens: int,
-    present: torch.Tensor,
-    generator: torch.Generator,
+    model: EmotionModel, shape: InputShape, dialogue: torch.Tensor, present: torch.Tensor, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
     def draw(lowest: int, highest: int, *size: int) -> torch.Tensor:
         return torch.randint(lowest, highest, size, generator=generator)
 
     text_config: Any = model.config.text_config
     vocabulary: Any = model.get_input_embeddings()
-    lengths = draw(1, tokens + 1, shape.dialogues)
-    lengths[-1] = tokens
-    mask = torch.arange(tokens) < lengths[:, None]
-    ids = draw(0, vocabulary.num_embeddings, shape.dialogues, tokens)
-    dialogue = draw(0, shape.dialogues, shape.utterances)
+    lengths = draw(1, shape.tokens + 1, shape.dialogues)
+    lengths[-1] = shape.tokens
+    mask = torch.arange(shape.tokens) < lengths[:, None]
+    ids = draw(0, vocabulary.num_embeddings, shape.dialogues, shape.tokens)
     own = lengths[dialogue]
     start = draw(0, _ENDLESS, shape.utterances) % own
     kept = 1 + draw(0, _ENDLESS, shape.utterances) % (own - start)
     return {
-        "dialogue_index": dialogue,
         "utterance_span": torch.stack([start, start + kept * present], dim=1),
         "input_ids": ids.masked_fill(~mask, text_config.pad_token_id or 0),
         "attention_mask": mask.long(),
@@ -352,13 +369,15 @@ def _quantized(eager: EmotionModel, exact: Path, file: Path, longest: Mapping[st
 
 
 def _batches(
-    dataset: str, revision: str | None, split: str | None, config: EmotionConfig, processor: UnivaProcessor
+    dataset: str, revision: str | None, split: str | None, eager: EmotionModel, processor: UnivaProcessor
 ) -> DataLoader:
 
     corpus = load_corpus(dataset, revision)
     check_extractors(corpus, processor)
-    rows = make_split(corpus, split or corpus.validation_split or VALIDATION_NAMES[0], processor, config)
+    rows = make_split(corpus, split or corpus.validation_split or VALIDATION_NAMES[0], processor, eager.config)
     collate: Any = UtteranceCollator(rows)
+    if eager.reads_dialogues:
+        return DataLoader(rows, batch_sampler=DialogueBatches(rows.dialogues, 64), collate_fn=collate)
     return DataLoader(rows, batch_size=64, collate_fn=collate)
 
 

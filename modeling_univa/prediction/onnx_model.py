@@ -58,6 +58,9 @@ class UnivaOnnxModel:
         from onnxruntime import InferenceSession, SessionOptions
 
         self.config = config
+        system = system_named(config.model_type)
+        #: As of the model.
+        self.reads_dialogues, self.extra_inputs = system.reads_dialogues, system.extra_inputs
         options = SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3

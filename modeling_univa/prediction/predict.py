@@ -6,6 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from ..corpora.precomputed_features import storable_frames
+from ..data.feature_files import read_frames
 from ..data.schema import CorpusError
 from ..models.faces_univa import FaceReader
 from ..models.files_univa import explanation
@@ -60,7 +64,8 @@ def predict(
     face_reader: FaceReader | None = None,
 ) -> Iterator[Prediction]:
     """
-    Predict utterances by the pipeline of the model, each in the context of its whole dialogue.
+    Predict utterances by the pipeline of the model, each in the context of its whole dialogue. A model that reads
+    across utterances gets whole dialogues, also where some of their utterances are not wanted.
 
     An utterance that cannot be predicted (a file that cannot be read, nothing that the model could go by) gives a
     `Prediction` with an `error`, and does not disturb the others.
@@ -69,7 +74,7 @@ def predict(
         model, processor: as loaded from one folder; the model also as `univa export` wrote it.
         utterances: of one or more dialogues, those of a dialogue in order.
         wanted: ids of the ones to predict; by default all.
-        batch_size: utterances of a batch.
+        batch_size: utterances of a batch; a model that reads across utterances may get longer dialogues.
         transcriber: `Transcriber` for utterances without text.
         scorers: by modality, the scorer of valence and arousal; see `va_scorers` of [`UnivaPipeline`].
         face_reader: `FaceReader` for videos where the model names none (it was trained on images of faces); the usual
@@ -96,8 +101,8 @@ def predict(
     )
     predictor = _Predictor(classifier, utterances, transcriber)
     predictor.check_extractors(chosen)
-    for start in range(0, len(chosen), batch_size):
-        yield from predictor.batch(chosen[start : start + batch_size])
+    for batch in predictor.batches(chosen, batch_size):
+        yield from predictor.batch(batch)
 
 
 @dataclass
@@ -106,6 +111,7 @@ class _Ready:
 
     utterance: Utterance
     media: UtteranceMedia
+    notes: list[str]
     prepared: Any
 
 
@@ -129,15 +135,39 @@ class _Predictor:
         """Refuse a model that cannot make features of what is there, before anything is read."""
         kinds = {"audio": ("audio", "video"), "vision": ("faces", "video")}
         for modality, columns in kinds.items():
-            given = any(getattr(one, column) for one in utterances for column in columns)
+            from_media = (one for one in utterances if modality not in one.features)
+            given = any(getattr(one, column) for one in from_media for column in columns)
             if modality in self.classifier.processor.modalities and given:
                 self.classifier.processor.extractor(modality)
+
+    def batches(self, utterances: Sequence[Utterance], size: int) -> Iterator[Sequence[Utterance]]:
+        """The utterances in order, so many at a time, counting all of a dialogue where the model reads all of it."""
+        if not self.classifier.reads_dialogues:
+            yield from (utterances[start : start + size] for start in range(0, len(utterances), size))
+            return
+        batch: list[Utterance] = []
+        read: dict[str, int] = {}
+        for utterance in utterances:
+            name, length = utterance.dialogue_id, len(self.dialogues[utterance.dialogue_id])
+            if batch and name not in read and sum(read.values()) + length > size:
+                yield batch
+                batch, read = [], {}
+            batch.append(utterance)
+            read[name] = length
+        if batch:
+            yield batch
+
+    def _to_read(self, utterances: Sequence[Utterance]) -> Sequence[Utterance]:
+        if not self.classifier.reads_dialogues:
+            return utterances
+        names = dict.fromkeys(utterance.dialogue_id for utterance in utterances)
+        return [utterance for name in names for utterance in self.dialogues[name]]
 
     def batch(self, utterances: Sequence[Utterance]) -> Iterator[Prediction]:
         """Predictions of some utterances, in order."""
         found: dict[str, Prediction] = {}
         ready = []
-        for utterance in utterances:
+        for utterance in self._to_read(utterances):
             media = self._media(utterance)
             try:
                 ready.append(self._read(utterance, media))
@@ -154,11 +184,19 @@ class _Predictor:
         if utterance.problem is not None:
             raise ValueError(utterance.problem)
         text, place = self._text(utterance, media), self._places[utterance.utterance_id]
-        dialogue = self._dialogue(utterance.dialogue_id) if self._reads_text else (text,)
+        others = self.dialogues[utterance.dialogue_id]
+        silent = ("",) * place + (text,) + ("",) * (len(others) - place - 1)
+        features, notes = _features_of(utterance)
         prepared = self.classifier.read(
-            dialogue, place if self._reads_text else 0, media, return_va=bool(self.classifier.va_scorers)
+            self._dialogue(utterance.dialogue_id) if self._reads_text else silent,
+            place,
+            media,
+            features,
+            return_va=bool(self.classifier.va_scorers),
+            speakers=[one.speaker for one in others],
+            dialogue_id=utterance.dialogue_id,
         )
-        return _Ready(replace(utterance, text=text or None), media, prepared)
+        return _Ready(replace(utterance, text=text or None), media, notes, prepared)
 
     def _text(self, utterance: Utterance, media: UtteranceMedia) -> str:
         if utterance.text is not None and utterance.text.strip():
@@ -206,7 +244,23 @@ class _Predictor:
         except _OF_ONE_CLIP as error:
             if len(items) == 1:
                 return [self._failed(items[0].utterance, items[0].media, error)]
-        return [prediction for item in items for prediction in self._together([item])]
+            problem = error
+        if not self.classifier.reads_dialogues:
+            return [prediction for item in items for prediction in self._together([item])]
+        dialogues: dict[str, list[_Ready]] = {}
+        for item in items:
+            dialogues.setdefault(item.utterance.dialogue_id, []).append(item)
+        if len(dialogues) == 1:
+            return self._without_the_bad(items, problem)
+        return [prediction for dialogue in dialogues.values() for prediction in self._together(dialogue)]
+
+    def _without_the_bad(self, items: Sequence[_Ready], problem: Exception) -> list[Prediction]:
+        """The utterances of a dialogue that was refused; those that are refused alone stand there as text alone."""
+        alone = {id(item): self._together([item])[0] for item in items}
+        good = [item for item in items if alone[id(item)].error is None]
+        if len(good) == len(items):
+            return [self._failed(item.utterance, item.media, problem) for item in items]
+        return [*(one for one in alone.values() if one.error is not None), *self._together(good)]
 
     def _prediction(self, item: _Ready, output: dict[str, Any]) -> Prediction:
         config = self.classifier.model.config
@@ -219,7 +273,7 @@ class _Predictor:
             {label: scores[label] for label in config.label_names},
             [label for label, score in scores.items() if score > config.decision_threshold],
             {modality: pair and (pair["valence"], pair["arousal"]) for modality, pair in affect.items()},
-            self._notes(item.utterance, item.media),
+            [*self._notes(item.utterance, item.media), *item.notes],
         )
 
     def _failed(self, utterance: Utterance, media: UtteranceMedia, error: Exception) -> Prediction:
@@ -230,6 +284,19 @@ class _Predictor:
         notes = [note.reason if note.source == utterance.utterance_id else str(note) for note in media.notes.values()]
         without_text = self._reads_text and not (utterance.text or "").strip() and utterance.problem is None
         return [*notes, _NO_TEXT] if without_text else notes
+
+
+def _features_of(utterance: Utterance) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Features of the files that an utterance names, as a corpus holds them, and what is to be said of them."""
+    features, notes = {}, []
+    for modality, path in utterance.features.items():
+        held, replaced = storable_frames(None if path is None else read_frames(path).values)
+        features[f"{modality}_features"] = np.zeros((0, 0), np.float16) if held is None else held.astype(np.float16)
+        if replaced:
+            notes.append(f"{path}: {replaced} values were NaN or infinite (now 0) or beyond float16 (now the largest)")
+        if path is not None and held is None:
+            notes.append(f"{path}: no frame")
+    return features, notes
 
 
 def _reason(utterance: Utterance, error: Exception) -> str:

@@ -74,6 +74,7 @@ def evaluate_model(
         args = UnivaTrainingArguments(
             scratch,
             per_device_eval_batch_size=batch_size,
+            batching="whole_dialogues" if model.reads_dialogues else "length",
             eval_strategy="no",
             save_strategy="no",
             load_best_model_at_end=False,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from common import CommonSystemTests
+from dialogue_toy_system import DialogueToyModel, register_dialogue_toy
 from toy_system import ToyConfig, ToyModel
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
@@ -35,6 +36,16 @@ class TestToy(CommonSystemTests):
         AutoConfig.register("toy", ToyConfig, exist_ok=True)
         for auto in (AutoModel, AutoModelForSequenceClassification):
             auto.register(ToyConfig, ToyModel, exist_ok=True)
+
+
+class TestDialogueToy(CommonSystemTests):
+    """The least that a system can be that reads across utterances."""
+
+    system = DialogueToyModel
+
+    @pytest.fixture(autouse=True)
+    def registered(self):
+        register_dialogue_toy()
 
 
 @pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)

@@ -53,6 +53,20 @@ def test_metadata(tmp_path):
     )
 
 
+def test_speakers_and_files_of_features(tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text(
+        "utterance_id,dialogue_id,text,speaker,audio_features,video\na,d,Hi,Ada,a.npy,v.mp4\nb,d,Ho,,,v.mp4\n"
+        "c,d,No,Grace,../c.npy,v.mp4\n"
+    )
+    first, second, outside = read_utterances(path)
+    assert [one.speaker for one in (first, second, outside)] == ["Ada", None, "Grace"]
+    # Of the second the sound is absent, though its video may have some.
+    assert first.features == {"audio": tmp_path / "a.npy"} and second.features == {"audio": None}
+    assert "leads out of the folder" in outside.problem and outside.features == {}
+    assert len({first, second}) == 2
+
+
 def test_refusals(tmp_path):
     _files(tmp_path, "a.mp4", "face.jpg", "empty/readme.md", "columns.csv")
     for inputs, message in (

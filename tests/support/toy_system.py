@@ -35,12 +35,16 @@ class ToyModel(FrameModel):
         self.classifier = nn.Linear(config.width * len(config.modalities), config.num_labels)
         self.post_init()
 
-    def classify(self, frames, **inputs):
+    def mean(self, frames):
+        """The projected means of all modalities side by side, (B, width x modalities)."""
         means = []
         for modality, found in frames.items():
             mask = found.mask[..., None].to(found.states.dtype)
             means.append(self.projections[modality]((found.states * mask).sum(1) / mask.sum(1)))
-        return EmotionOutput(logits=self.classifier(torch.cat(means, dim=-1).tanh()))
+        return torch.cat(means, dim=-1)
+
+    def classify(self, frames, **inputs):
+        return EmotionOutput(logits=self.classifier(self.mean(frames).tanh()))
 
     def loss_terms(self, output, labels, va):
         return {"bce": nn.functional.binary_cross_entropy_with_logits(output.logits.float(), labels.float())}

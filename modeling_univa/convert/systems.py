@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Official checkpoints of the systems that are compared, by the name of the system."""
 
+from .carat import CARAT
 from .hhmpn import HHMPN
 from .mult import MULT
 from .official import OfficialCheckpoint
@@ -10,4 +11,4 @@ from .tailor import TAILOR
 
 __all__ = ["OFFICIAL"]
 
-OFFICIAL: dict[str, OfficialCheckpoint] = {"hhmpn": HHMPN, "mult": MULT, "tailor": TAILOR}
+OFFICIAL: dict[str, OfficialCheckpoint] = {"carat": CARAT, "hhmpn": HHMPN, "mult": MULT, "tailor": TAILOR}

@@ -32,6 +32,7 @@ __all__ = [
     "build_text_encoder",
     "check_shape",
     "checked_frames",
+    "logits_of",
 ]
 
 # Of a text encoder the hidden states are used.
@@ -508,6 +509,17 @@ def check_shape(name: str, tensor: torch.Tensor, shape: Sequence[int | str]) -> 
     wanted = zip(tensor.shape, shape, strict=False)
     if tensor.ndim != len(shape) or any(isinstance(size, int) and found != size for found, size in wanted):
         raise ValueError(f"`{name}` must have shape ({', '.join(map(str, shape))}), got {tuple(tensor.shape)}.")
+
+
+def logits_of(scores: torch.Tensor) -> torch.Tensor:
+    """
+    Logits, float32, for a network whose scores are not the sigmoid of anything.
+
+    Args:
+        scores (`torch.Tensor` of any shape): in [0, 1]; those within 1e-6 of an end count as that far from it.
+    """
+    inside = scores.float().clamp(1e-6, 1 - 1e-6)
+    return inside.log() - (-inside).log1p()
 
 
 def _batch_size(frames: Frames) -> Any:

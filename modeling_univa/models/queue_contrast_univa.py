@@ -110,8 +110,8 @@ class ContrastQueue(nn.Module):
     """
     The features of past batches and their classes: a ring, of which the oldest are overwritten.
 
-    It starts with random features that are nothing's positives, its columns of length 1. Saved with the network, the
-    same on every process.
+    It starts with random features that are nothing's positives, its columns of length 1. Saved with the network; the
+    same on every process, as long as each writes what all have.
 
     Args:
         size: Q.
@@ -153,29 +153,29 @@ class ContrastQueue(nn.Module):
     @torch.no_grad()
     def write(self, features: torch.Tensor, classes: torch.Tensor) -> None:
         """
-        Put the features of a batch of all processes in the places of the oldest.
+        Put the features of a batch in the places of the oldest.
 
         Args:
-            features (`torch.Tensor` of shape `(N, k)`), classes (`torch.LongTensor` of shape `(N,)`): of this process;
-                N may differ from process to process. Of more than Q the last Q stay.
+            features (`torch.Tensor` of shape `(N, k)`), classes (`torch.LongTensor` of shape `(N,)`): of all
+                processes, see [`gather_rows`]. Of more than Q the last Q stay.
         """
-        features, classes = gather_rows(features.detach()), gather_rows(classes)
         size, count = len(self.features), len(features)
         places = (self.position + torch.arange(count, device=features.device)) % size
-        self.features[places[-size:]] = features[-size:].to(self.features.dtype)
+        self.features[places[-size:]] = features[-size:].detach().to(self.features.dtype)
         self.classes[places[-size:]] = classes[-size:]
         self.position.add_(count).remainder_(size)
 
 
+@torch.no_grad()
 def gather_rows(rows: torch.Tensor) -> torch.Tensor:
     """
-    Rows of all processes in their order, without gradient.
+    Rows of all processes in their order, without gradient; all of them have to call it.
 
     Args:
         rows (`torch.Tensor` of shape `(N, …)`): of this process; N may differ from process to process.
     """
     if not distributed.is_available() or not distributed.is_initialized():
-        return rows
+        return rows.detach()
     count = torch.tensor(len(rows), device=rows.device)
     counts = [torch.empty_like(count) for _ in range(distributed.get_world_size())]
     distributed.all_gather(counts, count)

@@ -16,6 +16,7 @@ from transformers import (
 )
 
 from .configuration_emotion import EmotionConfig
+from .modeling_carat import CaratForEmotionClassification
 from .modeling_emotion import EmotionModel
 from .modeling_hhmpn import HhmpnForEmotionClassification
 from .modeling_m3er import M3erForEmotionClassification
@@ -28,6 +29,7 @@ from .processing_univa import UnivaProcessor
 __all__ = ["SYSTEMS", "register_systems", "system_named", "system_of"]
 
 _NETWORKS: list[type[EmotionModel]] = [
+    CaratForEmotionClassification,
     HhmpnForEmotionClassification,
     M3erForEmotionClassification,
     MultForEmotionClassification,

@@ -150,14 +150,14 @@ def test_what_is_written_after_the_loss_does_not_change_its_gradient():
 TWO_PROCESSES = """
 import os, sys, torch
 from torch import distributed
-from modeling_univa.models.queue_contrast_univa import ContrastQueue
+from modeling_univa.models.queue_contrast_univa import ContrastQueue, gather_rows
 distributed.init_process_group("gloo")
 rank = distributed.get_rank()
 assert distributed.get_world_size() == 2
 queue = ContrastQueue(size=8, width=2)
 for counts in ((3, 1), (0, 2), (2, 2)):
     numbers = torch.arange(counts[rank]) + 10 * rank
-    queue.write(torch.stack([numbers, numbers], dim=1).float(), numbers)
+    queue.write(gather_rows(torch.stack([numbers, numbers], dim=1).float()), gather_rows(numbers))
 sys.stdout.write(f"{queue.classes.tolist()} {queue.features[:, 0].int().tolist()} {queue.position.item()}\\n")
 distributed.destroy_process_group()
 """

@@ -140,26 +140,9 @@ class TestHhmpn(CommonSystemTests):
         }
         assert torch.isfinite(self.scores(self.model(config), inputs)).all()
 
-    def test_in_bfloat16_it_scores_nearly_the_same(self):
-        model, batch = self.model(self.config()), self.batch(self.config())
-        expected = model(**batch).logits
-        with torch.autocast("cpu", torch.bfloat16):
-            output = model(**batch)
-        torch.testing.assert_close(output.logits.float(), expected, atol=2e-2, rtol=2e-2)
-        assert output.loss.dtype == torch.float32
-
     @pytest.mark.slow
     def test_it_learns_rows_by_heart(self):
-        config = self.config(**self.still)
-        model, batch = self.model(config).train(), self.batch(config)
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-        first = model(**batch).loss.item()
-        for _ in range(150):
-            optimizer.zero_grad()
-            loss = model(**batch).loss
-            loss.backward()
-            optimizer.step()
-        assert loss.item() < 0.1 * first
+        assert self.loss_by_heart(steps=150) < 0.1
 
 
 @pytest.fixture(scope="module")

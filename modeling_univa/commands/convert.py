@@ -30,6 +30,9 @@ def add_options(parser: OptionParser) -> None:
         title = official.model_class.config_class.title
         parser = kinds.add_parser(name, help=f"a state dict of the official code of {title}")
         parser.add_argument("--checkpoint", required=True, help="the official file of weights")
+        if official.reads_tokens:
+            parser.add_argument("--text-model", required=True, help="folder or Hub id of its text encoder")
+        parser.add_argument("--labels", help="names of the labels, in order, separated by commas")
         parser.add_argument("--output", required=True, help="folder to write")
         parser.set_defaults(convert=_convert_official, system=name)
 
@@ -57,5 +60,7 @@ def _convert_network(options: argparse.Namespace) -> int:
 
 
 def _convert_official(options: argparse.Namespace) -> int:
-    print(f"wrote {convert_official(OFFICIAL[options.system], options.checkpoint, options.output)}")
+    labels = {} if options.labels is None else {"id2label": dict(enumerate(options.labels.split(",")))}
+    official, text_model = OFFICIAL[options.system], getattr(options, "text_model", None)
+    print(f"wrote {convert_official(official, options.checkpoint, options.output, text_model, **labels)}")
     return 0

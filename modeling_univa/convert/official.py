@@ -4,12 +4,14 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
+from ..models.checked_loading_univa import read_config
 from ..models.configuration_univa import MOSEI_EMOTIONS
 from ..models.files_univa import scratch_folder
 from ..models.modeling_emotion import EmotionModel
@@ -34,12 +36,16 @@ class OfficialCheckpoint:
         renames: pairs of a pattern at the start of an official name and what takes its place; the first that fits.
             `None` stands for parameters that the official code never uses. The rest of the name stays.
         reshape: the official tensor of a parameter of ours as ours has it, by our name.
+        features: what made the features that it was published on, by modality.
+        reads_tokens: whether the official parameters have a text encoder's among them.
     """
 
     model_class: type[EmotionModel]
     configure: Callable[[State], dict[str, Any]]
     renames: Sequence[tuple[str, str | None]]
     reshape: Callable[[str, torch.Tensor], torch.Tensor] = lambda name, tensor: tensor
+    features: Mapping[str, str] = field(default_factory=lambda: _ALIGNED_FEATURES)
+    reads_tokens: bool = False
 
     def converted(self, state: State) -> dict[str, torch.Tensor]:
         """
@@ -96,7 +102,11 @@ class OfficialCheckpoint:
 
 
 def convert_official(
-    official: OfficialCheckpoint, checkpoint: str | Path, output: str | Path, **settings: Any
+    official: OfficialCheckpoint,
+    checkpoint: str | Path,
+    output: str | Path,
+    text_model: str | None = None,
+    **settings: Any,
 ) -> Path:
     """
     Convert an official checkpoint to a model folder: weights, config, code and processor.
@@ -106,6 +116,7 @@ def convert_official(
         checkpoint: its state dict, a file of `torch.save` or safetensors; read without running any code that it may
             hold.
         output: folder to make; nothing is left of it when the conversion fails.
+        text_model: folder or Hub id of the text encoder's configuration and tokenizer, of a system that has one.
         settings: fields of the configuration that the shapes of the parameters do not tell. By default the labels are
             those of MOSEI, and padding is read as data, as the official code does.
 
@@ -113,21 +124,32 @@ def convert_official(
         `output`.
 
     Raises:
-        `ValueError`: the file cannot be read or does not hold the system, or `output` is not empty.
+        `ValueError`: the file cannot be read or does not hold the system, `output` is not empty, or there has to be a
+            `text_model` or must not be one.
+        `OSError`: there is no such text encoder.
     """
     output = Path(output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         raise ValueError(f"{output} already exists and is not empty: choose another `output`.")
-    defaults = {"id2label": dict(enumerate(MOSEI_EMOTIONS)), "mask_padding": False, "fixed_length": 60}
+    if official.reads_tokens is (text_model is None):
+        kind = "has a" if official.reads_tokens else "has no"
+        raise ValueError(
+            f"{official.model_class.config_class.title} {kind} text encoder, got `text_model`={text_model}."
+        )
+    defaults: dict[str, Any] = {
+        "id2label": dict(enumerate(MOSEI_EMOTIONS)), "mask_padding": False, "fixed_length": 60,
+        "text_config": None if text_model is None else read_config(text_model),
+    }  # fmt: skip
     model = official.build(read_state_dict(Path(checkpoint)), defaults, **settings)
+    tokenizer = None if text_model is None else AutoTokenizer.from_pretrained(text_model, trust_remote_code=False)
     extractors = {
-        modality: {"extractor_type": PRECOMPUTED, "name": _ALIGNED_FEATURES[modality], "feature_size": size}
+        modality: {"extractor_type": PRECOMPUTED, "name": official.features[modality], "feature_size": size}
         for modality, size in model.config.feature_sizes.items()
     }
     with scratch_folder(output) as scratch:
         folder = Path(scratch, "model")
         model.save_pretrained(folder)
-        UnivaProcessor.from_config(model.config, None, extractors).save_pretrained(folder)
+        UnivaProcessor.from_config(model.config, tokenizer, extractors).save_pretrained(folder)
         folder.rename(output)
     return output
 

@@ -3,6 +3,7 @@
 """Official checkpoints of the systems that are compared, by the name of the system."""
 
 from .carat import CARAT
+from .facialmmt import FACIALMMT
 from .hhmpn import HHMPN
 from .mult import MULT
 from .official import OfficialCheckpoint
@@ -11,4 +12,10 @@ from .tailor import TAILOR
 
 __all__ = ["OFFICIAL"]
 
-OFFICIAL: dict[str, OfficialCheckpoint] = {"carat": CARAT, "hhmpn": HHMPN, "mult": MULT, "tailor": TAILOR}
+OFFICIAL: dict[str, OfficialCheckpoint] = {
+    "carat": CARAT,
+    "facialmmt": FACIALMMT,
+    "hhmpn": HHMPN,
+    "mult": MULT,
+    "tailor": TAILOR,
+}

@@ -152,6 +152,14 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         return False
 
     @property
+    def extra_inputs(self) -> tuple[str, ...]:
+        """
+        Which of `position`, `speaker_index` and `face_emotions` the scores depend on; with the last the configuration
+        has `face_emotion_size`.
+        """
+        return ()
+
+    @property
     def label_names(self) -> list[str]:
         """Names of the labels, in order."""
         names: Any = self.id2label

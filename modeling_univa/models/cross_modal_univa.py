@@ -191,9 +191,13 @@ class CrossModalTransformer(nn.Module):
     def _embedded(self, frames: Frames) -> torch.Tensor:
         """Scaled frames with their positions."""
         width = self.settings.width
-        steps = torch.arange(1, frames.mask.shape[1] + 1, device=frames.mask.device)
+        if self.settings.mask_padding:
+            # Sequences end to end have padding between them.
+            placed, steps = frames.mask, frames.mask.long().cumsum(dim=1)
+        else:
+            placed = frames.states[..., 0] != 0
+            steps = torch.arange(1, frames.mask.shape[1] + 1, device=frames.mask.device)
         table = sinusoidal_positions(steps, width).to(frames.states.dtype)
-        placed = frames.mask if self.settings.mask_padding else frames.states[..., 0] != 0
         return self.dropout(math.sqrt(width) * frames.states + table * placed[..., None])
 
     def _in_sight(self, target: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -268,12 +272,12 @@ def sinusoidal_positions(steps: torch.Tensor, width: int) -> torch.Tensor:
     Sine and cosine of each step in `width / 2` frequencies, from 1 down to 1/10,000.
 
     Args:
-        steps (`torch.LongTensor` of shape `(T,)`): counted from 1.
+        steps (`torch.LongTensor` of shape `(…, T)`): counted from 1.
 
     Returns:
-        `torch.FloatTensor` of shape `(T, width)`: sines, then cosines, and a zero where `width` is odd.
+        `torch.FloatTensor` of shape `(…, T, width)`: sines, then cosines, and a zero where `width` is odd.
     """
     half = width // 2
     exponents = torch.arange(half, device=steps.device, dtype=torch.float32) / max(half - 1, 1)
-    angles = steps.float()[:, None] * torch.exp(-math.log(10_000) * exponents)
+    angles = steps.float()[..., None] * torch.exp(-math.log(10_000) * exponents)
     return F.pad(torch.cat([angles.sin(), angles.cos()], dim=-1), (0, width % 2))

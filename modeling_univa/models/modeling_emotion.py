@@ -160,8 +160,6 @@ class EmotionModel(EmotionNetwork):
     config: EmotionConfig
     # Whether an utterance's scores depend on other utterances of its dialogue than through the text encoder.
     reads_dialogues: ClassVar[bool] = False
-    # Which of `position`, `speaker_index` and `face_emotions` the scores depend on.
-    extra_inputs: ClassVar[tuple[str, ...]] = ()
     # Whether the training loss is made of `logits`, so that moving them (`logit_offsets`) has an effect.
     loss_reads_logits: ClassVar[bool] = True
 

@@ -135,7 +135,7 @@ class UnivaPipeline(Pipeline):
         if self.processor is None:
             raise ValueError("Give `processor`, the UnivaProcessor that was saved with the model.")
         self.reads_dialogues: bool = getattr(self.model, "reads_dialogues", False)
-        extra = getattr(self.model, "extra_inputs", ())
+        extra = self.model.config.extra_inputs
         self._reads_speakers = "speaker_index" in extra
         self._joins_dialogues = self.reads_dialogues or self._reads_speakers or "position" in extra
         given_scorers = self.va_scorers.items()

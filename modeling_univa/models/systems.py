@@ -18,6 +18,7 @@ from transformers import (
 from .configuration_emotion import EmotionConfig
 from .modeling_carat import CaratForEmotionClassification
 from .modeling_emotion import EmotionModel
+from .modeling_facialmmt import FacialmmtForEmotionClassification
 from .modeling_hhmpn import HhmpnForEmotionClassification
 from .modeling_m3er import M3erForEmotionClassification
 from .modeling_mult import MultForEmotionClassification
@@ -30,6 +31,7 @@ __all__ = ["SYSTEMS", "register_systems", "system_named", "system_of"]
 
 _NETWORKS: list[type[EmotionModel]] = [
     CaratForEmotionClassification,
+    FacialmmtForEmotionClassification,
     HhmpnForEmotionClassification,
     M3erForEmotionClassification,
     MultForEmotionClassification,

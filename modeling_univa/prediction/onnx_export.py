@@ -259,7 +259,8 @@ def _axes(name: str) -> tuple[str, ...]:
         return ("utterances",)
     if name in ("input_ids", "attention_mask"):
         return ("dialogues", "tokens")
-    return ("utterances", f"{name.split('_')[0]}_frames")
+    modality = "vision" if name == "face_emotions" else name.split("_")[0]
+    return ("utterances", f"{modality}_frames")
 
 
 def random_inputs(
@@ -273,12 +274,7 @@ def random_inputs(
         shape: their sizes, as far as the model takes them.
         longest: most tokens or frames of each modality.
         seed: of the random numbers.
-
-    Raises:
-        ValueError: the model takes expressions of faces, whose number it does not say.
     """
-    if "face_emotions" in model.extra_inputs:
-        raise ValueError(f"{type(model).__name__} takes `face_emotions`, which are not exported to ONNX.")
     generator = torch.Generator().manual_seed(seed)
     config = model.config
     present = torch.rand(shape.utterances, generator=generator) >= shape.absent
@@ -294,6 +290,9 @@ def random_inputs(
         mask = torch.arange(frames) < (lengths * present)[:, None]
         values = torch.randn(shape.utterances, frames, size, generator=generator)
         inputs |= {f"{modality}_features": values, f"{modality}_attention_mask": mask.long()}
+        if modality == "vision" and "face_emotions" in config.extra_inputs:
+            scores = 3 * torch.randn(*mask.shape, config.face_emotion_size, generator=generator)
+            inputs["face_emotions"] = scores.softmax(dim=-1) * mask[..., None]
         # Not the same utterances without every modality.
         present = present.roll(1)
     return inputs

@@ -33,7 +33,7 @@ def input_names(config: EmotionConfig) -> list[str]:
     names = ["dialogue_index"] if system.reads_dialogues else []
     if config.reads_tokens:
         names = ["dialogue_index", "utterance_span", "input_ids", "attention_mask"]
-    return [*names, *system.extra_inputs] + [
+    return [*names, *config.extra_inputs] + [
         f"{modality}_{kind}" for modality in config.feature_sizes for kind in ("features", "attention_mask")
     ]
 
@@ -58,9 +58,8 @@ class UnivaOnnxModel:
         from onnxruntime import InferenceSession, SessionOptions
 
         self.config = config
-        system = system_named(config.model_type)
         #: As of the model.
-        self.reads_dialogues, self.extra_inputs = system.reads_dialogues, system.extra_inputs
+        self.reads_dialogues = system_named(config.model_type).reads_dialogues
         options = SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3

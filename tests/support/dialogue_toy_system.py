@@ -20,13 +20,16 @@ class DialogueToyConfig(ToyConfig):
 
     places: int = 6
 
+    @property
+    def extra_inputs(self):
+        return ("position", "speaker_index")
+
 
 class DialogueToyModel(ToyModel):
     """Means of the modalities, attention among the utterances of a dialogue, and a linear layer."""
 
     config_class = DialogueToyConfig
     reads_dialogues = True
-    extra_inputs = ("position", "speaker_index")
 
     def __init__(self, config: DialogueToyConfig):
         super().__init__(config)

@@ -36,6 +36,11 @@ class OfficialFixture:
         self.initial = load_file(place / "initial.safetensors")
         self._batches = load_file(place / "batches.safetensors")
 
+    @property
+    def text_config(self) -> dict[str, Any]:
+        """Configuration of the text encoder, of a system that has one."""
+        return json.loads((self.folder / "parity" / "baselines" / self.name / "text_config.json").read_text())
+
     def batch(self, step: int) -> dict[str, torch.Tensor]:
         """Inputs of a step by their names."""
         suffix = f".{step}"

@@ -25,13 +25,13 @@ _LAYER_PARTS = {
 
 
 class CrossModalCheckpoint(OfficialCheckpoint):
-    """Of a system with cross-modal transformers, whose query, key and value projections are one official tensor."""
+    """Of a system whose query, key and value projections are one official tensor."""
 
     def converted(self, state: State) -> dict[str, torch.Tensor]:
         """As [`OfficialCheckpoint.converted`], with the three projections apart."""
         apart = {}
         for name, tensor in state.items():
-            found = re.fullmatch(r"(.*\.self_attn)\.in_proj_(weight|bias)", name)
+            found = re.fullmatch(r"(.*attn)\.in_proj_(weight|bias)", name)
             if found is None:
                 apart[name] = tensor
                 continue

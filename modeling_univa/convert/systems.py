@@ -7,6 +7,7 @@ from .facialmmt import FACIALMMT
 from .hhmpn import HHMPN
 from .mult import MULT
 from .official import OfficialCheckpoint
+from .robmmr import ROBMMR
 from .tailor import TAILOR
 
 
@@ -17,5 +18,6 @@ OFFICIAL: dict[str, OfficialCheckpoint] = {
     "facialmmt": FACIALMMT,
     "hhmpn": HHMPN,
     "mult": MULT,
+    "robmmr": ROBMMR,
     "tailor": TAILOR,
 }

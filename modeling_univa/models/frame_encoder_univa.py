@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames of one modality to hidden states by BERT layers, and their soft alignment to the words of the text.
 
-Shared by the systems of one lineage: TAILOR, CARAT and LDDU.
+Shared by the systems of one lineage: TAILOR, CARAT and LDDU; the layers and their sizes also by RobMMR.
 """
 
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from .limits_univa import check_limit
 from .modeling_emotion import Frames
 
 
-__all__ = ["BertLayers", "FrameEncoder", "FrameEncoderConfig", "SoftAlignment", "alignment_loss"]
+__all__ = ["BertLayers", "BertLayersConfig", "FrameEncoder", "FrameEncoderConfig", "SoftAlignment", "alignment_loss"]
 
 # Which limit each size has.
 _SIZES = {
@@ -31,7 +31,7 @@ _SIZES = {
 
 
 @strict
-class FrameEncoderConfig(EmotionConfig):
+class BertLayersConfig(EmotionConfig):
     """
     Configuration of a system of BERT layers over the frames of each modality, from which its own one derives.
 
@@ -44,8 +44,6 @@ class FrameEncoderConfig(EmotionConfig):
             Sizes of all layers.
         hidden_dropout_prob, attention_probs_dropout_prob (`float`):
             Dropout in the layers and after their input, and on the attention weights.
-        initializer_range (`float`):
-            Standard deviation of the initial weights.
     """
 
     # transformers' own BERT layers are built from this configuration and ask for these two.
@@ -62,7 +60,6 @@ class FrameEncoderConfig(EmotionConfig):
     layer_norm_eps: float = 1e-12
     hidden_dropout_prob: float | int = 0.3
     attention_probs_dropout_prob: float | int = 0.3
-    initializer_range: float | int = 0.02
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass. A system calls it before its own checks."""
@@ -94,6 +91,19 @@ class FrameEncoderConfig(EmotionConfig):
         text = estimated_parameters(self.text_config) if modality == "text" and self.reads_tokens else 0
         layers = getattr(self, f"{modality}_num_hidden_layers") * width * (4 * width + 2 * self.intermediate_size)
         return text + layers + width * (self.frame_sizes[modality] + self.max_lengths[modality])
+
+
+@strict
+class FrameEncoderConfig(BertLayersConfig):
+    """
+    Configuration of a system of frame encoders, from which its own one derives; see [`BertLayersConfig`].
+
+    Args:
+        initializer_range (`float`, defaults to 0.02):
+            Standard deviation of the initial weights.
+    """
+
+    initializer_range: float | int = 0.02
 
 
 class BertLayers(nn.Module):

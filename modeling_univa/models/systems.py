@@ -22,6 +22,7 @@ from .modeling_facialmmt import FacialmmtForEmotionClassification
 from .modeling_hhmpn import HhmpnForEmotionClassification
 from .modeling_m3er import M3erForEmotionClassification
 from .modeling_mult import MultForEmotionClassification
+from .modeling_robmmr import RobmmrForEmotionClassification
 from .modeling_tailor import TailorForEmotionClassification
 from .modeling_univa import UnivaForEmotionClassification
 from .processing_univa import UnivaProcessor
@@ -35,6 +36,7 @@ _NETWORKS: list[type[EmotionModel]] = [
     HhmpnForEmotionClassification,
     M3erForEmotionClassification,
     MultForEmotionClassification,
+    RobmmrForEmotionClassification,
     TailorForEmotionClassification,
     UnivaForEmotionClassification,
 ]

@@ -111,13 +111,9 @@ class TestRobmmr(CommonSystemTests):
         faulty = self.gradients(model, batch)
         assert any(not torch.allclose(faulty[name], expected[name], rtol=1e-2) for name in expected)
 
-    def test_bfloat16(self):
-        model, batch = self.trained(perturbation_weight=1.0)
-        expected = model(**batch)
-        with torch.autocast("cpu", torch.bfloat16):
-            found = model(**batch)
-        torch.testing.assert_close(found.logits.float().sigmoid(), expected.scores, atol=2e-2, rtol=0)
-        torch.testing.assert_close(found.loss, expected.loss, atol=0, rtol=2e-2)
+    @pytest.mark.slow
+    def test_it_learns_rows_by_heart(self):
+        assert self.loss_by_heart(steps=120) < 0.1
 
     def test_without_gradients_the_loss_is_the_same(self):
         model, batch = self.trained()

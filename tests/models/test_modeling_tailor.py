@@ -165,14 +165,10 @@ class TestTailor(CommonSystemTests):
         with pytest.raises(StrictDataclassError, match=message):
             self.config("bert", **settings)
 
-    def test_bfloat16(self):
-        config = self.config(**self.still)
-        model, batch = self.model(config).train(), self.batch(config)
-        expected = model(**batch)
-        with torch.autocast("cpu", torch.bfloat16):
-            found = model(**batch)
-        torch.testing.assert_close(found.logits.float().sigmoid(), expected.logits.sigmoid(), atol=2e-2, rtol=0)
-        torch.testing.assert_close(found.loss, expected.loss, atol=2e-2, rtol=2e-2)
+    @pytest.mark.slow
+    def test_it_learns_rows_by_heart(self):
+        """But for the discriminator, whose opponent wins, and the alignment, which has few frames."""
+        assert self.loss_by_heart(steps=200) < 0.25
 
 
 @pytest.fixture(scope="module")

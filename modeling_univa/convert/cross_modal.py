@@ -4,13 +4,10 @@
 
 import re
 
-import torch
-
 from ..models.configuration_emotion import MODALITIES
-from .official import OfficialCheckpoint, State
 
 
-__all__ = ["CrossModalCheckpoint", "encoder_renames", "layer_count", "transformer_renames"]
+__all__ = ["encoder_renames", "transformer_renames"]
 
 # The official letter of each modality.
 _LETTERS = dict(zip(MODALITIES, "lav", strict=True))
@@ -22,23 +19,6 @@ _LAYER_PARTS = {
     r"fc1\.": "intermediate.",
     r"fc2\.": "output.",
 }
-
-
-class CrossModalCheckpoint(OfficialCheckpoint):
-    """Of a system whose query, key and value projections are one official tensor."""
-
-    def converted(self, state: State) -> dict[str, torch.Tensor]:
-        """As [`OfficialCheckpoint.converted`], with the three projections apart."""
-        apart = {}
-        for name, tensor in state.items():
-            found = re.fullmatch(r"(.*attn)\.in_proj_(weight|bias)", name)
-            if found is None:
-                apart[name] = tensor
-                continue
-            # A tensor that is too short is refused where it is loaded.
-            for part, chunk in zip(("query", "key", "value"), tensor.chunk(3), strict=False):
-                apart[f"{found[1]}.{part}.{found[2]}"] = chunk.contiguous()
-        return super().converted(apart)
 
 
 def transformer_renames(official: str, ours: str) -> list[tuple[str, str | None]]:
@@ -61,9 +41,3 @@ def encoder_renames(official: str, ours: str) -> list[tuple[str, str | None]]:
                 name = f"{official}trans_{letter}_with_{_LETTERS[source]}"
                 found += transformer_renames(name, f"{ours}crossings.{target}.{source}")
     return found
-
-
-def layer_count(state: State, transformer: str) -> int:
-    """How many layers a transformer of an official name has."""
-    pattern = re.compile(rf"{re.escape(transformer)}\.layers\.(\d+)\.")
-    return len({found[1] for name in state if (found := pattern.match(name))})

@@ -5,8 +5,8 @@
 from typing import Any
 
 from ..models.modeling_facialmmt import FacialmmtForEmotionClassification
-from .cross_modal import CrossModalCheckpoint, layer_count, transformer_renames
-from .official import State
+from .cross_modal import transformer_renames
+from .official import PackedAttentionCheckpoint, State, layer_count
 
 
 __all__ = ["FACIALMMT"]
@@ -27,7 +27,7 @@ def _configure(state: State) -> dict[str, Any]:
         "hidden_size": hidden_size,
         "num_attention_heads": max(1, hidden_size // 64),
         "intermediate_size": len(state["audio_utt_transformer.layer.0.intermediate.dense.weight"]),
-        **{f"{name}_num_hidden_layers": _layers(state, name) for name in ("audio", "vision")},
+        **{f"{name}_num_hidden_layers": layer_count(state, f"{name}_utt_transformer") for name in ("audio", "vision")},
         "text_audio_num_layers": layer_count(state, "CrossModalTrans_TA"),
         "text_audio_vision_num_layers": layer_count(state, "CrossModalTrans_TA_V"),
         **{
@@ -38,11 +38,7 @@ def _configure(state: State) -> dict[str, Any]:
     }
 
 
-def _layers(state: State, name: str) -> int:
-    return len({key.split(".")[2] for key in state if key.startswith(f"{name}_utt_transformer.layer.")})
-
-
-FACIALMMT = CrossModalCheckpoint(
+FACIALMMT = PackedAttentionCheckpoint(
     FacialmmtForEmotionClassification,
     _configure,
     [

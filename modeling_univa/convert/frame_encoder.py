@@ -2,14 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Official names of the frame encoder, which TAILOR, CARAT and LDDU share."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from .official import State
+from .official import State, layer_count
 
 
-__all__ = ["encoder_renames", "encoder_settings", "layer_count"]
+__all__ = ["encoder_renames", "encoder_settings"]
 
 _PARTS = {
     r"embeddings\.word_embeddings\.": "projection.",
@@ -42,13 +41,8 @@ def encoder_settings(state: State, encoders: Mapping[str, str]) -> dict[str, Any
         settings |= {
             f"{modality}_feature_size": size,
             f"max_{modality}_length": state[f"{official}.embeddings.position_embeddings.weight"].shape[0],
-            f"{modality}_num_hidden_layers": layer_count(state, rf"{official}\.encoder"),
+            f"{modality}_num_hidden_layers": layer_count(state, f"{official}.encoder"),
             "hidden_size": width,
             "intermediate_size": inner,
         }
     return settings
-
-
-def layer_count(state: State, stack: str) -> int:
-    """How many layers a stack has, given as a pattern of its official name."""
-    return len({found[1] for name in state if (found := re.match(rf"{stack}\.layer\.(\d+)\.", name))})

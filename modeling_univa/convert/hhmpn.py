@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from ..models.modeling_hhmpn import HhmpnForEmotionClassification
-from .cross_modal import CrossModalCheckpoint, encoder_renames, layer_count
-from .official import State
+from .cross_modal import encoder_renames
+from .official import PackedAttentionCheckpoint, State, layer_count
 
 
 __all__ = ["HHMPN"]
@@ -79,4 +79,4 @@ def _renames() -> list[tuple[str, str | None]]:
     ]
 
 
-HHMPN = CrossModalCheckpoint(HhmpnForEmotionClassification, _configure, _renames(), _reshape)
+HHMPN = PackedAttentionCheckpoint(HhmpnForEmotionClassification, _configure, _renames(), _reshape)

@@ -5,8 +5,8 @@
 from typing import Any
 
 from ..models.modeling_mult import MultForEmotionClassification
-from .cross_modal import CrossModalCheckpoint, encoder_renames, layer_count
-from .official import State
+from .cross_modal import encoder_renames
+from .official import PackedAttentionCheckpoint, State, layer_count
 
 
 __all__ = ["MULT"]
@@ -26,7 +26,7 @@ def _configure(state: State) -> dict[str, Any]:
     }
 
 
-MULT = CrossModalCheckpoint(
+MULT = PackedAttentionCheckpoint(
     MultForEmotionClassification,
     _configure,
     [

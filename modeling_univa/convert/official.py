@@ -101,6 +101,29 @@ class OfficialCheckpoint:
         return model
 
 
+class PackedAttentionCheckpoint(OfficialCheckpoint):
+    """Of a system whose query, key and value projections are one official tensor, as in torch's own attention."""
+
+    def converted(self, state: State) -> dict[str, torch.Tensor]:
+        """As [`OfficialCheckpoint.converted`], with the three projections apart."""
+        apart = {}
+        for name, tensor in state.items():
+            found = re.fullmatch(r"(.*attn)\.in_proj_(weight|bias)", name)
+            if found is None:
+                apart[name] = tensor
+                continue
+            # A tensor that is too short is refused where it is loaded.
+            for part, chunk in zip(("query", "key", "value"), tensor.chunk(3), strict=False):
+                apart[f"{found[1]}.{part}.{found[2]}"] = chunk.contiguous()
+        return super().converted(apart)
+
+
+def layer_count(state: State, stack: str) -> int:
+    """How many layers a stack of an official name has."""
+    pattern = re.compile(rf"{re.escape(stack)}\.layers?\.(\d+)\.")
+    return len({found[1] for name in state if (found := pattern.match(name))})
+
+
 def convert_official(
     official: OfficialCheckpoint,
     checkpoint: str | Path,
@@ -154,4 +177,4 @@ def convert_official(
     return output
 
 
-__all__ = ["OfficialCheckpoint", "convert_official"]
+__all__ = ["OfficialCheckpoint", "PackedAttentionCheckpoint", "State", "convert_official", "layer_count"]

@@ -5,8 +5,7 @@
 from typing import Any
 
 from ..models.modeling_robmmr import RobmmrForEmotionClassification
-from .cross_modal import CrossModalCheckpoint, layer_count
-from .official import State
+from .official import PackedAttentionCheckpoint, State, layer_count
 
 
 __all__ = ["ROBMMR"]
@@ -80,4 +79,4 @@ def _configure(state: State) -> dict[str, Any]:
     }
 
 
-ROBMMR = CrossModalCheckpoint(RobmmrForEmotionClassification, _configure, _renames())
+ROBMMR = PackedAttentionCheckpoint(RobmmrForEmotionClassification, _configure, _renames())

@@ -5,8 +5,8 @@
 from typing import Any
 
 from ..models.modeling_tailor import TailorForEmotionClassification
-from .frame_encoder import encoder_renames, encoder_settings, layer_count
-from .official import OfficialCheckpoint, State
+from .frame_encoder import encoder_renames, encoder_settings
+from .official import OfficialCheckpoint, State, layer_count
 
 
 __all__ = ["TAILOR"]
@@ -62,8 +62,8 @@ def _configure(state: State) -> dict[str, Any]:
         "aligned_length": length,
         "fixed_length": length,
         "mask_padding": False,
-        "cross_num_hidden_layers": layer_count(state, r"va_cross\.encoder"),
-        "decoder_num_hidden_layers": layer_count(state, r"decoder\.decoder"),
+        "cross_num_hidden_layers": layer_count(state, "va_cross.encoder"),
+        "decoder_num_hidden_layers": layer_count(state, "decoder.decoder"),
     }
 
 

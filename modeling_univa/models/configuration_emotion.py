@@ -206,4 +206,11 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
             raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
 
 
-__all__ = ["MODALITIES", "EmotionConfig"]
+def check_objective(objective: str, decision: str) -> None:
+    """Refuse a KL divergence with independent labels, and a loss of independent labels with one distribution."""
+    wanted = "softmax" if objective == "kl" else "sigmoid"
+    if decision != wanted:
+        raise ValueError(f"`objective={objective!r}` needs `decision={wanted!r}`, got {decision!r}.")
+
+
+__all__ = ["MODALITIES", "EmotionConfig", "check_objective"]

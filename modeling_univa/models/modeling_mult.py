@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
-from .configuration_emotion import EmotionConfig
+from .configuration_emotion import EmotionConfig, check_objective
 from .cross_modal_univa import CrossModalEncoder, CrossModalSettings
 from .losses_univa import kl_divergence_loss
 from .modeling_emotion import EmotionOutput, FrameModel, Frames
@@ -85,9 +85,7 @@ class MultConfig(EmotionConfig):
             raise ValueError(
                 f"`num_attention_heads` ({self.num_attention_heads}) must divide `hidden_size` ({self.hidden_size})."
             )
-        wanted = {"bce": "sigmoid", "kl": "softmax"}[self.objective]
-        if self.decision != wanted:
-            raise ValueError(f"`objective={self.objective!r}` needs `decision={wanted!r}`, got {self.decision!r}.")
+        check_objective(self.objective, self.decision)
 
 
 class MultProjection(nn.Module):

@@ -21,7 +21,7 @@ from transformers.models.bert.modeling_bert import (
     BertSelfOutput,
 )
 
-from .configuration_emotion import EmotionConfig
+from .configuration_emotion import EmotionConfig, check_objective
 from .frame_encoder_univa import BertLayers, BertLayersConfig
 from .gradient_reversal_univa import reverse_gradient
 from .label_decoder_univa import LabelDecoder
@@ -127,9 +127,7 @@ class RobmmrConfig(BertLayersConfig):
                 "`sinkhorn_temperature` must be greater than 0 and `sinkhorn_iterations` at least 1, got "
                 f"{self.sinkhorn_temperature} and {self.sinkhorn_iterations}."
             )
-        wanted = {"asl": "sigmoid", "kl": "softmax"}[self.objective]
-        if self.decision != wanted:
-            raise ValueError(f"`objective={self.objective!r}` needs `decision={wanted!r}`, got {self.decision!r}.")
+        check_objective(self.objective, self.decision)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
-from .configuration_emotion import EmotionConfig
+from .configuration_emotion import EmotionConfig, check_objective
 from .frame_encoder_univa import BertLayers, FrameEncoder, FrameEncoderConfig, SoftAlignment, alignment_loss
 from .gradient_reversal_univa import reverse_gradient
 from .label_decoder_univa import LabelDecoder
@@ -113,9 +113,7 @@ class TailorConfig(FrameEncoderConfig):
                 "`aligned=True` is for one frame of each modality a word, with word vectors as the text: leave it out "
                 "where the text comes as tokens."
             )
-        wanted = {"bce": "sigmoid", "kl": "softmax"}[self.objective]
-        if self.decision != wanted:
-            raise ValueError(f"`objective={self.objective!r}` needs `decision={wanted!r}`, got {self.decision!r}.")
+        check_objective(self.objective, self.decision)
 
 
 @dataclass

@@ -95,6 +95,10 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
     title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     citation: ClassVar[str] = ""
+    # How it works in one clause, where its official code is and under which licence, and what is not as published.
+    idea: ClassVar[str] = ""
+    official_code: ClassVar[str] = ""
+    deviations: ClassVar[tuple[str, ...]] = ()
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["text_embeds", "audio_embeds", "vision_embeds", "loss_terms"]
     sub_configs_defaults = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),

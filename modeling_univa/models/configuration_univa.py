@@ -95,6 +95,8 @@ class UnivaConfig(EmotionConfig):
   year      = {2024},
   doi       = {10.1145/3664647.3681638},
 }"""
+    official_code = "[NUSTM/UniVA](https://github.com/NUSTM/UniVA)"
+    deviations = ('`objective="released"` computes what the released code does, `"paper"` what the equations say.',)
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         *EmotionConfig.keys_to_ignore_at_inference,
         "multimodal_embeds",
@@ -159,6 +161,12 @@ class UnivaConfig(EmotionConfig):
                     "`label_affect` to have it."
                 )
         return super()._overridden(settings, overrides, rest)
+
+    @property
+    def idea(self) -> str:  # type: ignore[override]
+        """One clause, for cards."""
+        drawn = ", whose embeddings are drawn together in training where clips are alike in valence and arousal"
+        return f"one network a modality{drawn if self.uses_va else ''}"
 
     @property
     def uses_va(self) -> bool:

@@ -50,6 +50,15 @@ class CaratConfig(FrameEncoderConfig):
     architecture = "modeling_carat.CaratForEmotionClassification"
     title = "CARAT"
     paper = "https://doi.org/10.1609/aaai.v38i13.29374"
+    idea = (
+        "features of each label in each modality are rebuilt from the other modalities, with prototypes and a"
+        " queue of past batches"
+    )
+    official_code = "[chengzju/CARAT](https://github.com/chengzju/CARAT), no licence"
+    deviations = (
+        "Padding is never attended, pooled or counted in a loss; `mask_padding=False` computes as released.",
+        "Queue and prototypes are saved with the model and the same on every process.",
+    )
     citation: ClassVar[str] = """@inproceedings{peng2024carat,
   title = {{CARAT}: Contrastive Feature Reconstruction and Aggregation for Multi-Modal Multi-Label Emotion
     Recognition},

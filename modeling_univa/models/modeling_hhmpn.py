@@ -67,6 +67,14 @@ class HhmpnConfig(EmotionConfig):
     architecture = "modeling_hhmpn.HhmpnForEmotionClassification"
     title = "HHMPN"
     paper = "https://doi.org/10.1609/aaai.v35i16.17686"
+    idea = "frames send messages to those of other modalities and to the labels, and the labels to each other"
+    official_code = "[MANLP-suda/HHMPN](https://github.com/MANLP-suda/HHMPN), no licence"
+    deviations = (
+        "Padding is never attended, pooled or counted in a loss; `mask_padding=False` computes as released.",
+        '`variant="paper"` is after the paper where the released code mixes up streams, leaves out the '
+        "messages between labels and weighs labels in place of modalities; its details are ours.",
+        "The network is smaller by default: the published one has 368 million parameters.",
+    )
     citation: ClassVar[str] = """@inproceedings{zhang2021multimodal,
   title = {Multi-modal Multi-label Emotion Recognition with Heterogeneous Hierarchical Message Passing},
   author = {Zhang, Dong and Ju, Xincheng and Zhang, Wei and Li, Junhui and Li, Shoushan and Zhu, Qiaoming and Zhou,

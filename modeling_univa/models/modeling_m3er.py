@@ -73,6 +73,11 @@ class M3erConfig(EmotionConfig):
     architecture = "modeling_m3er.M3erForEmotionClassification"
     title = "M3ER"
     paper = "https://arxiv.org/abs/1911.05659"
+    idea = "a modality that does not go with the others is replaced by what they say of it, and a memory fuses all"
+    deviations = (
+        "There is no official code: sizes are second-hand, and the linear proxies and the multi-label form of"
+        " the multiplicative loss are ours.",
+    )
     citation: ClassVar[str] = """\
 @inproceedings{mittal2020m3er,
   title     = {M3ER: Multiplicative Multimodal Emotion Recognition Using Facial, Textual, and Speech Cues},

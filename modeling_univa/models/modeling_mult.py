@@ -53,6 +53,12 @@ class MultConfig(EmotionConfig):
     architecture = "modeling_mult.MultForEmotionClassification"
     title = "MulT"
     paper = "https://aclanthology.org/P19-1656"
+    idea = "every modality reads each other one frame by frame, then itself, and the last frames are classified"
+    official_code = "[yaohungt/Multimodal-Transformer](https://github.com/yaohungt/Multimodal-Transformer), MIT"
+    deviations = (
+        "Padding is never attended, pooled or counted in a loss; `mask_padding=False` computes as released.",
+        "Binary cross-entropy and the threshold are ours: the published tasks are sentiment and single emotions.",
+    )
     citation: ClassVar[str] = """@inproceedings{tsai2019multimodal,
   title = {Multimodal Transformer for Unaligned Multimodal Language Sequences},
   author = {Tsai, Yao-Hung Hubert and Bai, Shaojie and Liang, Paul Pu and Kolter, J. Zico and Morency, Louis-Philippe

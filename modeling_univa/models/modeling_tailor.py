@@ -71,6 +71,13 @@ class TailorConfig(FrameEncoderConfig):
     architecture = "modeling_tailor.TailorForEmotionClassification"
     title = "TAILOR"
     paper = "https://arxiv.org/abs/2201.05834"
+    idea = "adversaries split each modality into a private and a common part, and a decoder of the labels reads both"
+    official_code = "[kniter1/TAILOR](https://github.com/kniter1/TAILOR), MIT"
+    deviations = (
+        "Padding is never attended, pooled or counted in a loss; `mask_padding=False` computes as released.",
+        "The best epoch is tested on every row, not the last one without its last partial batch.",
+        "Frames that are not aligned are aligned softly; the CTC term has their true lengths.",
+    )
     citation = """\
 @inproceedings{zhang2022tailor,
   title     = {Tailor Versatile Multi-Modal Learning for Multi-Label Emotion Recognition},

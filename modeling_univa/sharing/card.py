@@ -127,6 +127,8 @@ def model_card(facts: ModelFacts, image: str | None = None) -> ModelCard:
         citation=config.citation,
         summary=_summary(config),
         limits=_limits(config, facts.extractors),
+        official_code=config.official_code,
+        deviations=config.deviations,
         snippets=usage_snippets(config, facts.extractors, facts.model_id or MODEL_ID, facts.adapter),
         data=_data(facts.corpus, about),
         split_rows={} if facts.corpus is None else _split_rows(facts.corpus),
@@ -180,10 +182,10 @@ def _summary(config: EmotionConfig) -> str:
     words = [_WORDS[modality] for modality in config.modalities]
     taken = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
     context = ", in the context of the dialogue" if config.text_config is not None and "text" in words else ""
-    drawn = ", whose embeddings are drawn together in training where clips are alike in valence and arousal"
+    idea = f": {config.idea}" if config.idea else ""
     return (
         f"Emotions of an utterance from its {taken}{context}: any of {', '.join(config.label_names)}. A "
-        f"[{config.title}]({config.paper}) model: one network a modality{drawn if config.uses_va else ''}."
+        f"[{config.title}]({config.paper}) model{idea}."
     )
 
 

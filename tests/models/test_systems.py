@@ -10,6 +10,7 @@ from dialogue_toy_system import DialogueToyModel, register_dialogue_toy
 from toy_system import ToyConfig, ToyModel
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
+from modeling_univa.convert.systems import OFFICIAL
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.systems import SYSTEMS
 
@@ -57,3 +58,12 @@ def test_every_system_is_tested(system):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_system_is_known_by_its_model_type(name):
     assert AutoConfig.for_model(name).model_type == name
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_system_says_what_it_is_and_where_it_comes_from(name):
+    config = AutoConfig.for_model(name)
+    assert config.title and config.paper.startswith("https://") and config.citation.startswith("@")
+    assert config.idea and not config.idea.endswith(".")
+    assert config.deviations and all(sentence.endswith(".") for sentence in config.deviations)
+    assert bool(config.official_code) == (name in OFFICIAL or name == "univa")

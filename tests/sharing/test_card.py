@@ -20,7 +20,7 @@ import torch
 from huggingface_hub import ModelCard
 from testing_utils import REPOSITORY, tiny_config, tiny_model, tiny_processor
 from training_runs import tiny_trainer, training_options, write_training_inputs
-from transformers import TrainerState
+from transformers import AutoConfig, TrainerState
 
 import train_hf
 from modeling_univa import cli
@@ -30,6 +30,7 @@ from modeling_univa.data.loading import load_corpus
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
 from modeling_univa.models.faces_univa import FaceReader
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
+from modeling_univa.models.systems import SYSTEMS
 from modeling_univa.scores.results import Evaluation, without_prefix
 from modeling_univa.sharing.card import ModelFacts, TrainingTime, model_card, pipeline_tag, write_model_card
 from modeling_univa.training.card_callback import ModelCardCallback
@@ -351,3 +352,13 @@ def test_pushed_card_names_the_repository(run, hub_client):
 def test_install_line_has_the_versions_of_transformers_that_the_code_runs_with():
     bound = next(line for line in (REPOSITORY / "pyproject.toml").read_text().splitlines() if '"transformers>' in line)
     assert f"pip install torch {bound.strip().rstrip(',')}" in str(model_card(ModelFacts(tiny_config())))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_card_of_any_system_has_its_paper_and_what_is_not_as_published(name):
+    config = AutoConfig.for_model(name, id2label=dict(enumerate(MOSEI_EMOTIONS)))
+    card = str(model_card(ModelFacts(config)))
+    assert f"[{config.title}]({config.paper}) model: {config.idea}." in card
+    assert all(f"\n- {sentence}\n" in card for sentence in config.deviations)
+    assert (f"The official code: {config.official_code}." in card) == bool(config.official_code)
+    assert config.citation.splitlines()[0] in card

@@ -79,6 +79,15 @@ class FacialmmtConfig(EmotionConfig):
     architecture = "modeling_facialmmt.FacialmmtForEmotionClassification"
     title = "FacialMMT"
     paper = "https://aclanthology.org/2023.acl-long.861"
+    idea = "text, speech and those faces that show a clear expression read each other"
+    official_code = "[NUSTM/FacialMMT](https://github.com/NUSTM/FacialMMT), GPL-3.0"
+    deviations = (
+        "Padding is never attended in the stacks that read several modalities; `mask_padding=False` computes "
+        "as released.",
+        "The expressions of the faces come from a classifier of your choice and without noise, which the "
+        "released code draws at evaluation too.",
+        "UniVA's KL divergence in place of cross-entropy.",
+    )
     citation: ClassVar[str] = """\
 @inproceedings{zheng2023facial,
   title     = {A Facial Expression-Aware Multimodal Multi-task Learning Framework for Emotion Recognition in

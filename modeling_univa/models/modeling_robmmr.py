@@ -80,6 +80,12 @@ class RobmmrConfig(BertLayersConfig):
     architecture = "modeling_robmmr.RobmmrForEmotionClassification"
     title = "RobMMR"
     paper = "https://doi.org/10.1145/3543507.3583258"
+    idea = "all modalities are read together, while adversaries mask frames and perturb parameters"
+    official_code = "[ShipingGe/MMER](https://github.com/ShipingGe/MMER), no licence"
+    deviations = (
+        "Padding is never attended, pooled or counted in a loss; `mask_padding=False` computes as released.",
+        "As published, the perturbation of parameters has next to no effect (`perturbation_weight`).",
+    )
     citation = """\
 @inproceedings{ge2023robmmr,
   title     = {Learning Robust Multi-Modal Representation for Multi-Label Emotion Recognition via Adversarial Masking

@@ -7,7 +7,7 @@ from typing import Any
 from ..models.modeling_carat import CaratForEmotionClassification
 from .frame_encoder import encoder_renames, encoder_settings
 from .official import OfficialCheckpoint, State
-from .queue_contrast import QUEUE_RENAMES, queue_settings, queue_tensor
+from .queue_contrast import QUEUE_RENAMES, queue_tensor
 
 
 __all__ = ["CARAT"]
@@ -38,8 +38,9 @@ def _layer_renames(official: str, ours: str) -> list[tuple[str, str | None]]:
 
 
 def _configure(state: State) -> dict[str, Any]:
-    settings = {**encoder_settings(state, _MODALITIES), **queue_settings(state)}
-    return settings | {"fixed_length": settings["max_text_length"]}
+    settings = encoder_settings(state, _MODALITIES)
+    size, width = state["queue"].shape
+    return {**settings, "queue_size": size, "projection_size": width, "fixed_length": settings["max_text_length"]}
 
 
 CARAT = OfficialCheckpoint(CaratForEmotionClassification, _configure, _renames(), queue_tensor)

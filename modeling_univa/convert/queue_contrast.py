@@ -2,26 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Official names of the queue of past features, which CARAT and LDDU share."""
 
-from typing import Any
-
 import torch
 
-from .official import State
 
-
-__all__ = ["QUEUE_RENAMES", "queue_settings", "queue_tensor"]
+__all__ = ["QUEUE_RENAMES", "queue_tensor"]
 
 QUEUE_RENAMES: list[tuple[str, str | None]] = [
     (r"queue_label$", "queue.classes"),
     (r"queue_ptr$", "queue.position"),
     (r"queue$", "queue.features"),
 ]
-
-
-def queue_settings(state: State) -> dict[str, Any]:
-    """Size of the queue, and width of what is in it."""
-    size, width = state["queue"].shape
-    return {"queue_size": size, "projection_size": width}
 
 
 def queue_tensor(name: str, tensor: torch.Tensor) -> torch.Tensor:

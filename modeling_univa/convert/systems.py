@@ -5,6 +5,7 @@
 from .carat import CARAT
 from .facialmmt import FACIALMMT
 from .hhmpn import HHMPN
+from .lddu import LDDU
 from .mult import MULT
 from .official import OfficialCheckpoint
 from .robmmr import ROBMMR
@@ -17,6 +18,7 @@ OFFICIAL: dict[str, OfficialCheckpoint] = {
     "carat": CARAT,
     "facialmmt": FACIALMMT,
     "hhmpn": HHMPN,
+    "lddu": LDDU,
     "mult": MULT,
     "robmmr": ROBMMR,
     "tailor": TAILOR,

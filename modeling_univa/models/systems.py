@@ -20,6 +20,7 @@ from .modeling_carat import CaratForEmotionClassification
 from .modeling_emotion import EmotionModel
 from .modeling_facialmmt import FacialmmtForEmotionClassification
 from .modeling_hhmpn import HhmpnForEmotionClassification
+from .modeling_lddu import LdduForEmotionClassification
 from .modeling_m3er import M3erForEmotionClassification
 from .modeling_mult import MultForEmotionClassification
 from .modeling_robmmr import RobmmrForEmotionClassification
@@ -34,6 +35,7 @@ _NETWORKS: list[type[EmotionModel]] = [
     CaratForEmotionClassification,
     FacialmmtForEmotionClassification,
     HhmpnForEmotionClassification,
+    LdduForEmotionClassification,
     M3erForEmotionClassification,
     MultForEmotionClassification,
     RobmmrForEmotionClassification,

@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "carat": {"num_attention_heads": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     "facialmmt": {"num_attention_heads": 2, "max_utterance_length": 7},
     "hhmpn": {"num_label_heads": 2},
+    "lddu": {"num_attention_heads": 2},
     "robmmr": {"num_attention_heads": 2},
     "tailor": {"num_attention_heads": 2},
 }

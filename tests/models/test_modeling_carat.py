@@ -6,10 +6,9 @@ import itertools
 
 import pytest
 import torch
-from common import CommonSystemTests
 from huggingface_hub.errors import StrictDataclassError
 from official_fixtures import OfficialFixture
-from queue_systems import check_adapter_keeps, check_resumed_run, check_two_processes_remember
+from queue_common import QueueSystemTests
 from torch.nn import functional as F
 
 from modeling_univa.convert.carat import CARAT
@@ -19,13 +18,16 @@ from modeling_univa.models.modeling_carat import CaratAutoencoder, CaratConfig, 
 DROPOUTS = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
 
 
-class TestCarat(CommonSystemTests):
+class TestCarat(QueueSystemTests):
     system = CaratForEmotionClassification
     tiny = {
         "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12, "text_num_hidden_layers": 1,
         "audio_num_hidden_layers": 1, "vision_num_hidden_layers": 1, "projection_size": 5, "queue_size": 40,
         "initializer_range": 0.5,
     }  # fmt: skip
+    dropouts = DROPOUTS
+    remembering = ("queue", "autoencoders")
+    projections = 9
     # The queue and the prototypes change from batch to batch.
     still = {**DROPOUTS, "shuffled_label_weight": 0.0, "contrastive_weight": 0.0, "prototype_momentum": 1.0}
 
@@ -163,32 +165,7 @@ def test_every_batch_is_shuffled_anew():
     assert not any(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
-# What is remembered of past batches
-
-
-def test_queue_and_prototypes_change_in_training_alone():
-    case = TestCarat()
-    config = case.config()
-    model, batch = case.model(config), case.batch(config)
-    before = {name: value.clone() for name, value in model.named_buffers()}
-    model(**batch)
-    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
-    model.train()(**batch)
-    changed = {name for name, value in model.named_buffers() if not torch.equal(value, before[name])}
-    assert changed == {name for name in before if name.startswith(("queue.", "autoencoders."))}
-    # 16 rows, 9 projections of a label and 6 labels, in a queue of 40.
-    assert model.queue.position == 16 * 9 * 6 % 40
-
-
-def test_no_batch_has_to_be_dropped():
-    """A fault of the official code, whose queue takes whole batches that divide it alone."""
-    case = TestCarat()
-    config = case.config(queue_size=1000)
-    model = case.model(config).train()
-    for rows in (range(5), range(5, 8), range(8, 9)):
-        model(**case.batch(config, rows)).loss.backward()
-    assert model.queue.position == 9 * 9 * 6
-    assert (model.queue.classes[: 9 * 9 * 6] >= 0).all() and (model.queue.classes[9 * 9 * 6 :] == -1).all()
+# Settings
 
 
 def test_weights_of_zero_leave_terms_out():
@@ -196,36 +173,6 @@ def test_weights_of_zero_leave_terms_out():
     config = case.config(**case.still)
     terms = case.model(config).train()(**case.batch(config)).loss_terms
     assert {"contrastive", "shuffled_label", "beta_reconstruction"}.isdisjoint(terms) and "fused_label" in terms
-
-
-@pytest.mark.slow
-def test_an_interrupted_run_ends_with_the_same_queue_and_prototypes(tmp_path):
-    check_resumed_run(TestCarat(), tmp_path)
-
-
-@pytest.mark.slow
-def test_an_adapter_keeps_queue_and_prototypes(tmp_path):
-    check_adapter_keeps(
-        TestCarat(), tmp_path, ["queue", *(f"autoencoders.{name}" for name in ("text", "vision", "audio"))]
-    )
-
-
-@pytest.mark.slow
-def test_processes_with_batches_of_different_sizes_remember_all_rows(tmp_path):
-    check_two_processes_remember(TestCarat(), tmp_path, **DROPOUTS)
-
-
-def test_half_precision_scores_are_near():
-    case = TestCarat()
-    config = case.config(**DROPOUTS, initializer_range=0.02)
-    # In evaluation the choice of a prototype may tip over.
-    model, batch = case.model(config).train(), case.batch(config)
-    with torch.no_grad():
-        expected = config.probabilities(model(**batch).logits)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            output = model(**batch)
-    assert all(term.dtype == torch.float32 for term in output.loss_terms.values())
-    torch.testing.assert_close(config.probabilities(output.logits), expected, atol=2e-2, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -20,22 +20,26 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from transformers.utils import logging
 
 from ..data.schema import CorpusError
 from ..models.extractor_base_univa import Extractor
 from ..models.faces_univa import FaceReader
 from ..models.files_univa import sync, write_text
 from .face_emotions import with_emotions, without_emotions
-from .media import Item, MediaReader, Missing, features_of
+from .media import SHORTER, Item, MediaReader, Missing, features_of
 from .shards import device_kind
-from .workers import Workers
+from .workers import ProcessKilled, Workers
 
 
 __all__ = ["FeatureEngine", "FeatureStore", "MemoryStore", "feature_engine"]
 
+logger = logging.get_logger(__name__)
+
 Row = TypeVar("Row")
 Made = dict[Item, Any]
-Parts = list["Future[tuple[Made, dict[Item, str]]]"]
+Read = tuple[Made, dict[Item, str]]
+Parts = list[tuple[list[Item], "Future[Read]"]]
 
 # Rows of a window in batches. Windows are sorted by length before they are cut into batches, and worked on in as many
 # parts by the processes.
@@ -245,21 +249,40 @@ class FeatureEngine:
         files = [item for item in new if item.kind != "text"]
         size = -(-len(files) // _BATCHES_PER_WINDOW) or 1
         parts = [files[first : first + size] for first in range(0, len(files), size)]
-        return _Window(rows, new, None, [self._workers.submit(self.reader.read_all, part) for part in parts])
+        return _Window(rows, new, None, [(part, self._workers.submit(self.reader.read_all, part)) for part in parts])
 
     def _finish(self, window: _Window, store: MemoryStore) -> _Window:
         if window.notes is not None:
             return window
         made: Made = {item: item.source for item in window.items if item.kind == "text"}
         notes: dict[Item, str] = {}
-        for part in window.parts:
-            values, said = part.result()
+        for items, future in window.parts:
+            values, said = self._read(items, future)
             made.update(values)
             notes.update(said)
         for modality, compute in self.compute.items():
             made.update(compute({item: made[item] for item in window.items if item.modality == modality}))
         store.add(window.items, made, notes)
         return window._replace(notes=notes, parts=[])
+
+    def _read(self, items: list[Item], future: "Future[Read]") -> Read:
+        """What was read of some items: one by one where their process was killed, to find the one that is to blame."""
+        try:
+            return future.result()
+        except ProcessKilled as error:
+            logger.warning(f"A worker process {error.how}: its {len(items)} files are read again, one by one.")
+        made: Made = {}
+        notes: dict[Item, str] = {}
+        found = self._workers.one_by_one(self.reader.read_all, [[item] for item in items])
+        for item, read in zip(items, found, strict=True):
+            if isinstance(read, ProcessKilled):
+                made[item] = Missing(
+                    f"{item.name}: with it alone a worker process {read.how}; {SHORTER}", rejected=True
+                )
+            else:
+                made.update(read[0])
+                notes.update(read[1])
+        return made, notes
 
 
 def feature_engine(

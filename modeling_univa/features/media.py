@@ -30,7 +30,8 @@ __all__ = [
     "vision_of",
 ]
 
-TOO_LARGE = "there is not enough memory for it; cut it into shorter clips"
+SHORTER = "cut it into shorter clips"
+TOO_LARGE = f"there is not enough memory for it; {SHORTER}"
 
 
 class Item(NamedTuple):

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -27,7 +27,10 @@ from transformers.utils import logging
 from ..data.schema import CorpusError
 
 
-__all__ = ["Workers", "check_workers", "default_workers", "one_thread"]
+__all__ = ["ProcessKilled", "Workers", "check_workers", "default_workers", "one_thread"]
+
+# The exit code of a process that was ended by SIGKILL, which not every system has.
+_KILLED = -9
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -45,11 +48,29 @@ def check_workers(workers: int) -> None:
         raise CorpusError(f"`workers` must be a number of processes from 0 to 1024, got {workers}")
 
 
+class ProcessKilled(CorpusError):
+    """A worker process was killed, or crashed, while it was at work.
+
+    Args:
+        exit_code: As of `multiprocessing.Process`.
+    """
+
+    def __init__(self, exit_code: int | None):
+        self.how = f"ended with status {exit_code}"
+        if exit_code == _KILLED:
+            self.how = "was killed, most likely because there was not enough memory"
+        elif exit_code is not None and exit_code < 0:
+            self.how = f"crashed ({signal.Signals(-exit_code).name})"
+        super().__init__(
+            f"A worker process {self.how}. Use fewer `workers`; the same command goes on where it stopped."
+        )
+
+
 class Workers:
     """Calls functions in worker processes, or here where there is too little to do for them.
 
     A thread for each process waits for what it sends, so that nothing can be waited for that a process that was killed
-    would have had to do.
+    would have had to do. A process that was killed is replaced by a fresh one.
 
     Args:
         count: Processes; with 0 or 1 all is done here.
@@ -63,7 +84,9 @@ class Workers:
         self.count = count
         self._seconds = 0.0
         self._threads: ThreadPoolExecutor | None = None
-        self._processes: list[Any] = []
+        # By our end of the connection.
+        self._processes: dict[Connection, Any] = {}
+        self._starting = threading.Lock()
         self._idle: SimpleQueue[Connection] = SimpleQueue()
 
     @property
@@ -75,7 +98,7 @@ class Workers:
         """
         Begin a call, which must be one that pickles.
 
-        The future raises what the call raised, or a `CorpusError` where a process was killed.
+        The future raises what the call raised, or `ProcessKilled`.
         """
         if not self.at_work:
             return self._here(function, argument)
@@ -84,26 +107,58 @@ class Workers:
         assert self._threads is not None
         return self._threads.submit(self._there, function, argument)
 
+    def one_by_one(self, function: Callable[[A], T], arguments: Sequence[A]) -> Iterator[T | ProcessKilled]:
+        """What a function makes of each argument, in a process while the others rest, or how that one ended."""
+        idle = [self._idle.get() for _ in range(self.count)]
+        try:
+            for argument in arguments:
+                process = idle.pop()
+                try:
+                    yield self._call(process, function, argument)
+                except ProcessKilled as error:
+                    process = self._replaced(process)
+                    yield error
+                finally:
+                    idle.append(process)
+        finally:
+            for process in idle:
+                self._idle.put(process)
+
     def close(self) -> None:
         """End all processes at once, whatever they are at."""
-        for process in self._processes:
+        with self._starting:
+            processes, self._processes = list(self._processes.values()), {}
+        for process in processes:
             process.kill()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
-        self._threads, self._processes, self._idle = None, [], SimpleQueue()
+        self._threads, self._idle = None, SimpleQueue()
 
     def _start(self) -> None:
+        with self._starting:
+            for _ in range(self.count):
+                self._idle.put(self._start_one())
+        self._threads = ThreadPoolExecutor(self.count, "worker")
+
+    def _start_one(self) -> Connection:
         context = _context()
         with _started_with_one_thread():
-            for _ in range(self.count):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs,), daemon=True)
-                process.start()
-                # The other end is the process' alone, so that it closes when the process dies.
-                theirs.close()
-                self._processes.append(process)
-                self._idle.put(ours)
-        self._threads = ThreadPoolExecutor(self.count, "worker")
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs,), daemon=True)
+            process.start()
+        # The other end is the process' alone, so that it closes when the process dies.
+        theirs.close()
+        self._processes[ours] = process
+        return ours
+
+    def _replaced(self, process: Connection) -> Connection:
+        """A fresh process in the place of one that was killed; none where all of them are being ended."""
+        with self._starting:
+            if process not in self._processes:
+                return process
+            del self._processes[process]
+            process.close()
+            return self._start_one()
 
     def _here(self, function: Callable[[A], T], argument: A) -> "Future[T]":
         future: Future[T] = Future()
@@ -115,15 +170,22 @@ class Workers:
     def _there(self, function: Callable[[A], T], argument: A) -> T:
         process = self._idle.get()
         try:
+            return self._call(process, function, argument)
+        except ProcessKilled:
+            process = self._replaced(process)
+            raise
+        finally:
+            self._idle.put(process)
+
+    def _call(self, process: Connection, function: Callable[[A], T], argument: A) -> T:
+        try:
             process.send((function, argument))
             value, error = process.recv()
         except (EOFError, OSError):
-            raise CorpusError(
-                "A worker process was killed, most likely because there was not enough memory. Use fewer `workers`; "
-                "the same command goes on where it stopped."
-            ) from None
-        finally:
-            self._idle.put(process)
+            killed = self._processes.get(process)
+            if killed is not None:
+                killed.join()
+            raise ProcessKilled(_KILLED if killed is None else killed.exitcode) from None
         if error is not None:
             raise error
         return value

@@ -17,7 +17,9 @@ _CONTENT = ("text", "audio", "video", "faces", *FEATURES)
 _DETAILS = ("utterance", "sampling_rate", "start", "end", "speaker", "dialogue_id", "position")
 OF_MEDIA = ("audio", "faces", "video", "start", "end", "sampling_rate")
 # Columns of a corpus that say nothing about what to predict from.
-_ROW_COLUMNS = ("utterance_id", "emotions", *(f"{modality}_va" for modality in MODALITIES))
+_ROW_COLUMNS = (
+    "utterance_id", "emotions", "text_states", "face_emotions", *(f"{modality}_va" for modality in MODALITIES),
+)  # fmt: skip
 
 
 @dataclass

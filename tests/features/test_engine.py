@@ -2,12 +2,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one engine: features in order, each item once, whoever makes them, and on from where a run stopped."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
+from transformers.utils import logging
 
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.features.engine import FeatureEngine, FeatureStore, feature_engine
 from modeling_univa.features.media import Item, MediaReader, Missing
+from modeling_univa.features.workers import Workers
+
+
+class Dangerous(MediaReader):
+    """Of every file its name; with "bomb…" its process dies, with "mine…" the first time alone."""
+
+    def _read(self, item):
+        trodden = self.root / item.name
+        if item.name.startswith("bomb") or (item.name.startswith("mine") and not trodden.exists()):
+            trodden.touch()
+            os.kill(os.getpid(), signal.SIGKILL if item.name.startswith("bomb") else signal.SIGSEGV)
+        return item.name, None
 
 
 class Lengths:
@@ -64,6 +80,26 @@ def test_rows_come_in_order_and_each_item_is_read_once(read):
     assert [notes for _, _, notes in found] == [[], [], [], [], ["odd is odd"], [], [], [], []]
     # First what the extractors are tried with, then windows of four rows, by length.
     assert extractor.calls == [[16000], [1], [3], [3]]
+
+
+@pytest.mark.slow
+def test_a_file_that_kills_its_process_is_lost_alone(tmp_path, monkeypatch, caplog):
+    """And the job goes on, whatever else the process had to read."""
+    monkeypatch.setattr(Workers, "patience", 0.0)
+    monkeypatch.setattr(logging.get_logger("modeling_univa"), "propagate", True)
+    names = [f"{kind}{number}" for number in range(3) for kind in ("a", "b", "c", "bomb" if number == 1 else "mine")]
+    engine = FeatureEngine(Dangerous(tmp_path), {}, batch_size=2, workers=2)
+    try:
+        found = list(engine.rows(rows(*names)))
+    finally:
+        engine.close()
+    reason = (
+        "bomb1: with it alone a worker process was killed, most likely because there was not enough memory; cut it "
+        "into shorter clips"
+    )
+    expected = [Missing(reason, rejected=True) if name == "bomb1" else name for name in names]
+    assert [made["audio"] for _, made, _ in found] == expected
+    assert "A worker process crashed (SIGSEGV): its 2 files are read again, one by one." in caplog.text
 
 
 def test_what_is_wrong_for_every_clip_ends_the_job_before_one_is_read(read):

@@ -4,6 +4,7 @@
 
 import json
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from video_files import levels, tone, write_video
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.features.extraction import ABSENT_FILE, ExtractionJob, ExtractionOptions
 from modeling_univa.features.shards import REJECTED_FILE, run_job
+from modeling_univa.features.workers import Workers
 from modeling_univa.models.faces_univa import FaceReader
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 from modeling_univa.models.media_univa import read_audio
@@ -148,3 +150,33 @@ def test_a_detector_that_cannot_be_loaded_ends_the_job(root, tmp_path):
     job = ExtractionJob(corpus, {"vision": HogExtractor()}, ExtractionOptions(root, reader))
     with pytest.raises(OSError, match="nothing.onnx"):
         run_job(job, tmp_path / "output")
+
+
+class Deadly(LogMelExtractor):
+    """Its process is killed by a sound of three seconds, as the kernel does where memory runs out."""
+
+    def extract_batch(self, items):
+        if any(len(waveform) == 3 * rate for waveform, rate in items):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().extract_batch(items)
+
+
+@pytest.mark.slow
+def test_a_clip_that_kills_its_process_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(Workers, "patience", 0.0)
+    rows = media_rows((6,))
+    for number, row in enumerate(rows):
+        write_sound(tmp_path / "media" / f"{number}.wav", 3.0 if number == 2 else 1.0)
+        row |= {"audio": f"{number}.wav", "faces": None}
+    corpus = load_corpus(str(write_media_corpus(tmp_path / "corpus", {"test": rows})))
+    # A process has two of these clips to read at a time: the one beside the deadly one is not lost.
+    job = ExtractionJob(
+        corpus, {"audio": Deadly(frame_rate=1.0)}, ExtractionOptions(tmp_path / "media", batch_size=4, workers=2)
+    )
+    output = run_job(job, tmp_path / "output")
+    (line,) = lines_of(output / REJECTED_FILE)
+    assert line["utterance_id"] == rows[2]["utterance_id"]
+    assert line["reason"].startswith("2.wav: with it alone a worker process was killed, most likely because there")
+    found = load_corpus(str(output)).splits["test"]
+    assert found["utterance_id"] == [row["utterance_id"] for row in rows if row is not rows[2]]
+    assert found["position"] == list(range(5))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.features.workers import Workers, default_workers, one_thread
+from modeling_univa.features.workers import ProcessKilled, Workers, default_workers, one_thread
 
 
 SCRIPT = """
@@ -42,6 +42,10 @@ def about(_):
 
 def die(number):
     os.kill(os.getpid(), number)
+
+
+def die_of(number):
+    return number if number < 0 else die(number)
 
 
 def fail(number):
@@ -88,8 +92,18 @@ def test_processes_have_one_thread_each_and_end_in_one_sentence_when_killed(work
     assert os.environ["OMP_NUM_THREADS"] == "3"
     with pytest.raises(ValueError, match="7 is not a clip"):
         workers.submit(fail, 7).result()
-    with pytest.raises(CorpusError, match="A worker process was killed, most likely because there was not enough mem"):
-        workers.submit(die, signal.SIGKILL).result()
+    for number in [signal.SIGKILL] * 3:
+        with pytest.raises(CorpusError, match="A worker process was killed, most likely because there was not enough"):
+            workers.submit(die, number).result()
+    with pytest.raises(ProcessKilled, match=r"A worker process crashed \(SIGSEGV\)"):
+        workers.submit(die, signal.SIGSEGV).result()
+    # Others have taken their places.
+    assert [workers.submit(abs, -number).result() for number in range(8)] == list(range(8))
+    asleep = [workers.submit(time.sleep, 0.2) for _ in range(4)]
+    *calm, killed = workers.one_by_one(die_of, [-1, -2, signal.SIGKILL])
+    assert calm == [-1, -2] and isinstance(killed, ProcessKilled)
+    assert [future.result() for future in asleep] == [None] * 4
+    assert list(workers.one_by_one(die_of, [-3])) == [-3]
     started = time.monotonic()
     asleep = [workers.submit(time.sleep, 60) for _ in range(3)]
     workers.close()

@@ -189,7 +189,9 @@ def test_generators_are_read_as_results_are_asked_for(classifier):
 def test_rows_of_a_corpus():
     classifier = make_pipeline("bert", raw=False, threshold=None)
     rows = random_rows([2, 1], absent=0.3)
-    found = list(classifier(rows, batch_size=2))
+    # Columns that this model does not read are left aside.
+    more = rows.add_column("text_states", [[[0.5]]] * 3).add_column("face_emotions", [[[0.5]]] * 3)
+    found = list(classifier(more, batch_size=2))
     features = {name: rows[name] for name in ("audio_features", "vision_features")}
     inputs = classifier.processor([[text] for text in rows["text"]], **features)
     with torch.no_grad():

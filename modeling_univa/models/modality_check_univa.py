@@ -202,7 +202,7 @@ class ModalityCheck(nn.Module):
             utterance's frames; where the modality is absent it is one frame.
         """
         present = {name: found.present for name, found in frames.items()}
-        vectors = {name: mean_frame(found).detach() for name, found in frames.items()}
+        vectors = {name: found.mean().detach() for name, found in frames.items()}
         device = next(iter(present.values())).device
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             effectual = self._effectual(vectors, present)
@@ -254,7 +254,7 @@ class ModalityCheck(nn.Module):
         if self.neighbours is not None:
             self.neighbours.begin(num_rows)
         for frames in batches:
-            vectors = {name: mean_frame(found) for name, found in frames.items()}
+            vectors = {name: found.mean() for name, found in frames.items()}
             for (a, b, _), sums in zip(self._pairs(), moments, strict=True):
                 both = frames[a].present & frames[b].present
                 sums.add(torch.cat([vectors[a][both], vectors[b][both]], dim=1))
@@ -263,12 +263,6 @@ class ModalityCheck(nn.Module):
                 self.neighbours.add(vectors, whole)
         for (_, _, pair), sums in zip(self._pairs(), moments, strict=True):
             pair.fit(sums, self.config.ridge)
-
-
-def mean_frame(frames: Frames) -> torch.Tensor:
-    """Mean of an utterance's frames `(B, k)` in float32; zero where it has none."""
-    weights = frames.mask[..., None].float()
-    return (frames.states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
 
 
 def _with_proxy(frames: Frames, proxy: torch.Tensor, replaced: torch.Tensor) -> Frames:

@@ -81,6 +81,11 @@ class Frames:
         """Which utterances have the modality, `(B,)` bool."""
         return self.mask.any(dim=1)
 
+    def mean(self) -> torch.Tensor:
+        """Mean of an utterance's frames in float32, `(B, k)`; zero where there are none."""
+        weights = self.mask[..., None].float()
+        return (self.states.float() * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1)
+
 
 class DialogueFrames(Frames):
     """

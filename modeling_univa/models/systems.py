@@ -22,6 +22,7 @@ from .modeling_facialmmt import FacialmmtForEmotionClassification
 from .modeling_hhmpn import HhmpnForEmotionClassification
 from .modeling_lddu import LdduForEmotionClassification
 from .modeling_m3er import M3erForEmotionClassification
+from .modeling_mdi import MdiForEmotionClassification
 from .modeling_mult import MultForEmotionClassification
 from .modeling_robmmr import RobmmrForEmotionClassification
 from .modeling_tailor import TailorForEmotionClassification
@@ -37,6 +38,7 @@ _NETWORKS: list[type[EmotionModel]] = [
     HhmpnForEmotionClassification,
     LdduForEmotionClassification,
     M3erForEmotionClassification,
+    MdiForEmotionClassification,
     MultForEmotionClassification,
     RobmmrForEmotionClassification,
     TailorForEmotionClassification,

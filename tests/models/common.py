@@ -322,13 +322,15 @@ class CommonSystemTests:
     def test_two_processes_train_to_the_same_weights(self, tmp_path):
         if not self.system.__module__.startswith("modeling_univa."):
             pytest.skip("its file is not one of models/")
-        sizes = {"train": (4, 3, 5), "validation": (3, 4), "test": (2, 1)}
+        sizes = {"train": (4, 3, 5, 2), "validation": (3, 4), "test": (2, 1)}
         splits = {name: random_rows(size, seed=len(name), prefix=name) for name, size in sizes.items()}
         options = {
             "dataset": write_corpus(tmp_path / "corpus", splits), "output_dir": tmp_path / "output",
             "text_model": write_text_encoder(tmp_path / "encoder"), "system": self.system.config_class.model_type,
             "use_cpu": "true", "num_train_epochs": 1, "per_device_train_batch_size": 3, **self.tiny,
         }  # fmt: skip
+        if self.system.reads_dialogues:
+            options["batching"] = "whole_dialogues"
         values = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
         arguments = [part for name, found in values.items() for part in (f"--{name}", *found)]
         driver = REPOSITORY / "tests" / "integration" / "recording_driver.py"

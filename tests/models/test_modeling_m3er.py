@@ -13,7 +13,7 @@ from official_fixtures import OfficialFixture
 from testing_utils import Utterances
 from torch import nn
 
-from modeling_univa.models.modality_check_univa import ModalityPair, mean_frame
+from modeling_univa.models.modality_check_univa import ModalityPair
 from modeling_univa.models.modeling_emotion import Frames
 from modeling_univa.models.modeling_m3er import (
     M3erConfig,
@@ -145,7 +145,7 @@ def test_modality_of_noise_is_found_and_replaced(name, proxy):
     assert replaced[:, place].float().mean() > 0.9
     others = [index for index in range(3) if index != place]
     assert replaced[:, others].float().mean() < 0.05
-    found, wanted = mean_frame(checked[name]), mean_frame(truth[name])
+    found, wanted = checked[name].mean(), truth[name].mean()
     here = replaced[:, place]
     unexplained = (found - wanted)[here].square().sum() / (wanted - wanted.mean(0))[here].square().sum()
     assert unexplained < 0.1
@@ -169,7 +169,7 @@ def test_absent_modality_gets_a_proxy(proxy):
     checked, replaced = model.check(absent)
     assert replaced.tolist() == [[False, True, False]] * 50
     assert checked["audio"].mask.tolist() == [[True, False, False, False]] * 50
-    found, wanted = checked["audio"].states[:, 0], mean_frame(truth["audio"])
+    found, wanted = checked["audio"].states[:, 0], truth["audio"].mean()
     assert (found - wanted).square().sum() < 0.1 * (wanted - wanted.mean(0)).square().sum()
 
 
@@ -194,7 +194,7 @@ def test_projections_are_those_of_canonical_correlation_analysis():
     """Of unit variance, uncorrelated but for pairs of components, whose correlations are the singular values."""
     model = fitted(ridge=1e-9)
     frames = [related_frames(300, seed=1), related_frames(100, seed=2)]
-    text, audio = (torch.cat([mean_frame(part[name]) for part in frames]).double() for name in ("text", "audio"))
+    text, audio = (torch.cat([part[name].mean() for part in frames]).double() for name in ("text", "audio"))
     pair = model.check.pairs["text_audio"]
     left = (text - text.mean(0)) @ pair.left_projection.double()
     right = (audio - audio.mean(0)) @ pair.right_projection.double()
@@ -209,7 +209,7 @@ def test_projections_are_those_of_canonical_correlation_analysis():
 def test_correlation_does_not_depend_on_the_signs_of_the_components():
     """Which singular value decompositions draw as they like: a correlation about the mean would."""
     pair, frames = fitted().check.pairs["text_audio"], related_frames(9, seed=3)
-    vectors = mean_frame(frames["text"]), mean_frame(frames["audio"])
+    vectors = frames["text"].mean(), frames["audio"].mean()
     before = pair.correlation(*vectors)
     signs = torch.tensor([1.0, -1, 1, -1]).repeat(4)
     pair.left_projection.mul_(signs)

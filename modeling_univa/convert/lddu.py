@@ -56,4 +56,10 @@ def _configure(state: State) -> dict[str, Any]:
     }
 
 
-LDDU = OfficialCheckpoint(LdduForEmotionClassification, _configure, _renames(), queue_tensor)
+LDDU = OfficialCheckpoint(
+    LdduForEmotionClassification,
+    _configure,
+    _renames(),
+    queue_tensor,
+    features={"text": "bert", "audio": "covarep", "vision": "facet-4.2"},
+)

@@ -51,6 +51,17 @@ class LdduConfig(FrameEncoderConfig):
     architecture = "modeling_lddu.LdduForEmotionClassification"
     title = "LDDU"
     paper = "https://arxiv.org/abs/2502.13954"
+    idea = (
+        "each label in each modality is a normal distribution, and a gate for each label mixes what centres and"
+        " widths say"
+    )
+    official_code = "[201983290498/lddu_mmer](https://github.com/201983290498/lddu_mmer), no licence"
+    deviations = (
+        "Padding is never attended, pooled or counted in a loss; `mask_padding=False` computes as released.",
+        "The queue is saved with the model and the same on every process.",
+        "Epoch and threshold are chosen on validation; the published ones were chosen on test.",
+        "Linear layers outside of the frame encoders start as PyTorch has them.",
+    )
     citation: ClassVar[str] = """@misc{huang2025lddu,
   title = {Latent Distribution Decoupling: A Probabilistic Framework for Uncertainty-Aware Multimodal Emotion
     Recognition},

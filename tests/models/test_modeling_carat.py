@@ -38,6 +38,10 @@ class TestCarat(QueueSystemTests):
             coder.positive.normal_(), coder.negative.normal_()
         return model
 
+    @pytest.mark.slow
+    def test_it_learns_rows_by_heart(self):
+        assert self.loss_by_heart(steps=200) < 0.1
+
 
 @pytest.fixture(scope="module")
 def official(shared_data) -> OfficialFixture:

@@ -43,6 +43,11 @@ class TestLddu(QueueSystemTests):
     # The queue changes from batch to batch.
     still = {**DROPOUTS, "contrastive_weight": 0.0}
 
+    @pytest.mark.slow
+    def test_it_learns_rows_by_heart(self):
+        """But for the calibration, which is never zero."""
+        assert self.loss_by_heart(steps=200) < 0.25
+
 
 @pytest.fixture(scope="module")
 def official(shared_data) -> OfficialFixture:

@@ -4,6 +4,7 @@
 
 import argparse
 
+from ..data.schema import FACE_EMOTIONS
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
 from ..options import OptionParser
 from ..sharing.embedding import complete_model
@@ -18,6 +19,7 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
     parser.add_argument("--audio-extractor", metavar="NAME", help="speech encoder (folder or Hub id), or settings")
     parser.add_argument("--vision-extractor", metavar="NAME", help="face embedding network, or settings")
+    parser.add_argument("--face-emotions", metavar="NAME", help="what tells expressions, for a model that reads them")
     parser.add_argument("--text-extractor", metavar="FILE", help="file of word vectors in GloVe's format")
     parser.add_argument(
         "--text-words", type=int, metavar="N", help="copy the N most frequent words (default: the file stays outside)"
@@ -30,6 +32,7 @@ def add_options(parser: OptionParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run it; returns the exit status."""
     given = {name: getattr(options, f"{name}_extractor") for name in ("text", "audio", "vision")}
+    given[FACE_EMOTIONS] = options.face_emotions
     extractors = {name: extractor_from_argument(name, argument) for name, argument in given.items() if argument}
     faces = face_reader_from_argument(options.face_detector).to_dict() if options.face_detector else None
     if not extractors and faces is None:

@@ -37,7 +37,7 @@ logger = logging.get_logger(__name__)
 
 def check_extractors(corpus: Corpus, processor: UnivaProcessor) -> None:
     """Refuse features that another extractor made than those the model was trained on."""
-    for modality in (*processor.feature_sizes, "faces"):
+    for modality in (*processor.extracted_sizes, "faces"):
         trained, found = processor.extractors.get(modality), corpus.extractors.get(modality)
         if trained is not None and found is not None and not same_extractor(trained, found):
             raise ValueError(

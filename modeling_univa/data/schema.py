@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from datasets import ClassLabel, Features, List, Value
 
-from ..models.configuration_emotion import MODALITIES
+from ..models.configuration_emotion import FACE_EMOTIONS, MODALITIES, feature_column
 from ..models.limits_univa import check_limit
 from ..models.trusted_paths_univa import OutsideError, inside
 
@@ -45,19 +45,12 @@ TIME_COLUMNS: tuple[str, ...] = ("start", "end")
 # In a source: the files of precomputed features; in a built corpus: the features.
 FEATURE_COLUMNS: tuple[str, ...] = tuple(f"{modality}_features" for modality in MODALITIES)
 VA_COLUMNS: tuple[str, ...] = tuple(f"{modality}_va" for modality in MODALITIES)
-# Probabilities of expressions in each frame of `vision_features`, frames x expressions, or null.
-FACE_EMOTIONS = "face_emotions"
 
 _REQUIRED_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
 # What stands between labels where a cell is not written as it should be, and what stands in cells that hold nothing.
 _SEPARATORS = ",|[]'\""
 _EMPTY_CELLS = ("nan", "none", "null", "n/a", "<na>")
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
-
-
-def feature_column(name: str) -> str:
-    """The column of the features of a modality, or of the probabilities of expressions, by its name."""
-    return name if name == FACE_EMOTIONS else f"{name}_features"
 
 
 def holds_frames(column: str) -> bool:

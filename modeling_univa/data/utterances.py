@@ -16,8 +16,7 @@ from transformers import PreTrainedModel
 from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
 from ..models.processing_univa import UnivaProcessor, pad_frames, speaker_indices
-from ..models.utterance_media_univa import check_finite_rows
-from .schema import FACE_EMOTIONS, CorpusError
+from .schema import FACE_EMOTIONS, CorpusError, feature_column
 from .text_states import TEXT_STATES, TextStates
 from .va_scaling import scale_va
 
@@ -76,20 +75,18 @@ class UtteranceDataset(TorchDataset):
         self.name = name
         self.processor = processor
         self.va = va or {}
-        self.columns = {modality: f"{modality}_features" for modality in processor.feature_sizes}
-        self.has_face_emotions = FACE_EMOTIONS in rows.features and "vision" in self.columns
+        self.columns = {name: feature_column(name) for name in processor.extracted_sizes}
         self._check_columns(rows)
         for column in ("utterance_id", "dialogue_id", "emotions"):
             self._check_known(rows, column)
         self.labels = _multi_hot(rows, label_names, name)
         self.dialogues = _dialogue_numbers(rows, name)
         self.positions, self.speakers = _positions(rows, self.dialogues), _speaker_numbers(rows, self.dialogues)
-        columns = [*self.columns.values(), *([FACE_EMOTIONS] if self.has_face_emotions else [])]
+        columns = list(self.columns.values())
         self._features = rows.select_columns(columns).with_format("arrow") if columns else None
         self.frame_counts = {modality: _frame_counts(rows, column, name) for modality, column in self.columns.items()}
         self.utterance_ids, self.dialogue_ids = rows["utterance_id"], rows["dialogue_id"]
-        if self.has_face_emotions:
-            self._check_face_emotions(rows)
+        self._check_face_emotions(self.frame_counts.pop(FACE_EMOTIONS, None))
         self.text_states: TextStates | None = None
         if processor.tokenizer is not None and "text" in processor.modalities:
             self._tokenize(rows)
@@ -101,19 +98,18 @@ class UtteranceDataset(TorchDataset):
             raise CorpusError(f"{self.name}: there is no row; fill the split or leave it out")
         for modality, column in self.columns.items():
             if column not in rows.features:
-                raise CorpusError(
-                    f"{self.name}: no column `{column}`, which a model with {modality} needs; build the corpus with "
-                    f"features of {modality}, or leave it out of `modalities`"
-                )
-            found, size = rows.features[column].feature.length, self.processor.feature_sizes[modality]
+                raise CorpusError(f"{self.name}: no column `{column}`, {_without(modality)}")
+            found, size = rows.features[column].feature.length, self.processor.extracted_sizes[modality]
             if found != size:
                 raise CorpusError(
                     f"{self.name}: `{column}` are {found} numbers wide, and the model takes {size}; train on the "
                     "features that the model was made for"
                 )
 
-    def _check_face_emotions(self, rows: datasets.Dataset) -> None:
-        counts, faces = _frame_counts(rows, FACE_EMOTIONS, self.name), self.frame_counts["vision"]
+    def _check_face_emotions(self, counts: np.ndarray | None) -> None:
+        if counts is None:
+            return
+        faces = self.frame_counts["vision"]
         wrong = np.flatnonzero((counts != faces) & (counts > 0))
         if wrong.size:
             row = int(wrong[0])
@@ -245,11 +241,14 @@ class UtteranceCollator:
         batch = {"labels": torch.from_numpy(dataset.labels[indices].astype(np.float32)), **self._text_inputs(indices)}
         if dataset.text_states is not None:
             batch.update(_padded_states(rows))
-        for modality, column in dataset.columns.items():
+        names = self._names(indices)
+        for name, column in dataset.columns.items():
             values, lengths = flatten_frames(rows.features.column(column))
-            batch.update(dataset.processor.pad_features(modality, values, lengths, self._names(indices)))
-        if dataset.has_face_emotions:
-            batch["face_emotions"] = self._face_emotions(rows, batch["vision_attention_mask"].shape[1])
+            if name == FACE_EMOTIONS:
+                faces = batch["vision_attention_mask"].shape[1]
+                batch[name] = dataset.processor.pad_face_emotions(values, lengths, faces, names)
+            else:
+                batch.update(dataset.processor.pad_features(name, values, lengths, names))
         if self.with_va:
             batch.update({f"{name}_va": torch.from_numpy(va[indices]) for name, va in dataset.va.items()})
         return batch
@@ -271,12 +270,15 @@ class UtteranceCollator:
             inputs |= dataset.processor.pad_dialogues([dataset.token_rows[row] for row in used])
         return inputs
 
-    def _face_emotions(self, rows: UtteranceRows, frames: int) -> torch.Tensor:
-        """Expression probabilities of every face frame, zero where there are none."""
-        values, lengths = flatten_frames(rows.features.column(FACE_EMOTIONS))
-        emotions, _ = pad_frames(values, lengths, self.dataset.processor.max_lengths.get("vision"), frames)
-        check_finite_rows("face emotion", emotions, self._names(rows.indices))
-        return torch.from_numpy(emotions)
+
+def _without(modality: str) -> str:
+    """What to do about a column that is missing."""
+    if modality == FACE_EMOTIONS:
+        return "which the model reads; extract it with `face_emotions`, or set `face_emotion_size` to 0"
+    return (
+        f"which a model with {modality} needs; build the corpus with features of {modality}, or leave it out of "
+        "`modalities`"
+    )
 
 
 def _padded_states(rows: UtteranceRows) -> dict[str, torch.Tensor]:

@@ -16,6 +16,8 @@ from .limits_univa import check_limit
 
 
 MODALITIES: tuple[str, ...] = ("text", "audio", "vision")
+# Probabilities of expressions in each face frame: an input of a model, a column of a corpus, and what makes it.
+FACE_EMOTIONS = "face_emotions"
 
 # Which limit each size has.
 _SIZES = {
@@ -99,6 +101,8 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
     idea: ClassVar[str] = ""
     official_code: ClassVar[str] = ""
     deviations: ClassVar[tuple[str, ...]] = ()
+    # How many expressions `face_emotions` have: a field of systems that read them, which is 0 where they do without.
+    face_emotion_size = 0
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["text_embeds", "audio_embeds", "vision_embeds", "loss_terms"]
     sub_configs_defaults = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
@@ -190,6 +194,12 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         return {name: sizes[name] for name in MODALITIES if name in sizes and name in self.modalities}
 
     @property
+    def extracted_sizes(self) -> dict[str, int]:
+        """Frame width of each modality that comes as features, and of `face_emotions` where they are read."""
+        expressions = {FACE_EMOTIONS: self.face_emotion_size} if FACE_EMOTIONS in self.extra_inputs else {}
+        return {**self.feature_sizes, **expressions}
+
+    @property
     def max_lengths(self) -> dict[str, int]:
         """Longest sequence of each modality, in tokens, words or frames."""
         return {name: getattr(self, f"max_{name}_length") for name in MODALITIES}
@@ -204,6 +214,8 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         unknown = [name for name in self.modalities if name not in MODALITIES]
         if unknown or not self.modalities:
             raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
+        if self.face_emotion_size:
+            check_limit("width", self.face_emotion_size, "`face_emotion_size`")
         if self.fixed_length is not None:
             check_limit("length", self.fixed_length, "`fixed_length`")
         if not 0 <= self.decision_threshold < 1:
@@ -217,4 +229,14 @@ def check_objective(objective: str, decision: str) -> None:
         raise ValueError(f"`objective={objective!r}` needs `decision={wanted!r}`, got {decision!r}.")
 
 
-__all__ = ["MODALITIES", "EmotionConfig", "check_objective"]
+def feature_column(name: str) -> str:
+    """The input of a model, and the column of a corpus, with the features of a modality or with `face_emotions`."""
+    return name if name == FACE_EMOTIONS else f"{name}_features"
+
+
+def size_field(name: str) -> str:
+    """The field of a configuration with the width of the frames of a modality or of `face_emotions`."""
+    return "face_emotion_size" if name == FACE_EMOTIONS else f"{name}_feature_size"
+
+
+__all__ = ["FACE_EMOTIONS", "MODALITIES", "EmotionConfig", "check_objective", "feature_column", "size_field"]

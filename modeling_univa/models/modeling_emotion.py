@@ -17,7 +17,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import ModelOutput
 
 from .checked_loading_univa import CheckedModel, load_network, read_config, refusal
-from .configuration_emotion import EmotionConfig
+from .configuration_emotion import FACE_EMOTIONS, EmotionConfig
 from .pipeline_univa import UnivaPipeline
 
 
@@ -278,6 +278,7 @@ class EmotionModel(EmotionNetwork):
             "audio_attention_mask": audio_attention_mask, "vision_features": vision_features,
             "vision_attention_mask": vision_attention_mask,
         }  # fmt: skip
+        self._check_face_emotions(face_emotions, vision_features)
         extra = {"position": position, "speaker_index": speaker_index, "face_emotions": face_emotions}
         output = self.classify(self.read(inputs), dialogue_index=dialogue_index, **extra, **options)
         if labels is not None:
@@ -320,6 +321,17 @@ class EmotionModel(EmotionNetwork):
             found = {modality: int(size) for modality, size in sizes.items()}
             raise ValueError(f"Every modality needs one entry an utterance, got {found}.")
         return frames
+
+    def _check_face_emotions(self, emotions: torch.Tensor | None, faces: torch.Tensor | None) -> None:
+        size = self.config.face_emotion_size
+        if FACE_EMOTIONS not in self.config.extra_inputs or faces is None:
+            return
+        if emotions is None:
+            raise ValueError(
+                f"This model reads `face_emotions`, the probabilities of {size} expressions of every face: extract "
+                "them with `--face-emotions`, or train without `face_emotion_size`."
+            )
+        check_shape("face_emotions", emotions, (*faces.shape[:2], size))
 
     def _read(self, modality: str, inputs: Mapping[str, Any]) -> Frames:
         if modality not in self.config.modalities:

@@ -18,7 +18,7 @@ from .configuration_emotion import EmotionConfig
 from .cross_modal_univa import CrossModalSettings, CrossModalTransformer
 from .limits_univa import check_limit
 from .losses_univa import kl_divergence_loss
-from .modeling_emotion import EmotionOutput, FrameModel, Frames, check_shape
+from .modeling_emotion import EmotionOutput, FrameModel, Frames
 from .modeling_univa import UnivaAdditivePooling, masked_softmax
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
 
@@ -139,8 +139,6 @@ class FacialmmtConfig(EmotionConfig):
         for name, kind in _SIZES.items():
             check_limit(kind, getattr(self, name), f"`{name}`")
         check_limit("length", self.max_utterance_length, "`max_utterance_length`")
-        if self.face_emotion_size:
-            check_limit("width", self.face_emotion_size, "`face_emotion_size`")
         check_activation(self.hidden_act)
         if self.fixed_length is not None:
             raise ValueError(
@@ -247,12 +245,10 @@ class FacialmmtForEmotionClassification(FrameModel):
         Args:
             face_emotions (`torch.FloatTensor` of shape `(B, frames, E)`): probabilities of the expressions of every
                 face; zeros where they are not known. Read if `config.face_emotion_size` is E, and not 0.
-
-        Raises:
-            `ValueError`: `face_emotions` is missing, or of another shape than the faces.
         """
-        if self.config.extra_inputs:
-            frames = {**frames, "vision": self._expressive(frames["vision"], face_emotions)}
+        if self.config.extra_inputs and face_emotions is not None:
+            expressive = expressive_faces(frames["vision"], face_emotions, self.config.face_threshold)
+            frames = {**frames, "vision": expressive}
         encoded = {name: self.encoders[name](self._sized(name, found)) for name, found in frames.items()}
         fused = self._fused(encoded)
         weights = masked_softmax(self.pooling(fused.states), fused.mask)
@@ -266,16 +262,6 @@ class FacialmmtForEmotionClassification(FrameModel):
         states, mask = frames.states[:, :longest], frames.mask[:, :longest]
         missing = 0 if config.mask_padding else longest - mask.shape[1]
         return Frames(F.pad(states, (0, 0, 0, missing)), F.pad(mask, (0, missing)))
-
-    def _expressive(self, frames: Frames, face_emotions: torch.Tensor | None) -> Frames:
-        size = self.config.face_emotion_size
-        if face_emotions is None:
-            raise ValueError(
-                f"This model reads `face_emotions`, the probabilities of {size} expressions of every face: extract "
-                "them with `--face-emotions`, or train without `face_emotion_size`."
-            )
-        check_shape("face_emotions", face_emotions, (*frames.mask.shape, size))
-        return expressive_faces(frames, face_emotions, self.config.face_threshold)
 
     def _fused(self, encoded: Mapping[str, Frames]) -> Frames:
         """The steps of all modalities, each pair after reading each other."""

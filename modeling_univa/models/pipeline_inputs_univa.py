@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .configuration_emotion import MODALITIES
+from .configuration_emotion import FACE_EMOTIONS, MODALITIES
 
 
-FEATURES = tuple(f"{modality}_features" for modality in MODALITIES)
+FEATURES = (*(f"{modality}_features" for modality in MODALITIES), FACE_EMOTIONS)
 _CONTENT = ("text", "audio", "video", "faces", *FEATURES)
 _DETAILS = ("utterance", "sampling_rate", "start", "end", "speaker", "dialogue_id", "position")
 OF_MEDIA = ("audio", "faces", "video", "start", "end", "sampling_rate")

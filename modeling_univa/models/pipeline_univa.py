@@ -17,7 +17,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.utils import logging
 
 from .affect_scorers_univa import SAMPLING_RATE, as_scorer
-from .configuration_emotion import MODALITIES
+from .configuration_emotion import MODALITIES, feature_column
 from .extractor_base_univa import same_extractor
 from .faces_univa import FaceReader
 from .pipeline_inputs_univa import (
@@ -64,7 +64,8 @@ class UnivaPipeline(Pipeline):
     - `start`, `end`: the part of `audio` and `video` that is meant, in seconds.
     - `faces`: the images of the face in order, or a single one: paths, bytes, uint8 arrays (H, W, 3) RGB or (H, W)
       grey, or PIL images.
-    - `text_features`, `audio_features`, `vision_features`: ready features (frames, k), which go before raw media.
+    - `text_features`, `audio_features`, `vision_features`: ready features (frames, k), which go before raw media; and
+      `face_emotions`, the probabilities of expressions in each face frame.
     - `speaker`: who speaks; or, where `text` is a dialogue, the list of who speaks its utterances, `None` where it is
       not known.
     - `dialogue_id`, `position`: which dialogue the utterance is of, and where in it, as in the rows of a corpus.
@@ -271,8 +272,8 @@ class UnivaPipeline(Pipeline):
         names = (None,) * len(dialogue) if speakers is None else tuple(speakers)
         joined = dialogue_id if self._joins_dialogues else None
         prepared = PreparedInput(dialogue, place, media.start or 0.0, names, position, joined)
-        for modality, size in self.processor.feature_sizes.items():
-            ready = (features or {}).get(f"{modality}_features")
+        for modality, size in self.processor.extracted_sizes.items():
+            ready = (features or {}).get(feature_column(modality))
             if ready is None:
                 prepared.raw[modality] = self._to_extract(modality, prepared, media)
             else:
@@ -332,7 +333,7 @@ class UnivaPipeline(Pipeline):
     ) -> list[dict[str, Any]]:
         items = input_tensors
         rows = self._with_whole_dialogues(items) if self.reads_dialogues else items
-        for modality in self.processor.feature_sizes:
+        for modality in self.processor.extracted_sizes:
             self._extract(modality, rows)
         for item in items:
             self._check_something(item)
@@ -371,7 +372,7 @@ class UnivaPipeline(Pipeline):
         """Another utterance of a dialogue, without sound and faces."""
         position = None if one.position is None else one.position + place - one.place
         found = replace(one, place=place, position=position, raw={}, times={}, scored={}, name="another utterance")
-        found.features = dict.fromkeys(self.processor.feature_sizes)
+        found.features = dict.fromkeys(self.processor.extracted_sizes)
         if "text" in found.features and self.processor.can_extract("text"):
             found.raw["text"] = found.text or None
         return found
@@ -393,7 +394,7 @@ class UnivaPipeline(Pipeline):
     def _encode(self, items: Sequence[PreparedInput]) -> Any:
         processor = self.processor
         options: dict[str, Any] = {
-            f"{modality}_features": [item.features[modality] for item in items] for modality in processor.feature_sizes
+            feature_column(name): [item.features[name] for item in items] for name in processor.extracted_sizes
         }
         # A dialogue is encoded once, whatever number of its utterances is asked for.
         dialogues = {item.key: item for item in items}

@@ -22,7 +22,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import AUDIO_TOKENIZER_NAME, CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
 
 from .checked_loading_univa import refusal
-from .configuration_emotion import MODALITIES, EmotionConfig
+from .configuration_emotion import FACE_EMOTIONS, MODALITIES, EmotionConfig, feature_column, size_field
 from .extractors_univa import extractor_from_dict
 from .faces_univa import FaceReader, FaceTrack
 from .files_univa import whole_folder
@@ -34,8 +34,8 @@ from .utterance_media_univa import UtteranceMedia, check_clips, check_finite_row
 logger = logging.get_logger(__name__)
 
 _SETTINGS = (
-    "auto_map", "chat_template", "extractors", "feature_sizes", "has_tokenizer", "max_lengths", "modalities",
-    "processor_class",
+    "auto_map", "chat_template", "extractors", "face_emotion_size", "feature_sizes", "has_tokenizer", "max_lengths",
+    "modalities", "processor_class",
 )  # fmt: skip
 _HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
 # What says where utterances are and by whom, in the order of a batch.
@@ -102,6 +102,7 @@ class UnivaProcessor(ProcessorMixin):
         feature_sizes (`dict[str, int]`, *optional*): frame width of each modality that comes as features.
         max_lengths (`dict[str, int]`, *optional*): longest dialogue in tokens (or utterance in words) for text,
             longest clip in frames for audio and vision.
+        face_emotion_size (`int`, defaults to 0): expressions in `face_emotions`, for a model that reads them.
     """
 
     model_input_names: ClassVar[tuple[str, ...]] = _PLACE_INPUTS
@@ -116,9 +117,13 @@ class UnivaProcessor(ProcessorMixin):
         modalities: Sequence[str] = MODALITIES,
         feature_sizes: dict[str, int] | None = None,
         max_lengths: dict[str, int] | None = None,
+        face_emotion_size: int = 0,
         chat_template: str | None = None,
     ):
         _check_settings(extractors, modalities, feature_sizes, max_lengths)
+        if face_emotion_size != 0:
+            check_limit("width", face_emotion_size, "`face_emotion_size`")
+        self.face_emotion_size = face_emotion_size
         self.chat_template = chat_template  # ProcessorMixin has one; UniVA has no use for it.
         self.tokenizer: Any = tokenizer
         self.modalities = list(modalities)
@@ -152,19 +157,25 @@ class UnivaProcessor(ProcessorMixin):
         """
         if config.reads_tokens and tokenizer is None:
             raise ValueError("A model with a pretrained text encoder needs its tokenizer: give `tokenizer`.")
-        processor = cls(tokenizer, extractors, config.modalities, config.feature_sizes, config.max_lengths)
+        sizes = config.feature_sizes, config.max_lengths, config.extracted_sizes.get(FACE_EMOTIONS, 0)
+        processor = cls(tokenizer, extractors, config.modalities, *sizes)
         processor._source = None if source is None else (source, {})
         return processor
 
     def _check_extractors(self) -> None:
         for modality, extractor in self.extractors.items():
-            size, expected = extractor.get("feature_size"), self.feature_sizes.get(modality)
+            size, expected = extractor.get("feature_size"), self.extracted_sizes.get(modality)
             if expected is not None and size != expected:
                 raise ValueError(
                     f"The {modality} extractor {extractor.get('extractor_type')!r} makes frames of width {size}, and "
-                    f"the model takes `{modality}_feature_size` = {expected}: use the extractor that made the "
-                    "training features."
+                    f"the model takes `{size_field(modality)}` = {expected}: use the extractor that made the training "
+                    "features."
                 )
+
+    @property
+    def extracted_sizes(self) -> dict[str, int]:
+        """Frame width of each modality that comes as features, and of `face_emotions` where they are read."""
+        return {**self.feature_sizes, **({FACE_EMOTIONS: self.face_emotion_size} if self.face_emotion_size else {})}
 
     # Saving and loading. A processor without a tokenizer is no case that ProcessorMixin knows.
 
@@ -408,6 +419,34 @@ class UnivaProcessor(ProcessorMixin):
             f"{modality}_attention_mask": torch.from_numpy(mask),
         }
 
+    def pad_face_emotions(
+        self,
+        values: np.ndarray,
+        lengths: np.ndarray,
+        frames: int,
+        name_of: Callable[[int], str] | None = None,
+    ) -> torch.Tensor:
+        """
+        Probabilities of expressions of several clips, end to end, beside `frames` frames of face features each.
+
+        Args:
+            values (`np.ndarray` of shape `(sum of lengths, E)`): those of each face, clip after clip.
+            lengths (`np.ndarray` of shape `(B,)`): faces of each clip; 0 where nothing is known of them.
+            frames: of the padded face features.
+            name_of: from the place of a clip to what a message calls it.
+
+        Returns:
+            `face_emotions (B, frames, E)` float32, zero where there are none.
+
+        Raises:
+            `ValueError`: another number of expressions than the model takes, or NaN or infinity.
+        """
+        size = self.face_emotion_size
+        check_width(FACE_EMOTIONS, values, size)
+        padded, _ = pad_frames(values.reshape(-1, size), lengths, self.max_lengths.get("vision"), frames)
+        check_finite_rows("face emotion", padded, name_of)
+        return torch.from_numpy(padded)
+
     def extract_audio(self, clip: Any) -> np.ndarray | None:
         """
         Speech frames `(frames, audio_feature_size)` of one clip, by the extractor that made the training features.
@@ -476,7 +515,7 @@ class UnivaProcessor(ProcessorMixin):
         Features `(frames, k)` of several clips at once, `None` where a clip is `None`.
 
         Args:
-            modality: "text", "audio" or "vision".
+            modality: "text", "audio", "vision" or "face_emotions".
             items: texts, `(waveform, sampling_rate)` at the rate of the extractor, or lists of face images.
 
         Raises:
@@ -502,7 +541,7 @@ class UnivaProcessor(ProcessorMixin):
             made_by = f"by {config.get('name')!r}" if config else "elsewhere"
             raise ValueError(
                 f"This model's {modality} features were made {made_by} and this processor cannot make them from raw "
-                f"media: give `{modality}_features`."
+                f"media: give `{feature_column(modality)}`."
             )
         return extractor_from_dict(self.resolved_extractor(modality))
 
@@ -520,6 +559,7 @@ class UnivaProcessor(ProcessorMixin):
         text_features: Sequence[np.ndarray | None] | None = None,
         audio_features: Sequence[np.ndarray | None] | None = None,
         vision_features: Sequence[np.ndarray | None] | None = None,
+        face_emotions: Sequence[np.ndarray | None] | None = None,
         **kwargs: Any,
     ) -> BatchFeature:
         """
@@ -536,6 +576,8 @@ class UnivaProcessor(ProcessorMixin):
             video: video of each clip, from which sound and faces are taken where they are not given otherwise; see
                 `extract_faces`. What a video lacks (sound, picture, a face) is absent, with a warning.
             text_features, audio_features, vision_features: ready features, `(frames, k)` each.
+            face_emotions: beside `vision_features` the probabilities of expressions, `(frames, E)` each, for a model
+                that reads them.
 
         Returns:
             `BatchFeature` of tensors, named and shaped as [`EmotionModel.forward`] takes them. `dialogue_index`,
@@ -548,7 +590,9 @@ class UnivaProcessor(ProcessorMixin):
         """
         if kwargs:
             raise ValueError(f"Unknown arguments {sorted(kwargs)}.")
-        given = {"text": text_features, "audio": audio_features, "vision": vision_features}
+        given = {
+            "text": text_features, "audio": audio_features, "vision": vision_features, FACE_EMOTIONS: face_emotions,
+        }  # fmt: skip
         for name, clips in (("audio", audio), ("faces", faces), ("video", video)):
             if clips is not None:
                 check_clips(name, clips)
@@ -569,6 +613,12 @@ class UnivaProcessor(ProcessorMixin):
             batch = {name: batch[name] for name in _PLACE_INPUTS}
         for modality in self.feature_sizes:
             batch.update(self._feature_inputs(modality, given[modality], size))
+        if self.face_emotion_size:
+            faces = given["vision"] or [None] * size
+            counts = np.array([0 if clip is None else len(clip) for clip in faces])
+            batch[FACE_EMOTIONS] = self._face_emotions(
+                given[FACE_EMOTIONS], counts, batch["vision_attention_mask"].shape[1]
+            )
         return BatchFeature(batch)
 
     def _read_media(self, audio: Any, faces: Any, video: Any, given: dict[str, Any]) -> None:
@@ -582,6 +632,8 @@ class UnivaProcessor(ProcessorMixin):
                 raw, media = video, clips
             items = None if raw is None else (self.read(modality, one) for one in media)
             given[modality] = self._from_raw(modality, items, given[modality])
+            if modality == "vision" and raw is not None and self.face_emotion_size and given[FACE_EMOTIONS] is None:
+                given[FACE_EMOTIONS] = self.extract(FACE_EMOTIONS, [self.read("vision", one) for one in media])
         for note in (note for clip in clips for note in clip.notes.values()):
             logger.warning_once(f"{note}.")
 
@@ -616,7 +668,7 @@ class UnivaProcessor(ProcessorMixin):
         sizes = {f"{name} features": len(value) for name, value in given.items() if value is not None}
         if batch:
             sizes["utterances"] = len(batch["dialogue_index"])
-        surplus = [name for name, value in given.items() if value is not None and name not in self.feature_sizes]
+        surplus = [name for name, value in given.items() if value is not None and name not in self.extracted_sizes]
         if surplus:
             raise ValueError(f"This model takes {list(self.feature_sizes)} features, not {surplus}.")
         if len(set(sizes.values())) != 1:
@@ -639,6 +691,24 @@ class UnivaProcessor(ProcessorMixin):
                 "frames; they are cut at the end."
             )
         return self.pad_features(modality, np.concatenate(frames), lengths)
+
+    def _face_emotions(
+        self, emotions: Sequence[np.ndarray | None] | None, counts: np.ndarray, longest: int
+    ) -> torch.Tensor:
+        """Those of clips with `counts` faces, padded to `longest`."""
+        if emotions is None:
+            if counts.any():
+                logger.warning_once("No `face_emotions` were given: the model takes them as unknown in every frame.")
+            emotions = [None] * len(counts)
+        size = self.face_emotion_size
+        frames = [checked_frames("face_emotions", () if clip is None else clip, size) for clip in emotions]
+        lengths = np.array([len(clip) for clip in frames])
+        if ((lengths != counts) & (lengths > 0)).any():
+            raise ValueError(
+                f"`face_emotions` must have a frame for each of those of `vision_features`, {counts.tolist()}, got "
+                f"{lengths.tolist()}: make both of the same faces."
+            )
+        return self.pad_face_emotions(np.concatenate(frames), lengths, longest)
 
 
 def _check_settings(extractors: Any, modalities: Any, feature_sizes: Any, max_lengths: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .configuration_emotion import size_field
 from .faces_univa import FaceTrack
 from .limits_univa import check_limit
 from .media_univa import (
@@ -325,7 +326,7 @@ def check_width(modality: str, frames: np.ndarray, width: int) -> None:
     """Refuse features `(frames, …)` of another width than a model takes, with a `ValueError`."""
     if len(frames) and frames.shape[-1] != width:
         raise ValueError(
-            f"{modality} features of width {frames.shape[-1]} met a model of `{modality}_feature_size` = {width}: "
+            f"{modality} features of width {frames.shape[-1]} met a model of `{size_field(modality)}` = {width}: "
             "use the extractor that made the model's training features."
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..corpora.precomputed_features import storable_frames
 from ..data.feature_files import read_frames
-from ..data.schema import CorpusError
+from ..data.schema import FACE_EMOTIONS, CorpusError
 from ..models.faces_univa import FaceReader
 from ..models.files_univa import explanation
 from ..models.media_univa import MediaError
@@ -133,11 +133,11 @@ class _Predictor:
 
     def check_extractors(self, utterances: Sequence[Utterance]) -> None:
         """Refuse a model that cannot make features of what is there, before anything is read."""
-        kinds = {"audio": ("audio", "video"), "vision": ("faces", "video")}
+        kinds = {"audio": ("audio", "video"), "vision": ("faces", "video"), FACE_EMOTIONS: ("faces", "video")}
         for modality, columns in kinds.items():
             from_media = (one for one in utterances if modality not in one.features)
             given = any(getattr(one, column) for one in from_media for column in columns)
-            if modality in self.classifier.processor.modalities and given:
+            if modality in self.classifier.processor.extracted_sizes and given:
                 self.classifier.processor.extractor(modality)
 
     def batches(self, utterances: Sequence[Utterance], size: int) -> Iterator[Sequence[Utterance]]:

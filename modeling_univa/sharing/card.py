@@ -31,7 +31,7 @@ __all__ = ["ModelFacts", "TrainingTime", "model_card", "pipeline_tag", "write_mo
 TEMPLATE = shipped("model_card.md")
 HEAT_MAP = "emotion_correlation.png"
 
-_WORDS = {"text": "text", "audio": "speech", "vision": "faces"}
+_WORDS = {"text": "text", "audio": "speech", "vision": "faces", "face_emotions": "expressions of faces"}
 _TASKS = {"vision": "video-classification", "audio": "audio-classification", "text": "text-classification"}
 _UNKNOWN_LICENSE = "not stated"
 
@@ -197,7 +197,7 @@ def _limits(config: EmotionConfig, extractors: Mapping[str, Mapping[str, Any]]) 
             f"An emotion is predicted where its probability is greater than {threshold:g}. The probabilities of an "
             f"utterance sum to one, so that it gets {math.ceil(1 / threshold) - 1} emotions at the most."
         )
-    for modality, size in config.feature_sizes.items():
+    for modality, size in config.extracted_sizes.items():
         made = extractors.get(modality, {})
         if made.get("extractor_type", PRECOMPUTED) == PRECOMPUTED:
             by = f", made by `{made['name']}`" if made.get("name") else ""
@@ -226,7 +226,7 @@ def _components(facts: ModelFacts) -> list[dict[str, str]]:
     parts = []
     if facts.starting_weights:
         parts.append(("starting weights", "text", dict(facts.starting_weights)))
-    for modality in facts.config.feature_sizes:
+    for modality in facts.config.extracted_sizes:
         if facts.extractors.get(modality):
             parts.append(("features", modality, dict(facts.extractors[modality])))
     if "vision" in facts.config.modalities and facts.extractors.get("faces"):

@@ -131,7 +131,7 @@ def _model_folder(model: str, revision: str | None) -> Path:
 
 def _check_fit(model: str, processor: UnivaProcessor, modality: str, extractor: Extractor) -> None:
     name = getattr(extractor, "model", extractor.extractor_type)
-    size = processor.feature_sizes.get(modality)
+    size = processor.extracted_sizes.get(modality)
     if size is None:
         raise ValueError(f"{model} takes no {modality} features, so that there is nothing for {name} to make")
     if extractor.feature_size != size:

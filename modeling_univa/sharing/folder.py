@@ -275,10 +275,10 @@ def _check_processor(folder: Path, config: EmotionConfig) -> None:
     except Exception as error:
         reason = one_line(error)
         raise IncompleteFolderError(f"The processor in {folder} cannot be loaded ({reason}): {advice}.") from error
-    sizes = config.feature_sizes
-    if processor.feature_sizes != sizes or (processor.tokenizer is None) != (config.text_config is None):
+    sizes = config.extracted_sizes
+    if processor.extracted_sizes != sizes or (processor.tokenizer is None) != (config.text_config is None):
         raise IncompleteFolderError(
-            f"The processor in {folder} is of another model: it makes features of widths {processor.feature_sizes}, "
+            f"The processor in {folder} is of another model: it makes features of widths {processor.extracted_sizes}, "
             f"and the model takes {sizes}: {advice}."
         )
     for modality, settings in processor.extractors.items():

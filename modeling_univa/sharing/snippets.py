@@ -5,7 +5,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..models.configuration_emotion import EmotionConfig
+from ..models.configuration_emotion import EmotionConfig, feature_column
 from ..models.processing_univa import PRECOMPUTED
 
 
@@ -36,7 +36,7 @@ def usage_snippets(
     Returns:
         `introduction`, `language` and `code` of each.
     """
-    raw = {modality for modality in config.feature_sizes if _is_raw(extractors.get(modality))}
+    raw = {modality for modality in config.extracted_sizes if _is_raw(extractors.get(modality))}
     has_video = "vision" in raw and bool(extractors.get("faces"))
     snippets = [_python(config, raw, has_video, model_id, adapter)]
     if getattr(config, "custom_pipelines", None) and not adapter:
@@ -63,10 +63,10 @@ def _python(config: EmotionConfig, raw: set[str], has_video: bool, model_id: str
         arguments.append('faces=[["face.png"]]')
     if "audio" in raw and not has_video:
         arguments.append('audio=["clip.wav"]')
-    ready = {modality: size for modality, size in config.feature_sizes.items() if modality not in raw}
+    ready = {modality: size for modality, size in config.extracted_sizes.items() if modality not in raw}
     if ready:
         lines.append("# Put the features of the utterance, (frames, width), in the place of the zeros.")
-        arguments += [f"{name}_features=[np.zeros((8, {size}), np.float32)]" for name, size in ready.items()]
+        arguments += [f"{feature_column(name)}=[np.zeros((8, {size}), np.float32)]" for name, size in ready.items()]
     code = [
         *(["import numpy as np"] if ready else []),
         "import torch",
@@ -118,8 +118,8 @@ def _pipeline(config: EmotionConfig, raw: set[str], has_video: bool, model_id: s
         inputs += ['"faces": ["face.png"]'] if "vision" in raw else []
     ready = not inputs
     if ready:
-        sizes = config.feature_sizes.items()
-        inputs = [f'"{name}_features": np.zeros((8, {size}), np.float32)' for name, size in sizes]
+        sizes = config.extracted_sizes.items()
+        inputs = [f'"{feature_column(name)}": np.zeros((8, {size}), np.float32)' for name, size in sizes]
     code = [
         *(["import numpy as np"] if ready else []),
         "from transformers import pipeline",

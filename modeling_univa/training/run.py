@@ -7,6 +7,7 @@ import os
 import re
 import time
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.schema import CorpusError, odd_labels
 from ..data.streaming import StreamedCorpus, StreamedUtterances
 from ..data.utterances import UtteranceDataset
-from ..models.configuration_emotion import EmotionConfig
+from ..models.configuration_emotion import FACE_EMOTIONS, MODALITIES, EmotionConfig
 from ..models.files_univa import exclusive, one_line, write_text
 from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
@@ -369,7 +370,7 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[EmotionModel, Un
         model, tokenizer = _new_model(args, config_for_corpus(args, corpus), attention)
         made_by = corpus.extractors
         # Faces that were found in videos are part of how the vision features were made.
-        kept = [*model.config.feature_sizes, *(["faces"] if "vision" in model.config.feature_sizes else [])]
+        kept = [*model.config.extracted_sizes, *(["faces"] if "vision" in model.config.feature_sizes else [])]
         extractors = {name: made_by[name] for name in kept if name in made_by}
         processor = UnivaProcessor.from_config(model.config, tokenizer, extractors, source=corpus.name)
     tell_unused(args, processor.tokenizer is not None)
@@ -429,10 +430,16 @@ def config_for_corpus(args: ModelArguments, corpus: Corpus) -> EmotionConfig:
     sizes = {modality: corpus.feature_size(modality) for modality in ("text", "audio", "vision")}
     sizes = {f"{modality}_feature_size": size for modality, size in sizes.items() if size is not None}
     config_class: Any = system_config(args.system)
+    if _reads_expressions(config_class) and "vision" in overrides.get("modalities", MODALITIES):
+        sizes["face_emotion_size"] = corpus.feature_size(FACE_EMOTIONS) or 0
     settings = {**config_class.settings_for(corpus.label_names), **sizes, **overrides}
     if settings.get("decision", config_class.decision) == "softmax":
         settings.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))
     return config_class(id2label=dict(enumerate(corpus.label_names)), **settings)
+
+
+def _reads_expressions(config_class: type[EmotionConfig]) -> bool:
+    return "face_emotion_size" in {item.name for item in fields(config_class)}
 
 
 def make_training_split(

@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from expression_toy_system import ExpressionToyConfig
 from testing_utils import FEATURE_SIZES, random_rows, tiny_config, tiny_processor, write_corpus, write_text_encoder
 
 import train_hf
@@ -50,6 +51,22 @@ def streamed(corpus, window_rows: int = 5, va_scaling: str = "released") -> Stre
     return StreamedUtterances(
         corpus.stream("train"), tiny_processor(config), config.label_names, va_scaling, window_rows
     )
+
+
+def test_expressions_come_with_a_stream(tmp_path):
+    rows = random_rows([3, 2, 4], face_emotion_size=4)
+    corpus = load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})), streaming=True)
+    plain = tiny_config()
+    sizes = {f"{name}_feature_size": size for name, size in plain.feature_sizes.items()}
+    config = ExpressionToyConfig(
+        text_config=plain.text_config, id2label=plain.id2label, face_emotion_size=corpus.feature_size("face_emotions"),
+        **sizes,
+    )  # fmt: skip
+    stream = StreamedUtterances(corpus.stream("train"), tiny_processor(config), config.label_names)
+    batch = next(iter(StreamedBatches(stream, batch_size=9)))
+    assert batch["face_emotions"].shape == (*batch["vision_attention_mask"].shape, 4)
+    sums = batch["face_emotions"].sum(dim=-1)
+    torch.testing.assert_close(sums, batch["vision_attention_mask"].float(), atol=1e-2, rtol=0)
 
 
 def test_corpus_describes_itself_as_at_rest(corpus, folder):

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from expression_toy_system import ExpressionToyConfig
 from testing_utils import FEATURE_SIZES, random_rows, tiny_config, tiny_model, tiny_processor
 from torch.utils.data import DataLoader
 
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, flatten_frames, known_va
-from modeling_univa.models.configuration_emotion import MODALITIES
+from modeling_univa.models.configuration_emotion import MODALITIES, EmotionConfig
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
 
 
@@ -22,12 +23,12 @@ SIZES = (3, 1, 4, 2)
 SPEAKERS = ("b", "a", None, "b", " ", "c", "a")
 
 
-def rows_for(config: UnivaConfig, **options) -> datasets.Dataset:
+def rows_for(config: EmotionConfig, **options) -> datasets.Dataset:
     shared = {"modalities": list(config.feature_sizes), "speakers": SPEAKERS, "longest": 12, "absent": 0.3}
     return random_rows(SIZES, **{**shared, **options})
 
 
-def dataset_for(config: UnivaConfig, rows: datasets.Dataset, **options) -> UtteranceDataset:
+def dataset_for(config: EmotionConfig, rows: datasets.Dataset, **options) -> UtteranceDataset:
     return UtteranceDataset(rows, tiny_processor(config), config.label_names, **options)
 
 
@@ -151,18 +152,26 @@ def clip(frames: int, width: int, start: float = 0) -> list[list[float]]:
     return (np.arange(frames * width).reshape(frames, width) + start).tolist()
 
 
-def rows_with_expressions(config: UnivaConfig, counts: list[int | None]) -> datasets.Dataset:
+def expression_config(size: int = 4, **overrides) -> ExpressionToyConfig:
+    plain = tiny_config(**overrides)
+    names = ("text_config", "id2label", "modalities", *(f"{name}_feature_size" for name in FEATURE_SIZES),
+             *(f"max_{name}_length" for name in FEATURE_SIZES))  # fmt: skip
+    return ExpressionToyConfig(face_emotion_size=size, **{name: getattr(plain, name) for name in names})
+
+
+def rows_with_expressions(config: EmotionConfig, counts: list[int | None]) -> datasets.Dataset:
     rows = rows_for(config, absent=0.0)
     emotions = [None if count is None else clip(count, 4, start=row) for row, count in enumerate(counts)]
     return with_column(rows, "face_emotions", emotions, frames_kind(4))
 
 
 def test_expressions_stand_beside_the_faces():
-    config = tiny_config(max_vision_length=5)
+    config = expression_config(max_vision_length=5)
     faces = [len(frames) for frames in rows_for(config, absent=0.0)["vision_features"]]
     counts = [*faces[:9], None]
     rows = rows_with_expressions(config, counts)
-    batch = batch_of(dataset_for(config, rows), [9, 0, 4])
+    dataset = dataset_for(config, rows)
+    batch = batch_of(dataset, [9, 0, 4])
     frames = batch["vision_features"].shape[1]
     assert batch["face_emotions"].shape == (3, frames, 4)
     assert not batch["face_emotions"][0].any() and batch["vision_attention_mask"][0].any()
@@ -171,16 +180,34 @@ def test_expressions_stand_beside_the_faces():
         assert batch["face_emotions"][place, :kept].tolist() == clip(faces[row], 4, start=row)[:kept]
         assert not batch["face_emotions"][place, kept:].any()
     assert list(batch)[-1] == "face_emotions"
-    deaf = tiny_config(modalities=["text", "audio"])
-    assert "face_emotions" not in batch_of(dataset_for(deaf, rows), [0])
+    # They are a number beside each face, and no frames of their own.
+    assert dataset.lengths.tolist() == dataset_for(expression_config(0, max_vision_length=5), rows).lengths.tolist()
+
+
+@pytest.mark.parametrize("variant", ["without faces", "without the field", "0"])
+def test_expressions_are_for_models_that_read_them(variant):
+    config = {
+        "without faces": expression_config(0, modalities=["text", "audio"]), "without the field": tiny_config(),
+        "0": expression_config(0),
+    }[variant]  # fmt: skip
+    rows = rows_with_expressions(config, [1] * 10)
+    assert "face_emotions" not in batch_of(dataset_for(config, rows), [0])
 
 
 def test_expressions_of_other_faces_are_refused():
-    config = tiny_config()
+    config = expression_config()
     faces = [len(frames) for frames in rows_for(config, absent=0.0)["vision_features"]]
     rows = rows_with_expressions(config, [*faces[:3], faces[3] + 1, *faces[4:]])
     message = refused(config, rows)
     assert f"row 'd1_0' has {faces[3] + 1} frames of `face_emotions` and {faces[3]} of `vision_features`" in message
+
+
+def test_expressions_that_are_missing_or_others_are_refused():
+    config = expression_config()
+    message = refused(config, rows_for(config))
+    assert "no column `face_emotions`, which the model reads; extract it with `face_emotions`, or set" in message
+    message = refused(expression_config(5), rows_with_expressions(config, [None] * 10))
+    assert "`face_emotions` are 4 numbers wide, and the model takes 5" in message
 
 
 def test_rows_one_by_one_are_a_batch_too():
@@ -369,7 +396,7 @@ def test_loader_asks_for_whole_batches(workers):
 # Refusals
 
 
-def refused(config: UnivaConfig, rows: datasets.Dataset) -> str:
+def refused(config: EmotionConfig, rows: datasets.Dataset) -> str:
     with pytest.raises(CorpusError) as error:
         dataset_for(config, rows, name="corpus (train)")
     assert str(error.value).startswith("corpus (train): ")

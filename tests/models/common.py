@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every system has to do, whatever it computes."""
 
+import dataclasses
 import json
 import sys
 from typing import Any, ClassVar
@@ -81,10 +82,15 @@ class CommonSystemTests:
         with torch.no_grad():
             return model(**inputs).logits
 
+    def rows(self, config: Any) -> datasets.Dataset:
+        """Rows of five dialogues, some without a modality."""
+        expressions = config.extracted_sizes.get("face_emotions", 0)
+        what = {"modalities": list(config.feature_sizes), "face_emotion_size": expressions}
+        return random_rows((3, 4, 2, 5, 2), label_names=config.label_names, **what)
+
     def dataset(self, config: Any, with_va: bool = True) -> UtteranceDataset:
         """Rows of five dialogues, some without a modality."""
-        modalities = list(config.feature_sizes)
-        rows = random_rows((3, 4, 2, 5, 2), label_names=config.label_names, modalities=modalities)
+        rows = self.rows(config)
         va = scaled_va(rows, "released", config.modalities) if with_va else None
         return UtteranceDataset(rows, tiny_processor(config), config.label_names, va)
 
@@ -136,7 +142,7 @@ class CommonSystemTests:
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
         config = self.config()
         model = self.model(config)
-        rows = random_rows((3, 4, 2, 5, 2), label_names=config.label_names, modalities=list(config.feature_sizes))
+        rows = self.rows(config)
         processor, found = tiny_processor(config), []
         for encoder in (None, model.text_encoder):
             dataset = UtteranceDataset(rows, processor, config.label_names, text_encoder=encoder)
@@ -176,6 +182,11 @@ class CommonSystemTests:
         for modality in config.feature_sizes:
             nothing[f"{modality}_attention_mask"] = torch.zeros_like(inputs[f"{modality}_attention_mask"])
         assert torch.isfinite(self.scores(model, nothing)).all()
+
+    def test_expressions_are_read_where_their_number_is_a_setting(self):
+        has_field = "face_emotion_size" in {item.name for item in dataclasses.fields(self.system.config_class)}
+        config = self.config(**({"face_emotion_size": 3} if has_field else {}))
+        assert config.extracted_sizes.get("face_emotions", 0) == (3 if has_field else 0)
 
     @pytest.mark.parametrize("modality", ["text", "audio", "vision"])
     def test_a_model_may_have_one_modality(self, modality):

@@ -73,6 +73,7 @@ class TestFacialmmt(CommonSystemTests):
     def test_expressions_that_do_not_fit_are_refused(self):
         config = self.config(face_emotion_size=4)
         model, inputs = self.model(config), Utterances(config).inputs()
+        del inputs["face_emotions"]
         with pytest.raises(ValueError, match="This model reads `face_emotions`, the probabilities of 4 expressions"):
             model(**inputs)
         for wrong in (torch.zeros(6, 1, 4), self.expressions(inputs, size=3)):

@@ -348,7 +348,8 @@ def test_processor_file_holds_what_init_takes_and_no_more(route, tmp_path):
     utterances.processor.save_pretrained(tmp_path)
     content = json.loads((tmp_path / "processor_config.json").read_text())
     assert set(content) == {
-        "auto_map", "extractors", "feature_sizes", "has_tokenizer", "max_lengths", "modalities", "processor_class",
+        "auto_map", "extractors", "face_emotion_size", "feature_sizes", "has_tokenizer", "max_lengths", "modalities",
+        "processor_class",
     }  # fmt: skip
     assert content["auto_map"] == {"AutoProcessor": "processing_univa.UnivaProcessor"}
     assert (tmp_path / "tokenizer.json").exists() is (route == "bert")

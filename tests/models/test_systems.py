@@ -5,8 +5,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 from common import CommonSystemTests
 from dialogue_toy_system import DialogueToyModel, register_dialogue_toy
+from expression_toy_system import ExpressionToyConfig, ExpressionToyModel
+from testing_utils import Utterances
 from toy_system import ToyConfig, ToyModel
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
@@ -47,6 +50,35 @@ class TestDialogueToy(CommonSystemTests):
     @pytest.fixture(autouse=True)
     def registered(self):
         register_dialogue_toy()
+
+
+class TestExpressionToy(CommonSystemTests):
+    """One that reads the expressions of faces beside their features."""
+
+    system = ExpressionToyModel
+    tiny = {"face_emotion_size": 4}
+
+    @pytest.fixture(autouse=True)
+    def registered(self):
+        AutoConfig.register("expression-toy", ExpressionToyConfig, exist_ok=True)
+        for auto in (AutoModel, AutoModelForSequenceClassification):
+            auto.register(ExpressionToyConfig, ExpressionToyModel, exist_ok=True)
+
+    def test_expressions_count_and_are_asked_for(self):
+        config = self.config()
+        model, inputs = self.model(config), Utterances(config, absent=0.2).inputs()
+        assert inputs["face_emotions"].shape == (*inputs["vision_attention_mask"].shape, 4)
+        others = {**inputs, "face_emotions": torch.zeros_like(inputs["face_emotions"])}
+        assert not torch.allclose(self.scores(model, others), self.scores(model, inputs), atol=1e-4)
+        with pytest.raises(ValueError, match="reads `face_emotions`, the probabilities of 4 expressions of every"):
+            model(**{name: value for name, value in inputs.items() if name != "face_emotions"})
+        with pytest.raises(ValueError, match="`face_emotions` must have shape"):
+            model(**{**inputs, "face_emotions": inputs["face_emotions"][..., :3]})
+
+    def test_without_faces_there_are_none(self):
+        config = self.config(modalities=["text", "audio"])
+        assert config.extracted_sizes == {"audio": 5} and config.extra_inputs == ()
+        assert "face_emotions" not in Utterances(config).inputs()
 
 
 @pytest.mark.parametrize("system", SYSTEMS.values(), ids=SYSTEMS)

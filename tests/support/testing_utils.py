@@ -19,6 +19,7 @@ from transformers import BertConfig, PreTrainedConfig, PreTrainedTokenizerFast, 
 
 from modeling_univa.data.corpus import EXTRACTORS_FILE
 from modeling_univa.data.schema import row_features
+from modeling_univa.models.configuration_emotion import feature_column
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
@@ -144,13 +145,18 @@ class Utterances:
             }
             for modality, size in config.feature_sizes.items()
         }
+        if "face_emotions" in config.extracted_sizes:
+            faces = self.features["vision"].items()
+            self.features["face_emotions"] = {
+                place: random_emotions(generator, clip, config.face_emotion_size) for place, clip in faces
+            }
         self.label_values = (generator.random((len(self.places), config.num_labels)) < 0.4).astype(np.float32)
 
     def inputs(self, places: Sequence[tuple[int, int]] | None = None) -> dict[str, torch.Tensor]:
         """Model inputs of the utterances at `places`, by default all of them."""
         places = self.places if places is None else places
         features = {
-            f"{modality}_features": [frames[place] for place in places] for modality, frames in self.features.items()
+            feature_column(name): [frames[place] for place in places] for name, frames in self.features.items()
         }
         with_tokens = "text" in self.config.modalities and self.processor.tokenizer is not None
         texts = self.dialogues if with_tokens else None
@@ -159,8 +165,8 @@ class Utterances:
     def write(self, file: Path, logits: torch.Tensor) -> None:
         """Dialogues, speakers, features and the logits of them all, for `integration/load_remote_code.py`."""
         clips = {
-            f"{modality}_features": [None if clip is None else np.asarray(clip).tolist() for clip in frames.values()]
-            for modality, frames in self.features.items()
+            feature_column(name): [None if clip is None else np.asarray(clip).tolist() for clip in frames.values()]
+            for name, frames in self.features.items()
         }
         dialogues = self.dialogues if self.config.text_config is not None else None
         content = {"dialogues": dialogues, "speakers": self.speakers, "features": clips, "logits": logits.tolist()}
@@ -179,6 +185,11 @@ def random_frames(generator: np.random.Generator, longest: int, size: int, absen
     return generator.normal(size=(generator.integers(1, longest + 1), size)).astype(np.float16).astype(np.float32)
 
 
+def random_emotions(generator: np.random.Generator, faces: np.ndarray | None, size: int) -> np.ndarray | None:
+    """Probabilities of expressions `(frames, size)` for the frames of some faces, `None` where there are none."""
+    return None if faces is None else generator.dirichlet(np.ones(size), len(faces)).astype(np.float16)
+
+
 def random_rows(
     sizes: Sequence[int],
     *,
@@ -189,6 +200,7 @@ def random_rows(
     speakers: Sequence[str | None] = (None,),
     longest: int = 6,
     prefix: str = "d",
+    face_emotion_size: int = 0,
 ) -> datasets.Dataset:
     """
     Rows of the row contract: dialogues of `sizes` utterances with features of `modalities`.
@@ -197,10 +209,15 @@ def random_rows(
         absent: share of rows without a modality, for all of them or each.
         speakers: who speaks, row by row and from the beginning again.
         prefix: of the dialogue ids.
+        face_emotion_size: expressions, of which each face frame then has the probabilities.
     """
     generator = np.random.default_rng(seed)
     sizes_of = {modality: FEATURE_SIZES[modality] for modality in modalities}
-    features = row_features(label_names, **{f"{name}_feature_size": size for name, size in sizes_of.items()})
+    features = row_features(
+        label_names,
+        **{f"{name}_feature_size": size for name, size in sizes_of.items()},
+        face_emotion_size=face_emotion_size or None,
+    )
     shares = absent if isinstance(absent, Mapping) else dict.fromkeys(modalities, absent)
     rows = []
     for dialogue, size in enumerate(sizes):
@@ -218,6 +235,9 @@ def random_rows(
                 row[f"{modality}_va"] = generator.uniform(-1, 1, 2).tolist() if known else [float("nan")] * 2
             for modality, width in sizes_of.items():
                 row[f"{modality}_features"] = random_frames(generator, longest, width, shares.get(modality, 0.0))
+            if face_emotion_size:
+                own = np.random.default_rng([seed, len(rows)])  # the other columns are as without it
+                row["face_emotions"] = random_emotions(own, row["vision_features"], face_emotion_size)
             rows.append(row)
     columns = {name: [row[name] for row in rows] for name in features}
     return datasets.Dataset.from_dict(columns, features=features)

@@ -14,7 +14,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
 
 from .checked_loading_univa import check_activation
-from .configuration_emotion import EmotionConfig
+from .configuration_emotion import EmotionConfig, check_objective
 from .cross_modal_univa import CrossModalSettings, CrossModalTransformer
 from .limits_univa import check_limit
 from .losses_univa import kl_divergence_loss
@@ -140,6 +140,7 @@ class FacialmmtConfig(EmotionConfig):
             check_limit(kind, getattr(self, name), f"`{name}`")
         check_limit("length", self.max_utterance_length, "`max_utterance_length`")
         check_activation(self.hidden_act)
+        check_objective(self.objective, self.decision)
         if self.fixed_length is not None:
             raise ValueError(
                 "FacialMMT pads each modality to its own length where it takes padding for data: leave `fixed_length` "

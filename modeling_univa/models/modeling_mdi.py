@@ -17,7 +17,7 @@ from transformers.activations import ACT2FN
 from transformers.models.bert.modeling_bert import BertLayer
 
 from .checked_loading_univa import check_activation
-from .configuration_emotion import EmotionConfig
+from .configuration_emotion import EmotionConfig, check_objective
 from .limits_univa import check_limit
 from .losses_univa import kl_divergence_loss
 from .modeling_emotion import EmotionOutput, FrameModel, Frames
@@ -107,6 +107,7 @@ class MdiConfig(EmotionConfig):
         check_limit("layers", self.num_hidden_layers, "`num_hidden_layers`")
         check_limit("length", self.max_dialogue_length, "`max_dialogue_length`")
         check_activation(self.hidden_act)
+        check_objective(self.objective, self.decision)
         if self.num_attention_heads % len(INTERACTIONS) or self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`num_attention_heads` ({self.num_attention_heads}) must be a multiple of {len(INTERACTIONS)}, and "

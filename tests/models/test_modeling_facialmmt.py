@@ -220,6 +220,7 @@ def test_the_loss_is_the_divergence_of_univa():
     ({"face_threshold": 1.5}, "`face_threshold` must lie"),
     ({"cross_modal_dropout": -0.1}, "`cross_modal_dropout` must lie"),
     ({"hidden_act": "none"}, "hidden_act"),
+    ({"decision": "sigmoid"}, "needs `decision='softmax'`"),
 ])  # fmt: skip
 def test_a_wrong_configuration_is_refused(wrong, message):
     with pytest.raises(StrictDataclassError, match=message):

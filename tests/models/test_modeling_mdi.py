@@ -108,6 +108,7 @@ def test_of_one_speaker_the_others_are_none():
     ({"max_dialogue_length": 0}, "`max_dialogue_length` must lie"),
     ({"hidden_dropout_prob": 1.0}, "`hidden_dropout_prob` must lie"),
     ({"hidden_act": "none"}, "hidden_act"),
+    ({"decision": "sigmoid"}, "needs `decision='softmax'`"),
 ])  # fmt: skip
 def test_a_wrong_configuration_is_refused(wrong, message):
     with pytest.raises(StrictDataclassError, match=message):

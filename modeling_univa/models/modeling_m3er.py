@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import initialization as init
+from transformers.utils import logging
 
 from .configuration_emotion import MODALITIES, EmotionConfig
 from .limits_univa import check_limit
@@ -344,7 +345,10 @@ class M3erForEmotionClassification(FrameModel):
             return
         was_training = self.training
         self.eval()
-        batches = dataset.batches(_STATISTICS_BATCH)
+        total = -(-len(dataset) // _STATISTICS_BATCH)
+        batches = logging.tqdm(
+            dataset.batches(_STATISTICS_BATCH), "statistics of the training set", total, leave=False
+        )
         on_device = ({name: value.to(self.device) for name, value in batch.items()} for batch in batches)
         self.check.fit((self.read(batch) for batch in on_device), len(dataset))
         self.train(was_training)

@@ -197,13 +197,14 @@ class RobmmrForEmotionClassification(FrameModel):
         self.decoder = LabelDecoder(config, config.decoder_num_hidden_layers, norm="output")
         if config.masked_weight:
             self.scorers = nn.ModuleDict({name: nn.Linear(width, 1) for name in self.order})
+        self.post_init()
         for part in (self.encoders, self.tri_modal_encoder, self.decoder):
             _add_inner_dropout(part, config.hidden_dropout_prob)
-        self.post_init()
+            _init_attention(part)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Xavier-uniform as the official code has it, query, key and value in one; biases as PyTorch has them."""
+        """Xavier-uniform as the official code has it; biases as PyTorch has them."""
         if isinstance(module, nn.Linear):
             module.reset_parameters()
             init.xavier_uniform_(module.weight)
@@ -211,13 +212,6 @@ class RobmmrForEmotionClassification(FrameModel):
             init.xavier_uniform_(module.weight)
         elif isinstance(module, nn.LayerNorm):
             module.reset_parameters()
-        elif isinstance(module, BertSelfAttention | BertCrossAttention):
-            for linear in (module.query, module.key, module.value):
-                # The limit of a matrix of three times as many rows.
-                init.xavier_uniform_(linear.weight, gain=0.5**0.5)
-                init.zeros_(linear.bias)
-        elif isinstance(module, BertSelfOutput):
-            init.zeros_(module.dense.bias)
 
     def classify(self, frames: dict[str, Frames], **inputs: Any) -> RobmmrOutput:
         """Scores of the labels' decoder; in training also those of masked frames."""
@@ -411,6 +405,19 @@ def _add_inner_dropout(part: nn.Module, rate: float) -> None:
     for module in part.modules():
         if isinstance(module, BertIntermediate):
             module.intermediate_act_fn = nn.Sequential(module.intermediate_act_fn, nn.Dropout(rate))
+
+
+@torch.no_grad()
+def _init_attention(part: nn.Module) -> None:
+    """As torch starts its attention: query, key and value as one matrix of three times as many rows, no biases."""
+    # Not in `_init_weights`, to which transformers takes no module without parameters of its own.
+    for module in part.modules():
+        if isinstance(module, BertSelfAttention | BertCrossAttention):
+            for linear in (module.query, module.key, module.value):
+                nn.init.xavier_uniform_(linear.weight, gain=0.5**0.5)
+                nn.init.zeros_(linear.bias)
+        elif isinstance(module, BertSelfOutput):
+            nn.init.zeros_(module.dense.bias)
 
 
 @contextmanager

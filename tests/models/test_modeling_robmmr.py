@@ -193,6 +193,16 @@ class TestRobmmr(CommonSystemTests):
         with pytest.raises(StrictDataclassError, match=message):
             self.config(**settings)
 
+    def test_weights_start_as_those_of_torch_do(self):
+        """Xavier-uniform, query, key and value as one matrix of three times as many rows."""
+        model = self.system(self.config(hidden_size=64))
+        attention = model.tri_modal_encoder.encoder.layers[0].attention
+        for linear, rows in ((attention.self.query, 3 * 64), (attention.output.dense, 64), (model.decoder.score, 1)):
+            limit = (6 / (64 + rows)) ** 0.5
+            assert 0.8 * limit < linear.weight.abs().max() <= limit
+        assert not attention.self.key.bias.any() and not attention.output.dense.bias.any()
+        assert not any(absent.weight.any() for absent in model.absent.values())
+
 
 def test_the_asymmetric_loss_is_that_of_a_loop():
     logits = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)).mul(4).double().requires_grad_()

@@ -170,6 +170,14 @@ class TestTailor(CommonSystemTests):
         """But for the discriminator, whose opponent wins, and the alignment, which has few frames."""
         assert self.loss_by_heart(steps=200) < 0.25
 
+    def test_weights_start_small(self):
+        """Normal with 0.02; the LSTMs of the alignment as torch has them."""
+        model = self.system(self.config(hidden_size=64))
+        for weight in (model.common_encoder.position_embeddings.weight, model.common_projection.weight):
+            assert 0.015 < weight.std() < 0.025
+        lstm = model.alignment.aligners["audio"].lstm
+        assert 0.9 < lstm.weight_hh_l0.abs().max() * lstm.hidden_size**0.5 <= 1
+
 
 @pytest.fixture(scope="module")
 def official(shared_data) -> OfficialFixture:

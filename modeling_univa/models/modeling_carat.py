@@ -11,6 +11,7 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import initialization as init
 
+from .cross_modal_univa import XavierLinear
 from .frame_encoder_univa import FrameEncoder, FrameEncoderConfig
 from .limits_univa import check_limit
 from .modeling_emotion import EmotionOutput, FrameModel, Frames, logits_of
@@ -128,9 +129,9 @@ class CaratLayers(nn.Sequential):
     """Linear layers of these widths with relu between them."""
 
     def __init__(self, *widths: int):
-        layers: list[nn.Module] = [nn.Linear(widths[0], widths[1])]
+        layers: list[nn.Module] = [XavierLinear(widths[0], widths[1])]
         for before, after in zip(widths[1:-1], widths[2:], strict=True):
-            layers += [nn.ReLU(), nn.Linear(before, after)]
+            layers += [nn.ReLU(), XavierLinear(before, after)]
         super().__init__(*layers)
 
 
@@ -238,10 +239,8 @@ class CaratForEmotionClassification(FrameModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Xavier-uniform in linear layers that are stacked, He-uniform in label classifiers; the rest normal."""
         super()._init_weights(module)
-        if isinstance(module, CaratLayers):
-            for layer in module.children():
-                if isinstance(layer, nn.Linear):
-                    init.xavier_uniform_(layer.weight)
+        if isinstance(module, XavierLinear):
+            module.reset_parameters()
         elif isinstance(module, CaratLabelClassifier):
             init.kaiming_uniform_(module.weight, a=5**0.5)
         elif isinstance(module, CaratAutoencoder):

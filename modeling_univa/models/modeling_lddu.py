@@ -199,10 +199,9 @@ class LdduForEmotionClassification(FrameModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Normal in the frame encoders, Xavier for the label embeddings, PyTorch's own defaults elsewhere."""
         super()._init_weights(module)
-        if isinstance(module, (LdduLabelAttention, LdduDistribution, LdduHead)):
-            for inner in module.modules():
-                if isinstance(inner, nn.Linear):
-                    inner.reset_parameters()
+        # One linear layer after another, since transformers takes no module without parameters of its own here.
+        if isinstance(module, nn.Linear) and not any(module is inner for inner in self.encoders.modules()):
+            module.reset_parameters()
         elif module is self.label_embeddings:
             init.xavier_uniform_(module.weight)
         elif isinstance(module, ContrastQueue):

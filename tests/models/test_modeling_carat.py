@@ -96,6 +96,14 @@ def test_the_distance_of_the_second_replacement_has_no_weight_but_can_have_one(o
     assert output.loss_terms["beta_reconstruction"].item() == pytest.approx(recorded, rel=1e-4)
 
 
+def test_stacked_layers_start_xavier_uniform():
+    model = CaratForEmotionClassification(TestCarat().config(hidden_size=64, initializer_range=0.02))
+    for linear in (model.aggregation[0], model.autoencoders["text"].encoder[0]):
+        limit = (6 / (linear.in_features + linear.out_features)) ** 0.5
+        assert 0.8 * limit < linear.weight.abs().max() <= limit
+    assert 0.015 < model.encoders["text"].projection.weight.std() < 0.025
+
+
 def test_the_published_size():
     """7,359,736 parameters of the official code less 197,376 of poolers that it never uses."""
     sizes = {"text_feature_size": 300, "audio_feature_size": 74, "vision_feature_size": 35}

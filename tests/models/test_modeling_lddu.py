@@ -33,7 +33,7 @@ TERMS = {
 class TestLddu(QueueSystemTests):
     system = LdduForEmotionClassification
     tiny = {
-        "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12, "text_num_hidden_layers": 1,
+        "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 12, "text_num_hidden_layers": 1,
         "audio_num_hidden_layers": 1, "vision_num_hidden_layers": 1, "label_size": 6, "attention_size": 10,
         "latent_size": 4, "queue_size": 40, "initializer_range": 0.5,
     }  # fmt: skip
@@ -77,6 +77,13 @@ def test_three_training_steps_are_those_of_the_official_code(official, converted
     torch.testing.assert_close(converted.queue.features, official.outputs["queue.final"], atol=1e-3, rtol=0)
 
 
+def test_linear_layers_start_as_those_of_torch_outside_of_the_encoders():
+    model = LdduForEmotionClassification(TestLddu().config(hidden_size=64, initializer_range=0.02))
+    for linear in (model.label_attention["text"].output, model.distributions["audio"].mean):
+        assert 0.8 < linear.weight.abs().max() * linear.in_features**0.5 <= 1
+    assert 0.015 < model.encoders["text"].projection.weight.std() < 0.025
+
+
 def test_the_published_size():
     """6,086,707 parameters of the official code less 594,188 that it never uses."""
     sizes = {"text_feature_size": 768, "audio_feature_size": 74, "vision_feature_size": 35}
@@ -105,7 +112,7 @@ def test_labels_attend_to_frames_that_are_there():
 def test_a_width_is_the_root_of_a_variance():
     case = TestLddu()
     distribution = LdduDistribution(case.config())
-    features = torch.randn(2, 8)
+    features = torch.randn(2, 16)
     centre, width = distribution(features)
     hidden = features
     for layer in distribution.layers:

@@ -132,8 +132,8 @@ class TestRobmmr(CommonSystemTests):
         torch.testing.assert_close(output.perturbed_logits, output.logits)
         torch.testing.assert_close(output.loss_terms["perturbation"], torch.tensor(0.0), atol=1e-2, rtol=0)
 
-    def test_a_perturbation_raises_the_loss(self):
-        model, batch = self.trained()
+    def test_a_small_perturbation_raises_the_loss(self):
+        model, batch = self.trained(perturbation_size=0.01, masked_weight=0.0)
         output = model(**batch)
         raised = asymmetric_loss(output.perturbed_logits, batch["labels"])
         assert raised > output.loss_terms["asl"]

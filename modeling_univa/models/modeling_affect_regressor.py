@@ -88,6 +88,11 @@ class UnivaAffectRegressorConfig(CheckedConfig, PreTrainedConfig):
         return {self.modality: self.feature_size}
 
     @property
+    def extracted_sizes(self) -> dict[str, int]:
+        """The same: expressions of faces are not read."""
+        return self.feature_sizes
+
+    @property
     def max_lengths(self) -> dict[str, int]:
         """Longest clip in frames, by modality."""
         return {self.modality: self.max_length}

@@ -90,6 +90,7 @@ class CorpusDescription:
         face_emotions: What made the probabilities of expressions of the face features, where there are any.
         face_reader: What found the faces in videos, where the face features came from video.
         files: Files that list rows and labels; the corpus card gives their checksums.
+        transcripts: Whether every row has a text; `False` where word vectors are all that there is of it.
     """
 
     label_names: list[str]
@@ -100,6 +101,7 @@ class CorpusDescription:
     face_emotions: dict[str, Any] | None = None
     face_reader: dict[str, Any] | None = None
     files: list[Path] = field(default_factory=list)
+    transcripts: bool = True
 
     def features(self) -> datasets.Features:
         """The columns of the built corpus."""
@@ -213,7 +215,10 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         self.corpus = self.describe()
         self.info.features = self.corpus.features()
         self._validator = RowValidator(
-            self.info.features, media_root=Path(self.config.source), outside=self.config.outside_source
+            self.info.features,
+            media_root=Path(self.config.source),
+            outside=self.config.outside_source,
+            transcripts=self.corpus.transcripts,
         )
         generators = []
         for split in self.corpus.splits:

@@ -31,13 +31,13 @@ class AbsentSignal(ValueError):
     """There are no features of an utterance, which is sound otherwise."""
 
 
-def storable_frames(frames: np.ndarray | None) -> tuple[np.ndarray | None, int]:
+def storable_frames(frames: np.ndarray | None, keeps_length: bool = False) -> tuple[np.ndarray | None, int]:
     """
     Frames with NaN and infinity as 0 and what is beyond float16 clipped, and how many numbers that changed.
 
-    `None` where no number is finite.
+    `None` where no number is finite or, with `keeps_length`, where there is no frame.
     """
-    if frames is None or not np.isfinite(frames).any():
+    if frames is None or not len(frames) or not (keeps_length or np.isfinite(frames).any()):
         return None, 0
     finite = np.isfinite(frames)
     held = np.clip(np.where(finite, frames, 0), -_LARGEST_FLOAT16, _LARGEST_FLOAT16)
@@ -49,15 +49,17 @@ class StorableFrames:
 
     Args:
         name: What notes call the features.
+        keeps_length: Whether frames of which no number is finite become zeros, instead of being absent.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, keeps_length: bool = False):
         self.name = name
+        self.keeps_length = keeps_length
         self._absent = self._values = self._rows = 0
 
     def __call__(self, frames: np.ndarray | None) -> np.ndarray | None:
         """Frames with NaN and infinity as 0 and what is beyond float16 clipped; `None` where no number is finite."""
-        held, replaced = storable_frames(frames)
+        held, replaced = storable_frames(frames, self.keeps_length)
         self._absent += held is None
         self._values += replaced
         self._rows += bool(replaced)

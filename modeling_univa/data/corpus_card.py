@@ -36,7 +36,7 @@ _COLUMN_MEANINGS = {
     "dialogue_id": "rows of a dialogue share it and stand together, in order",
     "position": "place in the dialogue, from 0",
     "speaker": "who speaks, or null",
-    "text": "the transcript",
+    "text": "the transcript; null in a corpus that has word vectors alone",
     "emotions": "the active labels; may be empty",
     "audio": "path of the sound file in the source, or null",
     "faces": "paths of the face images in the source, in order, or null",

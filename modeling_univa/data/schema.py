@@ -239,11 +239,15 @@ class RowValidator:
         features: What `row_features` gave.
         media_root: Folder that the paths of media columns are relative to.
         outside: Whether paths with `..`, and links in it, may lead out of it.
+        transcripts: Whether every row has a text; otherwise it may be `None`.
     """
 
-    def __init__(self, features: Features, media_root: Path | None = None, outside: bool = False):
+    def __init__(
+        self, features: Features, media_root: Path | None = None, outside: bool = False, transcripts: bool = True
+    ):
         self.media_root = media_root
         self.outside = outside
+        self.transcripts = transcripts
         self.columns = set(features)
         self.label_names = set(features["emotions"].feature.names)
         self.frame_sizes = {
@@ -276,9 +280,8 @@ class RowValidator:
         Raises:
             RowError: with `where`, what was expected and found, and what to do.
         """
-        if not isinstance(row["text"], str) or not row["text"].strip():
-            raise RowError(f"{where}: the text is empty; give the transcript or remove the row")
-        check_text(row["text"], where)
+        if self.transcripts or row["text"] is not None:
+            self._check_transcript(row["text"], where)
         if len(set(row["emotions"])) != len(row["emotions"]):
             raise RowError(f"{where}: an emotion is named twice in {';'.join(row['emotions'])!r}; name each once")
         for column, path in _media_paths(row):
@@ -297,6 +300,11 @@ class RowValidator:
         for column, size in self.frame_sizes.items():
             check_frames(row.get(column), size, f"{where}: {column}")
         check_emotions(row.get(FACE_EMOTIONS), row.get("vision_features"), where)
+
+    def _check_transcript(self, text: Any, where: str) -> None:
+        if not isinstance(text, str) or not text.strip():
+            raise RowError(f"{where}: the text is empty; give the transcript or remove the row")
+        check_text(text, where)
 
     def _check_file(self, root: Path, path: str, where: str) -> None:
         try:

@@ -13,7 +13,9 @@ import pickle
 import re
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedReader
 from typing import Any, ClassVar, NoReturn
 
@@ -21,9 +23,18 @@ import numpy as np
 
 from ..models.files_univa import one_line
 from .schema import CorpusError
+from .stored_arrays import Sealed, Span, StoredArray
 
 
-__all__ = ["load_restricted_pickle", "plain"]
+__all__ = [
+    "Admitted",
+    "BoundedFile",
+    "RestrictedUnpickler",
+    "load_restricted_pickle",
+    "not_callable",
+    "plain",
+    "refusal",
+]
 
 # Strings of no length would be an array of any number of nothing.
 _DTYPE_CODE = re.compile(r"\?|[biufc]\d{1,2}|[SU][1-9]\d{0,8}|O8?|b1")
@@ -50,10 +61,16 @@ class _DType:
 class _Array(np.ndarray):
     """An array on its way out of a pickle, whose state is checked before numpy takes it."""
 
+    # The array itself, where it stays in the file.
+    stored: StoredArray | None = None
+
     def __setstate__(self, state: tuple) -> None:  # type: ignore[override]
         version, shape, dtype, is_fortran, data = state
         _check_shape(shape, dtype.value, data)
-        super().__setstate__((version, shape, dtype.value, is_fortran, data))  # type: ignore[misc]
+        if isinstance(data, Span):
+            self.stored = StoredArray(data, dtype.value, shape, "F" if is_fortran else "C")
+        else:
+            super().__setstate__((version, shape, dtype.value, is_fortran, data))  # type: ignore[misc]
 
 
 def _check_shape(shape: Any, dtype: np.dtype, data: Any) -> None:
@@ -61,13 +78,22 @@ def _check_shape(shape: Any, dtype: np.dtype, data: Any) -> None:
     sizes = shape if isinstance(shape, tuple) else ()
     if sizes != shape or any(not isinstance(size, int) or not 0 <= size < 2**48 for size in sizes) or len(sizes) > 32:
         raise pickle.UnpicklingError("the shape of an array is not one")
-    found = len(data) if dtype.hasobject else len(data) // dtype.itemsize
-    if math.prod(sizes) != found:
-        raise pickle.UnpicklingError(f"an array claims {math.prod(sizes)} elements and has {found}")
+    claimed = math.prod(sizes)
+    if isinstance(data, Span):
+        fits = not dtype.hasobject and data.may_hold(claimed * dtype.itemsize)
+    else:
+        fits = claimed == (len(data) if dtype.hasobject else len(data) // dtype.itemsize)
+    if not fits:
+        raise pickle.UnpicklingError(f"an array claims {claimed} elements and has more or fewer")
 
 
-class _Admitted:
-    """Stands for one admitted name. It can be called, as pickle does, but not altered, as pickle could."""
+class Admitted(Sealed):
+    """
+    Stands for one admitted name. It can be called, as pickle does, but not altered, as pickle could.
+
+    Args:
+        function: What is called instead of what the name says.
+    """
 
     __slots__ = ("_function",)
 
@@ -77,20 +103,18 @@ class _Admitted:
     def __call__(self, *args: Any) -> Any:
         return self._function(*args)
 
-    def __setstate__(self, state: Any) -> NoReturn:
-        raise pickle.UnpicklingError("it sets attributes of a function")
+
+def not_callable(*_: Any) -> NoReturn:
+    """Stands for names that pickles hand around and never call. Raises `UnpicklingError`."""
+    raise pickle.UnpicklingError("it builds an array in a way that nobody writes")
 
 
-def _not_callable(*_: Any) -> NoReturn:
-    raise pickle.UnpicklingError("it builds an array in a way that numpy never writes")
-
-
-_NDARRAY = _Admitted(_not_callable)
+_NDARRAY = Admitted(not_callable)
 
 
 def _reconstruct(subtype: Any, shape: Any, code: Any) -> _Array:
     if subtype is not _NDARRAY or shape != (0,):
-        _not_callable()
+        not_callable()
     return np.ndarray.__new__(_Array, (0,), np.int8)
 
 
@@ -98,8 +122,10 @@ def _scalar(dtype: _DType, data: bytes) -> Any:
     return np.frombuffer(data, dtype.value, count=1)[0]
 
 
-def _from_buffer(buffer: bytes | bytearray, dtype: _DType, shape: tuple[int, ...], order: Any) -> np.ndarray:
+def _from_buffer(buffer: bytes | bytearray | Span, dtype: _DType, shape: tuple[int, ...], order: Any) -> Any:
     _check_shape(shape, dtype.value, buffer)
+    if isinstance(buffer, Span):
+        return StoredArray(buffer, dtype.value, shape, "F" if order == "F" else "C")
     return np.frombuffer(buffer, dtype.value).reshape(shape, order=order)
 
 
@@ -111,11 +137,11 @@ def _check_keys(keys: Iterable[Any]) -> None:
                 raise pickle.UnpicklingError(f"a key is of type {type(part).__name__}, not text or a number")
 
 
-def _encode(text: str, encoding: str) -> bytes:
+def _encode(text: str | Span, encoding: str) -> bytes | Span:
     # Protocols before 3 have no bytes and write them as text, always in this encoding.
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it encodes text as {encoding!r}")
-    return text.encode("latin1")
+    return replace(text, kind="encoded") if isinstance(text, Span) else text.encode("latin1")
 
 
 def _empty(kind: type) -> Callable[..., Any]:
@@ -129,14 +155,14 @@ def _empty(kind: type) -> Callable[..., Any]:
     return make
 
 
-_ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
+_ADMITTED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): _Admitted(_DType),
-    ("_codecs", "encode"): _Admitted(_encode),
-    ("collections", "OrderedDict"): _Admitted(_empty(OrderedDict)),
-    **{("builtins", kind.__name__): _Admitted(_empty(kind)) for kind in (bytes, set, frozenset)},
+    ("numpy", "dtype"): Admitted(_DType),
+    ("_codecs", "encode"): Admitted(_encode),
+    ("collections", "OrderedDict"): Admitted(_empty(OrderedDict)),
+    **{("builtins", kind.__name__): Admitted(_empty(kind)) for kind in (bytes, set, frozenset)},
     **{
-        (f"numpy.{core}.{module}", name): _Admitted(function)
+        (f"numpy.{core}.{module}", name): Admitted(function)
         for core in ("core", "_core")
         for module, name, function in (
             ("multiarray", "_reconstruct", _reconstruct),
@@ -151,7 +177,7 @@ _ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
 _PythonUnpickler: Any = pickle._Unpickler
 
 
-class _Bounded:
+class BoundedFile:
     """A file that never makes room for more than it has."""
 
     def __init__(self, file: BufferedReader):
@@ -160,30 +186,50 @@ class _Bounded:
         self.readline = file.readline
 
     def read(self, count: int) -> bytes:
+        """So many bytes. Raises `EOFError` where the file is shorter."""
         if count > self.size:
             raise EOFError
         return self.file.read(count)
 
+    def skip(self, count: int) -> int:
+        """Go on behind so many bytes; where they begin. Raises `EOFError` where the file is shorter."""
+        start = self.file.tell()
+        if start + count > self.size:
+            raise EOFError
+        self.file.seek(count, os.SEEK_CUR)
+        return start
+
     def readinto(self, buffer: bytearray) -> int:
+        """As of any file."""
         return self.file.readinto(buffer)
 
 
-class _RestrictedUnpickler(_PythonUnpickler):
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_PythonUnpickler.dispatch)
+class RestrictedUnpickler(_PythonUnpickler):
+    """
+    Reads one pickle.
 
-    def __init__(self, file: _Bounded):
+    Args:
+        file: What it reads from.
+    """
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_PythonUnpickler.dispatch)
+    # What a pickle may name, and what it gets.
+    admitted: ClassVar[Mapping[tuple[str, str], Any]] = _ADMITTED
+
+    def __init__(self, file: BoundedFile):
         super().__init__(file)
         self.size = file.size
         self.left = _GROWTH * file.size + _SMALL
 
     def find_class(self, module: str, name: str) -> Any:
+        """What an admitted name stands for. Raises `CorpusError` for any other."""
         module = {"__builtin__": "builtins"}.get(module, module)
-        if (module, name) not in _ADMITTED:
+        if (module, name) not in self.admitted:
             raise CorpusError(
                 f"it wants to load {module}.{name}, and only numpy arrays and plain containers are admitted, "
                 "as anything else may run code; do not trust this file"
             )
-        return _ADMITTED[module, name]
+        return self.admitted[module, name]
 
     def _spend(self, values: Iterable[Any]) -> None:
         """Count what is copied: a few bytes can ask for another copy of something large."""
@@ -191,36 +237,36 @@ class _RestrictedUnpickler(_PythonUnpickler):
         if self.left < 0:
             raise pickle.UnpicklingError("it unpacks to many times its size")
 
-    def load_reduce(self) -> None:
+    def _load_reduce(self) -> None:
         self._spend(self.stack[-1])
         super().load_reduce()
 
-    def load_build(self) -> None:
+    def _load_build(self) -> None:
         state = self.stack[-1]
         self._spend(state if isinstance(state, tuple) else ())
         super().load_build()
 
-    def load_setitem(self) -> None:
+    def _load_setitem(self) -> None:
         _check_keys(self.stack[-2:-1])
         super().load_setitem()
 
-    def load_setitems(self) -> None:
+    def _load_setitems(self) -> None:
         _check_keys(self.stack[::2])
         super().load_setitems()
 
-    def load_dict(self) -> None:
+    def _load_dict(self) -> None:
         _check_keys(self.stack[::2])
         super().load_dict()
 
-    def load_additems(self) -> None:
+    def _load_additems(self) -> None:
         _check_keys(self.stack)
         super().load_additems()
 
-    def load_frozenset(self) -> None:
+    def _load_frozenset(self) -> None:
         _check_keys(self.stack)
         super().load_frozenset()
 
-    def load_bytearray8(self) -> None:
+    def _load_bytearray8(self) -> None:
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(size)))
 
@@ -230,7 +276,7 @@ for _opcode, _name in (
     (pickle.DICT, "dict"), (pickle.ADDITEMS, "additems"), (pickle.FROZENSET, "frozenset"),
     (pickle.BYTEARRAY8, "bytearray8"),
 ):  # fmt: skip
-    _RestrictedUnpickler.dispatch[_opcode[0]] = getattr(_RestrictedUnpickler, f"load_{_name}")
+    RestrictedUnpickler.dispatch[_opcode[0]] = getattr(RestrictedUnpickler, f"_load_{_name}")
 
 
 def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
@@ -241,28 +287,41 @@ def load_restricted_pickle(path: str | os.PathLike[str]) -> Any:
     Raises:
         CorpusError: The file is missing, cut off or damaged, or wants to load anything else.
     """
+    with refusal(path, "pickle of numpy arrays"), open(path, "rb") as file:
+        bounded = BoundedFile(file)
+        return plain(RestrictedUnpickler(bounded).load(), bounded.size)
+
+
+@contextmanager
+def refusal(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
+    """
+    Turn whatever a file makes the unpickler raise into a `CorpusError` of one line that names the file.
+
+    Args:
+        path: The file.
+        kind: What it is not, where it is not.
+    """
     try:
-        with open(path, "rb") as file:
-            bounded = _Bounded(file)
-            return plain(_RestrictedUnpickler(bounded).load(), bounded.size)
+        yield
     except CorpusError as error:
         raise CorpusError(f"{path}: refused, {error}") from None
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except EOFError:
-        raise CorpusError(f"{path}: the pickle is cut off; copy the file again") from None
+        raise CorpusError(f"{path}: the {kind.split()[0]} is cut off; copy the file again") from None
     except MemoryError:
-        raise CorpusError(f"{path}: the pickle does not fit into memory") from None
+        raise CorpusError(f"{path}: the {kind.split()[0]} does not fit into memory") from None
     # A damaged pickle may fail in any way; all of them mean the same to the user.
     except Exception as error:
         cut_off = "truncated" in str(error)
-        what = "the pickle is cut off" if cut_off else f"not a sound pickle of numpy arrays ({one_line(error)})"
+        what = f"the {kind.split()[0]} is cut off" if cut_off else f"not a sound {kind} ({one_line(error)})"
         raise CorpusError(f"{path}: {what}; copy the file again") from None
 
 
 def plain(value: Any, size: int) -> Any:
     """
     What came out of a file of so many bytes, as plain containers and arrays, which nobody needs long to go through.
+    Arrays that stay in the file are `StoredArray`s.
 
     Raises:
         pickle.UnpicklingError: It holds itself, lies very deep, or shares so much that it is far larger than the file.
@@ -275,8 +334,8 @@ class _Plain:
     The same value with plain arrays instead of `_Array`.
 
     Args:
-        most: Elements that it may have, what is shared being counted wherever it is: nobody who goes through it should
-            need more time than the file is long.
+        most: Elements that it may have, what is shared being counted wherever it is, and of arrays that stay in the
+            file their bytes: nobody who goes through it should need more time than the file is long.
     """
 
     def __init__(self, most: int):
@@ -284,13 +343,15 @@ class _Plain:
         # By the id of what was converted: that, so that the id is not given to another, the copy, and its elements.
         self._done: dict[int, tuple[Any, Any, int]] = {}
         self._open: set[int] = set()
+        # Bytes that were read because they are no array.
+        self._read = 0
 
     def convert(self, value: Any) -> Any:
         """The value, and all that is in it."""
         return self._convert(value)[0]
 
     def _convert(self, value: Any) -> tuple[Any, int]:
-        if not isinstance(value, (dict, list, tuple, np.ndarray)):
+        if not isinstance(value, (dict, list, tuple, np.ndarray, Span, StoredArray)):
             return value, 1
         if id(value) not in self._done:
             if id(value) in self._open or len(self._open) >= _DEEPEST:
@@ -299,11 +360,22 @@ class _Plain:
             self._done[id(value)] = (value, *self._copy(value))
             self._open.remove(id(value))
         _, copy, count = self._done[id(value)]
-        if count > self.most:
-            raise pickle.UnpicklingError("it unpacks to many times its size")
+        self._check(count)
         return copy, count
 
+    def _check(self, count: int) -> None:
+        if count > self.most:
+            raise pickle.UnpicklingError("it unpacks to many times its size")
+
     def _copy(self, value: Any) -> tuple[Any, int]:
+        if isinstance(value, _Array) and value.stored is not None:
+            value = value.stored
+        if isinstance(value, StoredArray):
+            return value, 1 + value.nbytes
+        if isinstance(value, Span):
+            self._read += value.size
+            self._check(self._read)
+            return value.value(), 1 + value.size
         if isinstance(value, np.ndarray) and not value.dtype.hasobject:
             return value.view(np.ndarray), 1
         items: Iterable[Any] = value.flat if isinstance(value, np.ndarray) else value

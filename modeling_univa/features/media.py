@@ -100,7 +100,7 @@ def items_of(row: Mapping[str, Any], modalities: Iterable[str], speed: float = 1
     """
     wanted: dict[str, list[Item]] = {}
     for modality in modalities:
-        found = Item("text", row["text"]) if modality == "text" else None
+        found = Item("text", row["text"]) if modality == "text" and row["text"] is not None else None
         found = sound_of(row, speed) if modality == "audio" else vision_of(row) if modality == "vision" else found
         wanted[modality] = [] if found is None else [found]
         if found is not None and found.kind == "faces":

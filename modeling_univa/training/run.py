@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, PreTrainedModel, set_seed
@@ -450,9 +451,19 @@ def make_training_split(
     va_scaling: str,
     text_encoder: PreTrainedModel | None = None,
 ) -> UtteranceDataset | StreamedUtterances:
-    """The split to train on, with VA, and with the states of a frozen `text_encoder` if there is one."""
+    """
+    The split to train on, with VA, and with the states of a frozen `text_encoder` if there is one.
+
+    Raises:
+        CorpusError: The loss of the model needs VA, and no row has any.
+    """
     if not isinstance(corpus, StreamedCorpus):
         split = make_split(corpus, data_args.train_split, processor, config, va_scaling, text_encoder)
+        if config.uses_va and all(np.isnan(va).any(axis=1).all() for va in split.va.values()):
+            raise CorpusError(
+                f"{split.name}: no row has valence and arousal, which the loss of {config.title} needs; score them "
+                "with `univa score-affect`, or train without: `contrastive_loss` none, or another `system`"
+            )
         absent = [name for name, count in zip(config.label_names, split.labels.sum(axis=0), strict=True) if not count]
         if absent:
             logger.warning(f"No row of {split.name} has {', '.join(absent)}: the model cannot learn to predict that.")

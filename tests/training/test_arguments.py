@@ -230,7 +230,7 @@ class ToyConfig(EmotionConfig):
             Which of two.
     """
 
-    model_type = "toy"
+    model_type = "toy_opt"
 
     strength: float = 0.5
     style: Literal["a", "b"] = "a"
@@ -244,32 +244,32 @@ class ToyConfig(EmotionConfig):
 @pytest.fixture
 def toy():
     """A system of somebody else, registered as anybody registers one."""
-    AutoConfig.register("toy", ToyConfig)
+    AutoConfig.register("toy_opt", ToyConfig)
     yield
-    CONFIG_MAPPING._extra_content.pop("toy")
+    CONFIG_MAPPING._extra_content.pop("toy_opt")
 
 
 def test_options_of_a_system_are_those_of_its_configuration(toy, write):
-    own = {name for name in vars(ModelArguments(system="toy")) if name not in OWN}
+    own = {name for name in vars(ModelArguments(system="toy_opt")) if name not in OWN}
     base = {name for name, *_ in config_options(EmotionConfig)}
     assert own - base == {"strength", "style", "steps", "switches", "name_of_it"}
     assert {"modalities", "max_audio_length", "decision", "decision_threshold"} <= own
     assert not {"id2label", "text_config", "dtype", "return_dict"} & own
-    recipe = write("system: toy\nstrength: 1\nstyle: b\nsteps: [3]\nswitches: [no, true]\nmax-audio-length: 9\n")
+    recipe = write("system: toy_opt\nstrength: 1\nstyle: b\nsteps: [3]\nswitches: [no, true]\nmax-audio-length: 9\n")
     model, *_ = parse_arguments([recipe, "--name-of-it", "7"])
     given = {"strength": 1.0, "style": "b", "steps": [3], "switches": [False, True], "name_of_it": "7"}
     assert model.config_overrides() == {**given, "max_audio_length": 9}
     assert ToyConfig(**model.config_overrides()).strength == 1.0
-    assert parse_arguments(["--system", "toy"])[0].config_overrides() == {}
+    assert parse_arguments(["--system", "toy_opt"])[0].config_overrides() == {}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--strength", "1"], "Unknown option '--strength'"),
-        (["--system", "toy", "--contrastive_weight", "1"], "Unknown option '--contrastive_weight'"),
-        (["--system", "toy", "--strenth", "1"], "Unknown option '--strenth', the nearest is '--strength'"),
-        (["--system", "toy", "--style", "c"], "invalid choice: 'c'"),
+        (["--system", "toy_opt", "--contrastive_weight", "1"], "Unknown option '--contrastive_weight'"),
+        (["--system", "toy_opt", "--strenth", "1"], "Unknown option '--strenth', the nearest is '--strength'"),
+        (["--system", "toy_opt", "--style", "c"], "invalid choice: 'c'"),
         (["--system", "tay"], "`system` must be one of .*toy, .*univa, got 'tay'"),
     ],
 )
@@ -280,7 +280,7 @@ def test_options_of_another_system_are_unknown(toy, arguments, message):
 
 def test_help_is_that_of_the_configuration(toy, capsys):
     with pytest.raises(SystemExit):
-        parse_arguments(["--system", "toy", "--help"])
+        parse_arguments(["--system", "toy_opt", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "--strength STRENGTH How much of 100 % it takes. By default 0.5, or that of `model`. --style {a,b}" in text
     assert "contrastive" not in text and "(default: None)" not in text
@@ -291,9 +291,9 @@ def test_every_option_of_univa_is_described():
 
 
 def test_arguments_say_which_system_they_are_of(toy):
-    arguments = ModelArguments(system="toy", strength=0.25)
+    arguments = ModelArguments(system="toy_opt", strength=0.25)
     assert isinstance(arguments, ModelArguments) and isinstance(copy.deepcopy(arguments), ModelArguments)
-    assert next(iter(vars(arguments).items())) == ("system", "toy")
+    assert next(iter(vars(arguments).items())) == ("system", "toy_opt")
     with pytest.raises(TypeError, match="strength"):
         ModelArguments(strength=0.25)
 

@@ -43,8 +43,8 @@ class CaratConfig(FrameEncoderConfig):
             which all were.
         fused_label_weight, shuffled_label_weight (`float`, defaults to 1.0, 0.1): of the loss of the labels from all
             label features of a modality, and from those of several utterances and modalities.
-        reconstruction_weight, alpha_reconstruction_weight, beta_reconstruction_weight (`float`, defaults to 1.0, 1.0,
-            0.0): of the squared distance of the features from their reconstruction and their replacements.
+        reconstruction_weight, alpha_reconstruction_weight, beta_reconstruction_weight (`float`, defaults to 1, 1, 0):
+            of the squared distance of the features from their reconstruction and their replacements.
     """
 
     model_type = "carat"

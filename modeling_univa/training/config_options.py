@@ -19,7 +19,7 @@ __all__ = ["config_options", "system_config"]
 
 _PLAIN = (bool, int, float, str)
 # `name, name (types):` of a section `Args:` without its indentation, and the lines below.
-_ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*)(?: \(.*\))?:\n((?: {8}.+(?:\n|\Z))+)", re.MULTILINE)
+_ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*)(?: \(.*?\))?:((?: .*)?(?:\n {8}.+)*)", re.MULTILINE)
 
 
 def system_config(name: str) -> type[EmotionConfig]:

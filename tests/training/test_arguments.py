@@ -212,6 +212,12 @@ def test_options_of_the_model_are_fields_of_its_configuration():
     assert len(given) > 25
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_option_of_a_system_is_described(system):
+    for name, _, described in config_options(SYSTEMS[system].config_class):
+        assert len(described.partition("By default")[0]) > 10, name
+
+
 def test_no_option_has_two_meanings():
     kinds = (model_arguments("univa"), DataArguments, UnivaTrainingArguments)
     names = [set(kind.__dataclass_fields__) for kind in kinds]
@@ -270,7 +276,7 @@ def test_options_of_a_system_are_those_of_its_configuration(toy, write):
         (["--system", "toy_opt", "--contrastive_weight", "1"], "Unknown option '--contrastive_weight'"),
         (["--system", "toy_opt", "--strenth", "1"], "Unknown option '--strenth', the nearest is '--strength'"),
         (["--system", "toy_opt", "--style", "c"], "invalid choice: 'c'"),
-        (["--system", "tay"], "`system` must be one of .*toy, .*univa, got 'tay'"),
+        (["--system", "tay"], "`system` must be one of .*toy_opt, .*univa, got 'tay'"),
     ],
 )
 def test_options_of_another_system_are_unknown(toy, arguments, message):

@@ -124,13 +124,9 @@ def trained(request, tmp_path_factory) -> Trained:
 # What is trained, and what is saved
 
 
-def outside(trained: Trained) -> list[str]:
-    return [name for name in OUTSIDE if name != "correlation_prior" or trained.model.config.learn_label_similarity]
-
-
 def test_all_outside_of_the_text_encoder_is_to_be_saved(trained):
-    config = trained.model.peft_config["default"]
-    assert config.modules_to_save == outside(trained)
+    # M where it is fixed too, as all that a module holds: a queue or prototypes are buffers that training changes.
+    assert trained.model.peft_config["default"].modules_to_save == list(OUTSIDE)
     trainable = {plain_name(name) for name, value in trained.model.named_parameters() if value.requires_grad}
     base = UnivaForEmotionClassification.from_pretrained(trained.folder / "base")
     own = {name for name, _ in base.named_parameters() if not name.startswith(ENCODER)}
@@ -140,9 +136,7 @@ def test_all_outside_of_the_text_encoder_is_to_be_saved(trained):
 
 @pytest.mark.parametrize("module", OUTSIDE)
 def test_module_changes_in_training_and_is_saved(module, trained):
-    if module not in outside(trained):
-        assert not any(module in name for name in trained.changed())
-        return
+    is_fixed = module == "correlation_prior" and not trained.model.config.learn_label_similarity
     saved = load_file(trained.folder / "adapter_model.safetensors")
     prefix = f"base_model.model.{module}."
     names = [name for name in trained.model.state_dict() if name.startswith(f"{prefix}modules_to_save.default.")]
@@ -152,7 +146,7 @@ def test_module_changes_in_training_and_is_saved(module, trained):
         key = name.replace("modules_to_save.default.", "")
         assert torch.equal(saved[key], value), name
         if not name.endswith(WITHOUT_GRADIENT):
-            assert not torch.equal(value, trained.before[name]), name
+            assert torch.equal(value, trained.before[name]) == is_fixed, name
 
 
 @pytest.mark.parametrize("modality", ["text", "audio", "vision"])

@@ -49,7 +49,8 @@ class M3erConfig(EmotionConfig):
             Inside the two-layer networks.
         check_threshold (`float`, defaults to 0.1):
             A modality that correlates less than this with every other one is replaced by a proxy; -1 turns the check
-            off, and modalities that an utterance lacks have a proxy all the same.
+            off, and modalities that an utterance lacks have a proxy all the same. Correlations of a small training set
+            are larger than those of other rows: `replaced` of the output tells how many of these fail.
         cca_components (`int`, defaults to 100):
             Canonical components of two modalities; at most as many as the narrower one has features.
         ridge (`float`, defaults to 0.001):

@@ -204,7 +204,7 @@ def test_every_system_is_in_the_table_of_systems_and_in_the_choice():
     text = (DOCS / "systems.md").read_text(encoding="utf-8")
     for name, system in SYSTEMS.items():
         rows = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
-        assert [row.count(" | ") for row in rows] == [5, 1], name
+        assert [row.count(" | ") for row in rows] == [6, 1], name
         assert system.config_class.official_code.partition("](")[2].partition(")")[0] in rows[0]
 
 

@@ -11,6 +11,7 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import initialization as init
 
+from .cross_modal_univa import XavierLinear
 from .frame_encoder_univa import FrameEncoder, FrameEncoderConfig
 from .limits_univa import check_limit
 from .modeling_emotion import EmotionOutput, FrameModel, Frames, logits_of
@@ -60,7 +61,7 @@ class LdduConfig(FrameEncoderConfig):
         "Padding is never attended, pooled or counted in a loss; `mask_padding=False` computes as released.",
         "The queue is saved with the model and the same on every process.",
         "Epoch and threshold are chosen on validation; the published ones were chosen on test.",
-        "Linear layers outside of the frame encoders start as PyTorch has them.",
+        "Linear layers outside of the frame encoders start Xavier-uniform, as those of CARAT do.",
     )
     citation: ClassVar[str] = """@misc{huang2025lddu,
   title = {Latent Distribution Decoupling: A Probabilistic Framework for Uncertainty-Aware Multimodal Emotion
@@ -126,10 +127,10 @@ class LdduLabelAttention(nn.Module):
 
     def __init__(self, config: LdduConfig):
         super().__init__()
-        self.query = nn.Linear(config.label_size, config.attention_size)
-        self.key = nn.Linear(config.hidden_size, config.attention_size)
+        self.query = XavierLinear(config.label_size, config.attention_size)
+        self.key = XavierLinear(config.hidden_size, config.attention_size)
         self.dropout = nn.Dropout(config.classifier_dropout)
-        self.output = nn.Linear(config.attention_size, config.hidden_size)
+        self.output = XavierLinear(config.attention_size, config.hidden_size)
 
     def forward(self, labels: torch.Tensor, hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """
@@ -152,9 +153,9 @@ class LdduDistribution(nn.Module):
         super().__init__()
         width = config.hidden_size
         widths = (width, width * 3 // 4, width // 2, width // 2)
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(widths[:-1], widths[1:], strict=True))
-        self.mean = nn.Linear(width // 2, config.latent_size)
-        self.log_variance = nn.Linear(width // 2, config.latent_size)
+        self.layers = nn.ModuleList(XavierLinear(*pair) for pair in zip(widths[:-1], widths[1:], strict=True))
+        self.mean = XavierLinear(width // 2, config.latent_size)
+        self.log_variance = XavierLinear(width // 2, config.latent_size)
 
     def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation `(…, latent_size)` of features `(…, d)`."""
@@ -169,7 +170,7 @@ class LdduHead(nn.Sequential):
     def __init__(self, config: LdduConfig, size: int):
         hidden = config.hidden_size // 2
         super().__init__(
-            nn.Linear(size, hidden), nn.ReLU(), nn.Dropout(config.classifier_dropout), nn.Linear(hidden, 1)
+            XavierLinear(size, hidden), nn.ReLU(), nn.Dropout(config.classifier_dropout), XavierLinear(hidden, 1)
         )
 
 
@@ -197,10 +198,9 @@ class LdduForEmotionClassification(FrameModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Normal in the frame encoders, Xavier for the label embeddings, PyTorch's own defaults elsewhere."""
+        """Normal in the frame encoders, Xavier-uniform elsewhere."""
         super()._init_weights(module)
-        # One linear layer after another, since transformers takes no module without parameters of its own here.
-        if isinstance(module, nn.Linear) and not any(module is inner for inner in self.encoders.modules()):
+        if isinstance(module, XavierLinear):
             module.reset_parameters()
         elif module is self.label_embeddings:
             init.xavier_uniform_(module.weight)

@@ -77,10 +77,11 @@ def test_three_training_steps_are_those_of_the_official_code(official, converted
     torch.testing.assert_close(converted.queue.features, official.outputs["queue.final"], atol=1e-3, rtol=0)
 
 
-def test_linear_layers_start_as_those_of_torch_outside_of_the_encoders():
+def test_linear_layers_outside_of_the_encoders_start_xavier_uniform():
     model = LdduForEmotionClassification(TestLddu().config(hidden_size=64, initializer_range=0.02))
-    for linear in (model.label_attention["text"].output, model.distributions["audio"].mean):
-        assert 0.8 < linear.weight.abs().max() * linear.in_features**0.5 <= 1
+    for linear in (model.label_attention["text"].output, model.distributions["audio"].mean, model.gate[0]):
+        limit = (6 / (linear.in_features + linear.out_features)) ** 0.5
+        assert 0.8 * limit < linear.weight.abs().max() <= limit
     assert 0.015 < model.encoders["text"].projection.weight.std() < 0.025
 
 

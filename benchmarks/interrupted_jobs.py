@@ -164,7 +164,7 @@ class Train(Job):
             "dataset": self.folder / "corpus", "output_dir": place / "output", "modalities": ["audio", "vision"],
             "audio_num_hidden_layers": 1, "vision_num_hidden_layers": 1, "num_train_epochs": 6, "use_cpu": True,
             "save_strategy": "steps", "save_steps": 4, "eval_strategy": "steps", "eval_steps": 4, "ema_decay": 0.9,
-            "save_total_limit": 2, "learning_rate": 1e-3, **SIZES,
+            "save_total_limit": 2, "learning_rate": 1e-3, "contrastive_loss": "none", **SIZES,
         }  # fmt: skip
         listed = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
         return train_hf.main([part for name, values in listed.items() for part in (f"--{name}", *map(str, values))])

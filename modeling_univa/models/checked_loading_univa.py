@@ -491,6 +491,16 @@ def check_activation(name: str, shown: str = "`hidden_act`") -> None:
         raise ValueError(f"{shown} must be one of {', '.join(sorted(ACT2FN))}, got {name!r}.")
 
 
+def check_sizes(config: Any, names: Iterable[str], may_be_zero: Iterable[str] = ()) -> None:
+    """Raise a `ValueError` where a whole number in one of these fields is beyond the limit that its name has."""
+    for name in names:
+        kind, value = _limit_of(name), getattr(config, name)
+        for number in value if isinstance(value, list | tuple) else (value,):
+            is_number = isinstance(number, int) and not isinstance(number, bool)
+            if kind and is_number and not (number == 0 and name in may_be_zero):
+                check_limit(kind, number, f"`{name}`")
+
+
 def check_finite_fields(config: Any) -> None:
     """Raise a `ValueError` where a number of a configuration is NaN or infinite."""
     for name in getattr(type(config), "__dataclass_fields__", {}):
@@ -550,6 +560,7 @@ __all__ = [
     "check_architecture",
     "check_finite",
     "check_finite_fields",
+    "check_sizes",
     "check_weights",
     "checked_labels",
     "estimated_parameters",

@@ -4,6 +4,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,19 +12,19 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
-from .checked_loading_univa import CheckedConfig, check_architecture, check_finite_fields, checked_labels
-from .limits_univa import check_limit
+from .checked_loading_univa import (
+    CheckedConfig,
+    check_activation,
+    check_architecture,
+    check_finite_fields,
+    check_sizes,
+    checked_labels,
+)
 
 
 MODALITIES: tuple[str, ...] = ("text", "audio", "vision")
 # Probabilities of expressions in each face frame: an input of a model, a column of a corpus, and what makes it.
 FACE_EMOTIONS = "face_emotions"
-
-# Which limit each size has.
-_SIZES = {
-    **dict.fromkeys([f"{modality}_feature_size" for modality in MODALITIES], "width"),
-    **dict.fromkeys([f"max_{modality}_length" for modality in MODALITIES], "length"),
-}
 
 
 _CUSTOM_PIPELINES = {
@@ -103,6 +104,8 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
     deviations: ClassVar[tuple[str, ...]] = ()
     # How many expressions `face_emotions` have: a field of systems that read them, which is 0 where they do without.
     face_emotion_size = 0
+    # Sizes that mean something else where they are 0.
+    may_be_zero: ClassVar[tuple[str, ...]] = ("face_emotion_size",)
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["text_embeds", "audio_embeds", "vision_embeds", "loss_terms"]
     sub_configs_defaults = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="roberta", optional=True),
@@ -206,20 +209,29 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass. A system calls it before its own checks."""
-        for name, kind in _SIZES.items():
-            check_limit(kind, getattr(self, name), f"`{name}`")
+        inherited = {item.name for item in fields(PreTrainedConfig)}
+        own = [item.name for item in fields(self) if item.name not in inherited]
+        check_sizes(self, own, self.may_be_zero)
+        self._validate_layers(own)
         if isinstance(self.text_config, PreTrainedConfig):
             check_architecture(self.text_config, "text_config")
         check_finite_fields(self)
         unknown = [name for name in self.modalities if name not in MODALITIES]
         if unknown or not self.modalities:
             raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
-        if self.face_emotion_size:
-            check_limit("width", self.face_emotion_size, "`face_emotion_size`")
-        if self.fixed_length is not None:
-            check_limit("length", self.fixed_length, "`fixed_length`")
         if not 0 <= self.decision_threshold < 1:
             raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
+
+    def _validate_layers(self, names: Sequence[str]) -> None:
+        """Check what transformer layers ask for, where the system has any."""
+        if hasattr(self, "hidden_act"):
+            check_activation(self.hidden_act)
+        width = getattr(self, "hidden_size", 0)
+        for name in (name for name in names if name.endswith("_heads")):
+            if width % getattr(self, name):
+                raise ValueError(
+                    f"`hidden_size` must be a multiple of `{name}`, got {width} and {getattr(self, name)}."
+                )
 
 
 def check_objective(objective: str, decision: str) -> None:

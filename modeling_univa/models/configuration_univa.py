@@ -10,7 +10,7 @@ from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
 
-from .checked_loading_univa import check_activation, estimated_parameters
+from .checked_loading_univa import estimated_parameters
 from .configuration_emotion import MODALITIES, EmotionConfig
 from .limits_univa import check_limit
 
@@ -30,13 +30,6 @@ EMOTION_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
 
 MOSEI_EMOTIONS: tuple[str, ...] = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 M3ED_EMOTIONS: tuple[str, ...] = ("happy", "surprise", "sad", "disgust", "anger", "fear", "neutral")
-
-# Which limit each size has.
-_SIZES = {
-    **dict.fromkeys([f"{modality}_num_hidden_layers" for modality in MODALITIES], "layers"),
-    **dict.fromkeys(["hidden_size", "num_attention_heads", "intermediate_size"], "width"),
-}
-_DROPOUTS = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 
 
 @strict
@@ -184,23 +177,15 @@ class UnivaConfig(EmotionConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        self._validate_sizes()
+        total = sum(self._estimated_parameters(modality) for modality in MODALITIES if modality in self.modalities)
+        check_limit("parameters", max(1, total), "The network")
         if not self.mask_padding or self.fixed_length is not None:
             raise ValueError("UniVA never attends padding: leave `mask_padding` and `fixed_length` as they are.")
-        check_activation(self.hidden_act)
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "
-                f"{self.num_attention_heads}."
-            )
         if len(self.contrastive_modality_weights) != len(MODALITIES):
             raise ValueError(
                 "`contrastive_modality_weights` needs three numbers, for text, audio and vision, got "
                 f"{list(self.contrastive_modality_weights)}."
             )
-        for name in _DROPOUTS:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
         if not 0 <= self.contrastive_weight <= 1:
             raise ValueError(f"`contrastive_weight` must lie in [0, 1], got {self.contrastive_weight}.")
         if not 0 <= self.modality_dropout < 1:
@@ -208,12 +193,6 @@ class UnivaConfig(EmotionConfig):
         if self.contrastive_temperature <= 0:
             raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
         self._validate_label_affect()
-
-    def _validate_sizes(self) -> None:
-        for name, kind in _SIZES.items():
-            check_limit(kind, getattr(self, name), f"`{name}`")
-        total = sum(self._estimated_parameters(modality) for modality in MODALITIES if modality in self.modalities)
-        check_limit("parameters", max(1, total), "The network")
 
     def _estimated_parameters(self, modality: str) -> int:
         if modality == "text" and isinstance(self.text_config, PreTrainedConfig):

@@ -15,19 +15,13 @@ from transformers import PreTrainedConfig
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
 
-from .checked_loading_univa import check_activation, estimated_parameters
-from .configuration_emotion import MODALITIES, EmotionConfig
+from .checked_loading_univa import estimated_parameters
+from .configuration_emotion import EmotionConfig
 from .limits_univa import check_limit
 from .modeling_emotion import Frames
 
 
 __all__ = ["BertLayers", "BertLayersConfig", "FrameEncoder", "FrameEncoderConfig", "SoftAlignment", "alignment_loss"]
-
-# Which limit each size has.
-_SIZES = {
-    **dict.fromkeys([f"{modality}_num_hidden_layers" for modality in MODALITIES], "layers"),
-    **dict.fromkeys(["hidden_size", "num_attention_heads", "intermediate_size"], "width"),
-}
 
 
 @strict
@@ -64,17 +58,6 @@ class BertLayersConfig(EmotionConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass. A system calls it before its own checks."""
         super().validate_architecture()
-        for name, kind in _SIZES.items():
-            check_limit(kind, getattr(self, name), f"`{name}`")
-        check_activation(self.hidden_act)
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` must be a multiple of `num_attention_heads`, got {self.hidden_size} and "
-                f"{self.num_attention_heads}."
-            )
-        for name in (name for name in type(self).__dataclass_fields__ if "dropout" in name):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
         self._validate_fixed_length()
         check_limit("parameters", sum(map(self._estimated_parameters, self.modalities)), "The network")
 

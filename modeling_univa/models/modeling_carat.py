@@ -13,7 +13,6 @@ from transformers import initialization as init
 
 from .cross_modal_univa import XavierLinear
 from .frame_encoder_univa import FrameEncoder, FrameEncoderConfig
-from .limits_univa import check_limit
 from .modeling_emotion import EmotionOutput, FrameModel, Frames, logits_of
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
 from .queue_contrast_univa import ContrastQueue, gather_rows, label_classes
@@ -92,8 +91,6 @@ class CaratConfig(FrameEncoderConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        check_limit("width", self.projection_size, "`projection_size`")
-        check_limit("length", self.queue_size, "`queue_size`")
         if not self.contrastive_temperature > 0:
             raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
         if not 0 <= self.prototype_momentum <= 1:

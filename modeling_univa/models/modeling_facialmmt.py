@@ -13,20 +13,14 @@ from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
 
-from .checked_loading_univa import check_activation
 from .configuration_emotion import EmotionConfig, check_objective
 from .cross_modal_univa import CrossModalSettings, CrossModalTransformer
-from .limits_univa import check_limit
 from .losses_univa import kl_divergence_loss
 from .modeling_emotion import EmotionOutput, FrameModel, Frames
 from .modeling_univa import UnivaAdditivePooling, masked_softmax
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
 
 
-_DROPOUTS = (
-    "projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "cross_modal_dropout",
-    "classifier_dropout",
-)  # fmt: skip
 _SIZES = {
     "hidden_size": "width", "num_attention_heads": "width", "intermediate_size": "width",
     "audio_num_hidden_layers": "layers", "vision_num_hidden_layers": "layers", "text_audio_num_layers": "layers",
@@ -136,23 +130,14 @@ class FacialmmtConfig(EmotionConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        for name, kind in _SIZES.items():
-            check_limit(kind, getattr(self, name), f"`{name}`")
-        check_limit("length", self.max_utterance_length, "`max_utterance_length`")
-        check_activation(self.hidden_act)
         check_objective(self.objective, self.decision)
         if self.fixed_length is not None:
             raise ValueError(
                 "FacialMMT pads each modality to its own length where it takes padding for data: leave `fixed_length` "
                 "out, and set `max_utterance_length`, `max_audio_length` and `max_vision_length`."
             )
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`num_attention_heads` ({self.num_attention_heads}) must divide `hidden_size` ({self.hidden_size})."
-            )
-        for name in (*_DROPOUTS, "face_threshold"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
+        if not 0 <= self.face_threshold <= 1:
+            raise ValueError(f"`face_threshold` must lie in [0, 1], got {self.face_threshold}.")
 
 
 class FacialmmtFrameEncoder(nn.Module):

@@ -107,13 +107,6 @@ class HhmpnConfig(EmotionConfig):
         mixed = self.variant == "released" and {"text", "vision"} <= set(self.modalities)
         return {name: _RELEASED_STREAMS[name] if mixed else name for name in self.modalities}
 
-    def validate_architecture(self) -> None:
-        """Check fields against each other; called by the strict dataclass."""
-        super().validate_architecture()
-        for name in ("num_attention_heads", "num_label_heads"):
-            if self.hidden_size % getattr(self, name):
-                raise ValueError(f"`{name}` ({getattr(self, name)}) must divide `hidden_size` ({self.hidden_size}).")
-
 
 class HhmpnLabels(nn.Module):
     """Vectors of the labels, and after the paper which of them send messages to each other."""

@@ -13,7 +13,6 @@ from transformers import initialization as init
 
 from .cross_modal_univa import XavierLinear
 from .frame_encoder_univa import FrameEncoder, FrameEncoderConfig
-from .limits_univa import check_limit
 from .modeling_emotion import EmotionOutput, FrameModel, Frames, logits_of
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
 from .queue_contrast_univa import ContrastQueue, gather_rows, label_classes
@@ -23,7 +22,6 @@ __all__ = ["LdduConfig", "LdduForEmotionClassification", "LdduOutput", "calibrat
 
 # Order of the modalities in what is concatenated, and in the classes of the queue.
 _ORDER = ("vision", "audio", "text")
-_SIZES = ("label_size", "attention_size", "latent_size")
 
 
 @strict
@@ -97,9 +95,6 @@ class LdduConfig(FrameEncoderConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        for name in _SIZES:
-            check_limit("width", getattr(self, name), f"`{name}`")
-        check_limit("length", self.queue_size, "`queue_size`")
         if not self.contrastive_temperature > 0:
             raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
 

@@ -93,6 +93,8 @@ class M3erConfig(EmotionConfig):
         "replaced",
     ]
 
+    may_be_zero = (*EmotionConfig.may_be_zero, "num_frames")
+
     num_frames: int = 20
     lstm_sizes: list[int] | tuple[int, ...] = (32, 32, 32)
     memory_size: int = 128
@@ -127,18 +129,12 @@ class M3erConfig(EmotionConfig):
             sizes = getattr(self, name)
             if len(sizes) != count:
                 raise ValueError(f"`{name}` needs {count} numbers, got {list(sizes)}.")
-            for size in sizes:
-                check_limit("width", size, f"`{name}`")
-        for name in ("memory_size", "modality_head_size", "cca_components"):
-            check_limit("width", getattr(self, name), f"`{name}`")
-        for name in ("num_neighbours", "memory_rows", *(["num_frames"] if self.num_frames else [])):
-            check_limit("length", getattr(self, name), f"`{name}`")
+        check_limit("width", self.cca_components, "`cca_components`")
+        check_limit("length", self.memory_rows, "`memory_rows`")
         if self.num_neighbours > self.memory_rows:
             raise ValueError(
                 f"`num_neighbours` ({self.num_neighbours}) must be at most `memory_rows` ({self.memory_rows})."
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"`dropout` must lie in [0, 1), got {self.dropout}.")
         if not -1 <= self.check_threshold <= 1:
             raise ValueError(f"`check_threshold` must lie in [-1, 1], got {self.check_threshold}.")
         if self.ridge <= 0 or self.beta < 0:

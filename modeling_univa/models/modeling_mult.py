@@ -87,10 +87,6 @@ class MultConfig(EmotionConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`num_attention_heads` ({self.num_attention_heads}) must divide `hidden_size` ({self.hidden_size})."
-            )
         check_objective(self.objective, self.decision)
 
 

@@ -124,15 +124,11 @@ class RobmmrConfig(BertLayersConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        for name in ("tri_modal_num_hidden_layers", "decoder_num_hidden_layers"):
-            check_limit("layers", getattr(self, name), f"`{name}`")
+        check_limit("length", self.sinkhorn_iterations, "`sinkhorn_iterations`")
         if not 0 < self.masked_share < 1:
             raise ValueError(f"`masked_share` must lie between 0 and 1, got {self.masked_share}.")
-        if self.sinkhorn_temperature <= 0 or self.sinkhorn_iterations < 1:
-            raise ValueError(
-                "`sinkhorn_temperature` must be greater than 0 and `sinkhorn_iterations` at least 1, got "
-                f"{self.sinkhorn_temperature} and {self.sinkhorn_iterations}."
-            )
+        if self.sinkhorn_temperature <= 0:
+            raise ValueError(f"`sinkhorn_temperature` must be greater than 0, got {self.sinkhorn_temperature}.")
         check_objective(self.objective, self.decision)
 
 

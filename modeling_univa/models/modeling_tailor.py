@@ -16,7 +16,6 @@ from .configuration_emotion import EmotionConfig, check_objective
 from .frame_encoder_univa import BertLayers, FrameEncoder, FrameEncoderConfig, SoftAlignment, alignment_loss
 from .gradient_reversal_univa import reverse_gradient
 from .label_decoder_univa import LabelDecoder
-from .limits_univa import check_limit
 from .losses_univa import kl_divergence_loss
 from .modeling_emotion import EmotionOutput, FrameModel, Frames
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
@@ -112,9 +111,6 @@ class TailorConfig(FrameEncoderConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        for name in ("cross_num_hidden_layers", "decoder_num_hidden_layers"):
-            check_limit("layers", getattr(self, name), f"`{name}`")
-        check_limit("length", self.aligned_length, "`aligned_length`")
         if self.aligned and self.reads_tokens and len(self.modalities) > 1:
             raise ValueError(
                 "`aligned=True` is for one frame of each modality a word, with word vectors as the text: leave it out "

@@ -213,7 +213,7 @@ def test_the_loss_is_the_divergence_of_univa():
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
-    ({"num_attention_heads": 5}, r"`num_attention_heads` \(5\) must divide `hidden_size` \(768\)"),
+    ({"num_attention_heads": 5}, r"`hidden_size` must be a multiple of `num_attention_heads`, got 768 and 5"),
     ({"fixed_length": 60}, "leave `fixed_length` out"),
     ({"max_utterance_length": 0}, "`max_utterance_length` must lie"),
     ({"face_emotion_size": -1}, "`face_emotion_size` must lie"),

@@ -370,7 +370,6 @@ def test_of_one_modality_the_multiplicative_loss_is_cross_entropy():
         ({"num_neighbours": 9, "memory_rows": 8}, "must be at most `memory_rows`"),
         ({"check_threshold": 2.0}, "`check_threshold` must lie"),
         ({"ridge": 0.0}, "`ridge` must be greater than 0"),
-        ({"dropout": 1.0}, "`dropout` must lie"),
         ({"num_frames": -1}, "`num_frames`"),
     ],
 )

@@ -102,11 +102,9 @@ def test_of_one_speaker_the_others_are_none():
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
-    ({"num_attention_heads": 6}, r"`num_attention_heads` \(6\) must be a multiple of 4"),
-    ({"num_attention_heads": 12}, r"divide `hidden_size` \(256\)"),
-    ({"local_window": -1}, "`local_window` must be at least 0"),
+    ({"num_attention_heads": 2}, "`num_attention_heads` must be a multiple of 4, got 2"),
+    ({"local_window": -1}, "`local_window` must lie"),
     ({"max_dialogue_length": 0}, "`max_dialogue_length` must lie"),
-    ({"hidden_dropout_prob": 1.0}, "`hidden_dropout_prob` must lie"),
     ({"hidden_act": "none"}, "hidden_act"),
     ({"decision": "sigmoid"}, "needs `decision='softmax'`"),
 ])  # fmt: skip

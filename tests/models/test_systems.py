@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every system does what all have to do; a new one is a line in `SYSTEMS` of the package and a class here."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ import torch
 from common import CommonSystemTests
 from dialogue_toy_system import DialogueToyModel, register_dialogue_toy
 from expression_toy_system import ExpressionToyConfig, ExpressionToyModel
+from huggingface_hub.errors import StrictDataclassError
 from testing_utils import Utterances
 from toy_system import ToyConfig, ToyModel
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig
 
 from modeling_univa.convert.systems import OFFICIAL
+from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.systems import SYSTEMS
 
@@ -99,3 +102,25 @@ def test_a_system_says_what_it_is_and_where_it_comes_from(name):
     assert config.idea and not config.idea.endswith(".")
     assert config.deviations and all(sentence.endswith(".") for sentence in config.deviations)
     assert bool(config.official_code) == (name in OFFICIAL or name == "univa")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_forged_size_of_any_system_is_refused(name):
+    """Or a network of a thousand million layers would be built before anybody looks at it."""
+    config_class = AutoConfig.for_model(name).__class__
+    inherited = {item.name for item in fields(PreTrainedConfig)}
+    own = {item.name: item.default for item in fields(config_class) if item.name not in inherited}
+    sizes = [field for field, default in own.items() if type(default) is int]
+    assert {f"max_{modality}_length" for modality in MODALITIES} < set(sizes)
+    for field in sizes:
+        for forged in (10**9, -1):
+            with pytest.raises((StrictDataclassError, ValueError), match=field):
+                config_class(num_labels=3, **{field: forged})
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_dropout_of_any_system_is_a_share(name):
+    config_class = AutoConfig.for_model(name).__class__
+    for field in (item.name for item in fields(config_class) if "dropout" in item.name):
+        with pytest.raises((StrictDataclassError, ValueError), match=rf"`{field}` must lie in \[0, 1"):
+            config_class(num_labels=3, **{field: 1.5})

@@ -17,6 +17,7 @@ from transformers.activations import ACT2FN
 from transformers.models.bert.modeling_bert import BertLayer
 
 from .configuration_emotion import EmotionConfig, check_objective
+from .limits_univa import check_limit
 from .losses_univa import kl_divergence_loss
 from .modeling_emotion import EmotionOutput, FrameModel, Frames
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)

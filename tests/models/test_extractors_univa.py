@@ -18,9 +18,10 @@ NETWORK = {"extractor_type": "face-embedding", "model": "/here/network", "sha256
 
 
 def test_every_kind_says_what_it_is_for():
-    assert all(kind.extractor_type == name and kind.modality in MODALITIES for name, kind in EXTRACTORS.items())
+    columns = {*MODALITIES, "face_emotions"}
+    assert all(kind.extractor_type == name and kind.modality in columns for name, kind in EXTRACTORS.items())
     assert {modality: kind.extractor_type for modality, kind in PRETRAINED_EXTRACTORS.items()} == {
-        "audio": "speech-encoder", "vision": "face-embedding", "text": "word-vectors",
+        "audio": "speech-encoder", "vision": "face-embedding", "text": "word-vectors", "face_emotions": "face-expression",
     }  # fmt: skip
 
 

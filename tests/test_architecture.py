@@ -15,7 +15,7 @@ PACKAGE = REPOSITORY / "modeling_univa"
 # A room imports those before it.
 ROOMS = [
     "models", "scores", "data", "convert", "features", "corpora", "sharing", "prediction", "training", "affect",
-    "commands",
+    "benchmark", "commands",
 ]  # fmt: skip
 OUTSIDE = {"huggingface_hub", "numpy", "torch", "transformers"}
 FILES = {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in PACKAGE.rglob("*.py")}

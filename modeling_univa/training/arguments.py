@@ -5,7 +5,7 @@
 import argparse
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import cache
@@ -23,7 +23,15 @@ from .config_options import config_options, system_config
 from .training_arguments import UnivaTrainingArguments
 
 
-__all__ = ["AUTO", "DataArguments", "ModelArguments", "model_arguments", "parse_arguments"]
+__all__ = [
+    "AUTO",
+    "DataArguments",
+    "ModelArguments",
+    "merged_recipes",
+    "model_arguments",
+    "parse_arguments",
+    "read_recipe",
+]
 
 logger = logging.get_logger(__name__)
 
@@ -178,22 +186,27 @@ class DataArguments:
             self.eval_split = None
 
 
-def parse_arguments(arguments: Sequence[str]) -> tuple[ModelArguments, DataArguments, UnivaTrainingArguments]:
+def parse_arguments(
+    arguments: Sequence[str], recipe: Mapping[str, Any] | None = None
+) -> tuple[ModelArguments, DataArguments, UnivaTrainingArguments]:
     """
     Parse `[RECIPE.yaml …] [--name value …]`; the command line wins over the recipes, a later recipe over an earlier.
 
     Which options there are depends on the `system`.
+
+    Args:
+        recipe: what a recipe before the others says.
 
     Raises:
         ValueError: a recipe that is missing, is not YAML or not a mapping, a key or option that nothing knows, or a
             value of the wrong type.
     """
     arguments = list(arguments)
-    recipe: dict[str, Any] = {}
+    recipe = dict(recipe or {})
     while arguments and not arguments[0].startswith("-"):
-        recipe = _merged(recipe, read_recipe(Path(arguments.pop(0))))
+        recipe = merged_recipes(recipe, read_recipe(Path(arguments.pop(0))))
     named, arguments = _EARLY.parse_known_args(arguments)
-    recipe = _without_earlier_names(_merged(recipe, vars(named)))
+    recipe = _without_earlier_names(merged_recipes(recipe, vars(named)))
     types = (model_arguments(recipe.get("system", ModelArguments.system)), DataArguments, UnivaTrainingArguments)
     parser = _Parser(types, formatter_class=_HelpFormatter)
     actions = {action.dest: action for action in parser._actions}
@@ -215,11 +228,11 @@ def parse_arguments(arguments: Sequence[str]) -> tuple[ModelArguments, DataArgum
     return model, data, training
 
 
-def _merged(recipe: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+def merged_recipes(recipe: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     """Both, the later one winning. How a corpus is built belongs to the `dataset` that it is named with."""
     if later.get("dataset", recipe.get("dataset")) != recipe.get("dataset"):
         recipe = {name: value for name, value in recipe.items() if name not in _BUILDING}
-    return recipe | later
+    return {**recipe, **later}
 
 
 def _without_earlier_names(recipe: dict[str, Any]) -> dict[str, Any]:

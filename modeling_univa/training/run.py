@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoTokenizer, PreTrainedModel, set_seed
+from transformers import AutoTokenizer, PreTrainedModel, TrainerCallback, set_seed
 from transformers.trainer_utils import IntervalStrategy
 from transformers.utils import logging
 
@@ -42,6 +43,7 @@ from .card_callback import ModelCardCallback
 from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint
 from .config_options import system_config
 from .frozen_text import check_text_states, freeze_lower_layers, freeze_text_encoder, frozen_encoder
+from .same_run import check_same_run
 from .trainer import UnivaTrainer
 from .training_arguments import UnivaTrainingArguments
 
@@ -50,47 +52,20 @@ __all__ = ["build_model", "prepare_corpus", "resolve_package", "run_training"]
 
 logger = logging.get_logger(__name__)
 
-# Training arguments that change the weights a run ends with.
-_DECISIVE_ARGUMENTS = (
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "world_size",
-    "num_train_epochs",
-    "max_steps",
-    "learning_rate",
-    "heads_learning_rate",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "weight_decay",
-    "adam_epsilon",
-    "max_grad_norm",
-    "seed",
-    "data_seed",
-    "batching",
-    "va_scaling",
-    "ema_decay",
-    "logit_adjustment",
-    "fp16",
-    "bf16",
-    "optim",
-    "optim_args",
-    "adam_beta1",
-    "adam_beta2",
-    "lr_scheduler_kwargs",
-    "neftune_noise_alpha",
-    "metric_for_best_model",
-    "greater_is_better",
-    "load_best_model_at_end",
-)
-
 
 def run_training(
-    model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, dict[str, Any]]:
     """
     Train, choose the best checkpoint on validation, score validation and test, save the model.
 
     A run that was stopped goes on from its last complete checkpoint in `training_args.output_dir`.
+
+    Args:
+        callbacks: of the trainer, beside its own.
 
     Returns:
         Metrics of the validation split, `eval_…`, and, if asked for, of the test split, `test_…`, as also written to
@@ -108,11 +83,14 @@ def run_training(
     with exclusive(output, "output_dir") if training_args.should_save else nullcontext():
         if training_args.should_save:
             clear_scratch(output)
-        return _run_training(model_args, data_args, training_args)
+        return _run_training(model_args, data_args, training_args, callbacks)
 
 
 def _run_training(
-    model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+    callbacks: Sequence[TrainerCallback],
 ) -> dict[str, dict[str, Any]]:
     checkpoint = training_args.resume_from_checkpoint or last_complete_checkpoint(training_args.output_dir)
     if checkpoint is not None:
@@ -134,6 +112,8 @@ def _run_training(
         write_base = checkpoint is None and training_args.should_save
         model = add_adapter(model, model_args, training_args.output_dir, write_base, processor)
     trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args, eval_split)
+    for callback in callbacks:
+        trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=checkpoint)
     results, predictions = {}, {}
     if eval_split:
@@ -188,39 +168,6 @@ def check_world_size(args: UnivaTrainingArguments) -> None:
             f"{launched} processes were launched, but the training arguments see {args.world_size}. On CPU start them "
             "with `torchrun --nproc_per_node N train_hf.py … --use_cpu true`."
         )
-
-
-def check_same_run(
-    checkpoint: str | None,
-    model_args: ModelArguments,
-    data_args: DataArguments,
-    training_args: UnivaTrainingArguments,
-    corpus: Corpus,
-) -> None:
-    """
-    Remember what a run was started with, and refuse to go on from a checkpoint of a run with other arguments, or with
-    a corpus that has been made anew.
-
-    Raises:
-        ValueError: names the first argument that differs.
-    """
-    arguments = {**vars(model_args), **vars(data_args)}
-    arguments |= {name: getattr(training_args, name) for name in _DECISIVE_ARGUMENTS}
-    rows = {split: len(found) for split, found in corpus.splits.items() if hasattr(found, "__len__")}
-    arguments |= {"corpus_rows": rows, "corpus_labels": corpus.label_names, "corpus_extractors": corpus.extractors}
-    arguments = json.loads(json.dumps(arguments, default=str))
-    file = Path(training_args.output_dir, "run_arguments.json")
-    if checkpoint is not None:
-        logger.warning(f"Going on from {checkpoint}; to start anew choose another `output_dir`.")
-        former = json.loads(file.read_text()) if file.is_file() else arguments
-        for name, value in arguments.items():
-            if former.get(name, value) != value:
-                raise ValueError(
-                    f"{checkpoint} is of a run with {name} = {former.get(name)!r}, and now it is {value!r}: choose "
-                    "another `output_dir` to start anew, or use the earlier value to go on."
-                )
-    elif training_args.should_save:
-        write_text(file, json.dumps(arguments, indent=2) + "\n")
 
 
 def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArguments) -> Corpus:

@@ -1,0 +1,152 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Where the runs of benchmarks are kept: a folder a run, named by its configuration."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..models.files_univa import write_text
+from ..scores.predictions import PREDICTIONS_FILE
+from .configuration import SCHEMA_VERSION
+from .plan import Plan, Run
+
+
+__all__ = ["ERROR_FILE", "LOG_FILE", "MODEL_FOLDER", "RUN_FILE", "RunStore", "StoredRun"]
+
+RUN_FILE = "run.json"
+ERROR_FILE = "error.json"
+LOG_FILE = "log.txt"
+RECIPE_FILE = "recipe.yaml"
+MODEL_FOLDER = "model"
+_RUNS, _PLANS = "runs", "plans"
+# Of the log of a run that failed, in `error.json`.
+_TAIL_LINES, _TAIL_CHARACTERS = 30, 6000
+
+Status = Literal["complete", "failed", "started"]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """
+    What is kept of a run.
+
+    Args:
+        folder: where it lies.
+        status: "complete" with predictions, "failed" with a reason, or "started" and not ended.
+        content: of its `run.json`.
+        reason: in one sentence, why it failed.
+    """
+
+    folder: Path
+    status: Status
+    content: Mapping[str, Any]
+    reason: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.folder.name
+
+    @property
+    def predictions(self) -> Path:
+        """Its file of predictions, for `read_predictions`."""
+        return self.folder / PREDICTIONS_FILE
+
+
+class RunStore:
+    """
+    Runs and plans in a folder. Every file is there as a whole or not at all.
+
+    `runs/ID/` holds of each run `run.json`, `predictions.parquet`, `log.txt` and, where it failed, `error.json`;
+    `plans/NAME.json` says which runs stand in which tables.
+
+    Args:
+        folder: need not be there yet.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def run_folder(self, run: str) -> Path:
+        """Where the run of an id lies."""
+        return self.folder / _RUNS / run
+
+    def read(self, run: str) -> StoredRun | None:
+        """A run by its id; `None` where it was never started, or nothing that can be read is left of it."""
+        folder = self.run_folder(run)
+        content = _read_json(folder / RUN_FILE)
+        status = content.get("status")
+        if status == "complete" and (folder / PREDICTIONS_FILE).is_file():
+            return StoredRun(folder, "complete", content)
+        if status == "failed":
+            return StoredRun(folder, "failed", content, str(_read_json(folder / ERROR_FILE).get("reason")))
+        return StoredRun(folder, "started", content) if content else None
+
+    def read_all(self) -> dict[str, StoredRun]:
+        """All runs by their ids."""
+        found = [self.read(folder.name) for folder in sorted((self.folder / _RUNS).glob("*"))]
+        return {run.id: run for run in found if run is not None}
+
+    def start(self, run: Run, corpus: str) -> None:
+        """Note that a run begins, or goes on; what it said when it failed is gone."""
+        folder = self.run_folder(run.id)
+        content = {"id": run.id, "status": "started", "corpus_name": corpus, **run.configuration}
+        write_text(folder / RUN_FILE, _json(content))
+        (folder / ERROR_FILE).unlink(missing_ok=True)
+
+    def complete(self, run: str, facts: Mapping[str, Any]) -> None:
+        """Note that a run is complete; its predictions lie in its folder."""
+        self._end(run, {"status": "complete", **facts})
+
+    def fail(self, run: str, reason: str, exit_code: int, facts: Mapping[str, Any] | None = None) -> None:
+        """Note why a run failed, with the end of its log."""
+        error = {"schema_version": SCHEMA_VERSION, "status": "failed", "reason": reason, "exit_code": exit_code}
+        folder = self.run_folder(run)
+        write_text(folder / ERROR_FILE, _json({**error, "log": _tail(folder / LOG_FILE)}))
+        self._end(run, {"status": "failed", **(facts or {})})
+
+    def remove(self, run: str) -> None:
+        """Remove a run, whatever is there of it; `run.json` first, without which the rest counts for nothing."""
+        folder = self.run_folder(run)
+        (folder / RUN_FILE).unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_model(self, run: str) -> None:
+        """Remove what training left of a run but tables do not need."""
+        shutil.rmtree(self.run_folder(run) / MODEL_FOLDER, ignore_errors=True)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Keep which runs stand in which tables of a plan."""
+        write_text(self.folder / _PLANS / f"{plan.name}.json", _json(plan.to_dict()))
+
+    def read_plans(self) -> dict[str, dict[str, Any]]:
+        """All plans by their names; see `Plan.to_dict`."""
+        return {path.stem: _read_json(path) for path in sorted((self.folder / _PLANS).glob("*.json"))}
+
+    def _end(self, run: str, facts: Mapping[str, Any]) -> None:
+        file = self.run_folder(run) / RUN_FILE
+        write_text(file, _json({**_read_json(file), **facts}))
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """What a file holds; nothing where it is not there or damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _tail(log: Path) -> str:
+    if not log.is_file():
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-_TAIL_LINES:])[-_TAIL_CHARACTERS:]

@@ -1,0 +1,101 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What decides the result of a run, and whether a checkpoint belongs to the run that is to be resumed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging
+
+from ..data.corpus import Corpus
+from ..models.files_univa import write_text
+from .arguments import DataArguments, ModelArguments
+from .training_arguments import UnivaTrainingArguments
+
+
+__all__ = ["ARGUMENTS_FILE", "check_same_run", "decisive_arguments"]
+
+logger = logging.get_logger(__name__)
+
+ARGUMENTS_FILE = "run_arguments.json"
+
+# Training arguments that change the weights a run ends with.
+_DECISIVE_ARGUMENTS = (
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "world_size",
+    "num_train_epochs",
+    "max_steps",
+    "learning_rate",
+    "heads_learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "adam_epsilon",
+    "max_grad_norm",
+    "seed",
+    "data_seed",
+    "batching",
+    "va_scaling",
+    "ema_decay",
+    "logit_adjustment",
+    "fp16",
+    "bf16",
+    "optim",
+    "optim_args",
+    "adam_beta1",
+    "adam_beta2",
+    "lr_scheduler_kwargs",
+    "neftune_noise_alpha",
+    "metric_for_best_model",
+    "greater_is_better",
+    "load_best_model_at_end",
+    # Among which checkpoints the best one is chosen.
+    "eval_strategy",
+    "eval_steps",
+    "eval_delay",
+    "save_strategy",
+    "save_steps",
+)
+
+
+def decisive_arguments(
+    model_args: ModelArguments, data_args: DataArguments, training_args: UnivaTrainingArguments
+) -> dict[str, Any]:
+    """The arguments that decide the result of a run on a given corpus, by name, as JSON holds them."""
+    arguments = {**vars(model_args), **vars(data_args)}
+    arguments |= {name: getattr(training_args, name) for name in _DECISIVE_ARGUMENTS}
+    return json.loads(json.dumps(arguments, default=str))
+
+
+def check_same_run(
+    checkpoint: str | None,
+    model_args: ModelArguments,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+    corpus: Corpus,
+) -> None:
+    """
+    Remember what a run was started with, and refuse to go on from a checkpoint of a run with other arguments, or with
+    a corpus that has been made anew.
+
+    Raises:
+        ValueError: names the first argument that differs.
+    """
+    rows = {split: len(found) for split, found in corpus.splits.items() if hasattr(found, "__len__")}
+    arguments = decisive_arguments(model_args, data_args, training_args)
+    arguments |= {"corpus_rows": rows, "corpus_labels": corpus.label_names, "corpus_extractors": corpus.extractors}
+    arguments = json.loads(json.dumps(arguments, default=str))
+    file = Path(training_args.output_dir, ARGUMENTS_FILE)
+    if checkpoint is not None:
+        logger.warning(f"Going on from {checkpoint}; to start anew choose another `output_dir`.")
+        former = json.loads(file.read_text()) if file.is_file() else arguments
+        for name, value in arguments.items():
+            if former.get(name, value) != value:
+                raise ValueError(
+                    f"{checkpoint} is of a run with {name} = {former.get(name)!r}, and now it is {value!r}: choose "
+                    "another `output_dir` to start anew, or use the earlier value to go on."
+                )
+    elif training_args.should_save:
+        write_text(file, json.dumps(arguments, indent=2) + "\n")

@@ -1,0 +1,227 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Plans: what they expand to, which runs are one, what their names depend on, and what is refused."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from testing_utils import REPOSITORY, subprocess_environment
+from training_runs import write_training_inputs
+
+from modeling_univa.benchmark.configuration import resolved_configuration, run_id
+from modeling_univa.benchmark.plan import read_plan
+from modeling_univa.training.arguments import parse_arguments
+
+
+BASE = {"dataset": "ORG/corpus", "output_dir": "outputs/base", "system": "univa", "hidden_size": 24}
+TABLES = {
+    "table2": {"rows": {"UniVA": {}, "MulT": {"recipe": "mult.yaml"}}},
+    "table3": {
+        "title": "Losses",
+        "metrics": ["accuracy", "micro_f1"],
+        "seeds": [1, 2, 3],
+        "rows": {"full": None, "w/o VA-CL": {"contrastive_loss": "none"}},
+        "published": {"full": {"micro_f1": 60.5}},
+    },
+    "figure5": {"rows": {0.05: {"va_distance_threshold": 0.05}, 0.1: {"va_distance_threshold": 0.1}}},
+}
+PLANS = sorted((REPOSITORY / "recipes" / "benchmark").glob("*.yaml"))
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write a plan and its recipes."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
+    (tmp_path / "mult.yaml").write_text(yaml.safe_dump({"dataset": "ORG/corpus", "system": "mult"}))
+
+    def write_plan(tables: dict = TABLES, **changes: object) -> Path:
+        content = {"corpus": "mine", "base": "base.yaml", "seeds": [1, 2], "tables": tables, **changes}
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return tmp_path / "plan.yaml"
+
+    return write_plan
+
+
+def configuration(**recipe: object) -> dict:
+    return resolved_configuration(*parse_arguments([], {**BASE, **recipe}))
+
+
+def name(**recipe: object) -> str:
+    return run_id(configuration(**recipe))
+
+
+# Expansion
+
+
+def test_every_run_is_made_once_for_all_tables(write):
+    plan = read_plan(write())
+    runs = plan.runs()
+    # MulT 2, without VA-CL 3, δ = 0.05 2; and the full model, which is δ = 0.1 and stands in three tables, 3.
+    assert len(runs) == len({run.id for run in runs}) == 10
+    full = [run for run in runs if ("table3", "full") in run.places]
+    assert [run.seed for run in full] == [1, 2, 3]
+    assert full[0].places == [("table2", "UniVA"), ("table3", "full"), ("figure5", "0.1")]
+    assert full[2].places == [("table3", "full")]
+    assert str(full[0]) == "table2 | UniVA (+ 2), seed 1" and str(full[2]) == "table3 | full, seed 3"
+    # The first seed of every row comes before any second one.
+    assert [run.seed for run in runs] == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
+    table = plan.tables[1]
+    assert (plan.name, plan.corpus, table.title, table.metrics) == ("plan", "mine", "Losses", ["accuracy", "micro_f1"])
+    assert [row.system for row in plan.tables[0].rows] == ["univa", "mult"]
+
+
+def test_what_reports_read_names_the_runs(write):
+    plan = read_plan(write())
+    content = json.loads(json.dumps(plan.to_dict()))
+    named = {
+        run for table in content["tables"].values() for row in table["rows"].values() for run in row["runs"].values()
+    }
+    assert named == {run.id for run in plan.runs()}
+    assert content["tables"]["table3"]["published"] == {"full": {"micro_f1": 60.5}}
+    assert list(content["tables"]["figure5"]["rows"]) == ["0.05", "0.1"]
+    assert list(content["tables"]["table2"]["metrics"]) == ["accuracy", "hamming_loss", "micro_f1", "macro_f1"]
+
+
+def test_only_some_tables_and_rows(write):
+    plan = read_plan(write())
+    assert {run.places[0][1] for run in plan.runs(["MulT"])} == {"MulT"}
+    assert len(plan.runs(["table2"])) == 4
+    assert len(plan.runs(["MulT", "w/o VA-CL"])) == 5
+    with pytest.raises(ValueError, match="no table and no row 'w/o VA-CK', the nearest is 'w/o VA-CL'"):
+        plan.runs(["w/o VA-CK"])
+
+
+def test_settings_win_over_the_plan_and_the_plan_over_its_recipes(write):
+    path = write(settings={"learning_rate": 0.5, "num_train_epochs": 7})
+    run, *_ = read_plan(path, {"learning_rate": 0.25}).runs()
+    assert run.configuration["settings"]["learning_rate"] == 0.25
+    assert run.configuration["settings"]["num_train_epochs"] == 7
+    assert run.recipe["hidden_size"] == 24 and "output_dir" not in run.recipe
+
+
+def test_corpus_of_a_setting_is_not_built_as_that_of_the_recipe(write, tmp_path):
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**BASE, "corpus_script": "demo"}))
+    tables = {"table2": {"rows": {"UniVA": {}}}}
+    built, other = (read_plan(write(tables), settings).runs()[0] for settings in ({}, {"dataset": "ORG/other"}))
+    assert built.configuration["corpus"] == {"script": "demo", "source": None, "options": []}
+    assert other.configuration["corpus"] == {"name": "ORG/other", "revision": None}
+
+
+@pytest.mark.parametrize(
+    ("tables", "changes", "message"),
+    [
+        ({"t": {"rows": {"a": {"contrastive_los": "va"}}}}, {}, r"t \| a: .*'contrastive_los', the nearest is 'contr"),
+        ({"t": {"rows": {"a": {"learning_rate": "fast"}}}}, {}, r"t \| a: .*invalid float value: 'fast'"),
+        ({"t": {"rows": {"a": {"seed": 3}}}}, {}, r"t \| a sets `seed`: write `seeds`"),
+        ({"t": {"rows": {"a": {"output_dir": "x"}}}}, {}, r"sets `output_dir`: runs lie in the output folder"),
+        ({"t": {"rows": {"a": {"recipe": "no.yaml"}}}}, {}, r"t \| a: there is no recipe .*no.yaml, nor recipes/no"),
+        (
+            {"t": {"rows": {"a": {"seeds": [1, 1]}}}},
+            {},
+            r"`seeds` of t \| a is \[1, 1\], expected a list of",
+        ),
+        ({"t": {"rows": {"a": 3}}}, {}, r"t \| a must hold `name: value` lines, found int"),
+        ({"t": {"rows": ["a"]}}, {}, "t, `rows` must hold `name: value` lines, found list"),
+        ({"t": {"rows": {}}}, {}, "t has no `rows`"),
+        ({"t": {"row": {}}}, {}, "t has the unknown key 'row', the nearest is 'rows'"),
+        ({"t": {"metrics": ["micro_f2"], "rows": {"a": {}}}}, {}, "'micro_f2', the nearest is 'micro_f1'"),
+        ({"t": {"published": {"b": {}}, "rows": {"a": {}}}}, {}, "`published` has the unknown key 'b'; there are a"),
+        ({}, {}, "has no `tables`"),
+        (TABLES, {"seed": [1]}, "The plan has the unknown key 'seed', the nearest is 'seeds'"),
+        (TABLES, {"seeds": 5}, r"`seeds` of table2 \| UniVA is 5"),
+        (TABLES, {"base": None}, r"table2 \| UniVA has no `recipe`, and the plan no `base`"),
+    ],
+)
+def test_mistakes_are_named(tables, changes, message, write):
+    with pytest.raises(ValueError, match=message) as error:
+        read_plan(write(tables, **changes))
+    assert str(error.value).startswith("/") and "plan.yaml: " in str(error.value)
+
+
+def test_missing_plan_is_refused():
+    with pytest.raises(ValueError, match="There is no plan nowhere.yaml; recipes/benchmark/ has some"):
+        read_plan("nowhere.yaml")
+
+
+# Names
+
+
+def test_name_depends_on_what_decides_the_result_alone():
+    assert name() == name(output_dir="elsewhere", use_cpu=True, per_device_eval_batch_size=3, disable_tqdm=True)
+    others = [
+        {"seed": 2}, {"system": "mult"}, {"hidden_size": 48}, {"learning_rate": 0.5}, {"contrastive_weight": 0},
+        {"modalities": ["text"]}, {"dataset": "ORG/other"}, {"dataset_revision": "v2"}, {"eval_split": "dev"},
+        {"frozen_text_layers": 0}, {"text_model": "ORG/encoder"}, {"batching": "random"},
+    ]  # fmt: skip
+    assert len({name(), *(name(**other) for other in others)}) == len(others) + 1
+
+
+def test_name_does_not_depend_on_the_order_of_keys_nor_on_what_is_written_out():
+    items = list({**BASE, "learning_rate": 5e-5, "modalities": ["text", "audio", "vision"]}.items())
+    random.Random(0).shuffle(items)
+    shuffled = run_id(resolved_configuration(*parse_arguments([], dict(items))))
+    assert shuffled == name() == name(learning_rate="5e-5", modalities=["vision", "audio", "text"])
+    assert name() == name(va_distance_threshold=0.1, contrastive_loss="va", modality_dropout=0, ema_decay=None)
+    found = configuration()
+    assert run_id(dict(reversed(found.items()))) == run_id(found)
+
+
+def test_options_that_are_off_are_left_out():
+    """Or the next option of the package would rename all runs."""
+    settings = configuration()["settings"]
+    assert not {"modality_dropout", "ema_decay", "logit_adjustment", "text_states", "heads_learning_rate"} & set(
+        settings
+    )
+    assert settings["contrastive_weight"] == 0.45 and settings["seed"] == 1111
+    assert configuration(contrastive_weight=0)["settings"]["contrastive_weight"] == 0
+
+
+def test_name_does_not_depend_on_where_corpus_and_encoder_lie(tmp_path, monkeypatch):
+    names = []
+    for place in ("one", "two"):
+        inputs = write_training_inputs(tmp_path / "first") if place == "one" else tmp_path / "second" / "moved"
+        if place == "two":
+            shutil.copytree(tmp_path / "first", inputs)
+        monkeypatch.chdir(inputs)
+        places = ["corpus", "./corpus", str(inputs / "corpus")]
+        names += [name(dataset=dataset, text_model=str(inputs / "encoder")) for dataset in places]
+    assert len(set(names)) == 1
+    assert str(tmp_path) not in json.dumps(configuration(dataset=places[2], text_model=str(inputs / "encoder")))
+    file = next((inputs / "corpus").rglob("train*.parquet"))
+    other = inputs / "other"
+    shutil.copytree(inputs / "corpus", other)
+    (other / file.relative_to(inputs / "corpus")).write_bytes(file.read_bytes() + b"x")
+    assert name(dataset=str(other), text_model=str(inputs / "encoder")) not in names
+
+
+def test_corpus_that_a_script_builds_is_known_by_script_options_and_source():
+    def built(**changes: object) -> str:
+        options = ["--va=from-emotion", "--emotion-va=/data/words.csv"]
+        recipe = {"dataset": "outputs/c", "corpus_script": "utterance_folder", "corpus_source": "../data/mosaic"}
+        return name(**{**recipe, "corpus_options": options, **changes})
+
+    same = [{"dataset": "/tmp/c"}, {"corpus_source": "/mnt/mosaic"}]
+    same += [{"corpus_options": ["--emotion-va=/home/words.csv", "--va=from-emotion"]}]
+    assert {built(), *(built(**change) for change in same)} == {built()}
+    others = [{"corpus_source": "../data/other"}, {"corpus_options": ["--va=given"]}, {"corpus_script": "demo"}]
+    assert len({built(), *(built(**change) for change in others)}) == 4
+
+
+def test_name_is_the_same_in_another_process(tmp_path):
+    code = (
+        "from modeling_univa.benchmark.configuration import *\n"
+        "from modeling_univa.training.arguments import parse_arguments\n"
+        f"print(run_id(resolved_configuration(*parse_arguments([], {BASE!r}))))"
+    )
+    environment = subprocess_environment(tmp_path) | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == name()

@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, help="trained model to push (default: one trained on the spot)")
     parser.add_argument("--corpus", type=Path, help="built corpus to push (default: a small demo corpus)")
     parser.add_argument("--clip", type=Path, help="video to predict from (default: one that is written)")
-    parser.add_argument("--text", default="I loved it!", help="what is said in the clip")
+    parser.add_argument("--text", default="I loved it!", help="transcript of the clip")
     parser.add_argument("--torch", default="torch", metavar="REQUIREMENT", help="what is installed first")
     parser.add_argument("--python", type=Path, help="interpreter of an environment to use, not a new one")
     parser.add_argument("--folder", type=Path, help="where everything is written, and stays (default: nowhere)")

@@ -323,7 +323,7 @@ def peak_memory(recipe: list[str], threads: int, name: str, phase: str) -> dict[
     epoch = epoch_of(trainer, trainer.args.batching) if training else evaluation_batches(trainer)
     largest = sorted(epoch, key=lambda batch: encoded_tokens(dataset, [batch]))[-2:]
     start = process_memory("VmRSS")
-    # From here on the kernel counts the high-water mark anew. ru_maxrss would be the parent's where that is larger.
+    # From here on the kernel counts the high-water mark again. ru_maxrss would be the parent's where that is larger.
     Path("/proc/self/clear_refs").write_text("5")
     for rows in largest:
         if training:

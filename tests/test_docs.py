@@ -136,14 +136,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(18):
             split = ("train", "train", "train", "train", "dev", "test")[number % 6]
             writer.writerow([f"s{number}", split, 1 + number % 5, 1 + number // 4, 3, "yes no " * (1 + number % 3)])
-    former = os.getcwd()
+    previous = os.getcwd()
     os.chdir(folder)
     try:
         demo = ["--output", "outputs/corpora/demo", "--num-dialogues", "5"]
         assert run_script("datasets_scripts/demo.py", demo) == 0
         assert train_hf.main(["recipes/demo.yaml"]) == 0
     finally:
-        os.chdir(former)
+        os.chdir(previous)
     shutil.copytree(folder / "outputs/corpora/demo-media", folder / "mine")
     return folder
 

@@ -161,9 +161,9 @@ def test_pull_request_leaves_the_branch_alone(filled):
 
 
 def test_a_commit_on_a_former_parent_is_refused(filled):
-    former = filled.model_info(REPOSITORY).sha
-    add(filled, "a.txt", "a", parent_commit=former)
-    assert status_of(add, filled, "b.txt", "b", parent_commit=former) == 412
+    previous = filled.model_info(REPOSITORY).sha
+    add(filled, "a.txt", "a", parent_commit=previous)
+    assert status_of(add, filled, "b.txt", "b", parent_commit=previous) == 412
 
 
 # Repositories

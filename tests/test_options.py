@@ -89,7 +89,7 @@ def test_messages_name_options(parser):
 
 
 @pytest.mark.parametrize(
-    ("command", "former", "now"),
+    ("command", "previous", "now"),
     [
         ("predict", ["m", "--face-reader", "x"], {"face_detector": "x", "faces": []}),
         ("predict", ["m", "--affect-text", "x", "--text", "said"], {"text_scorer": "x", "text": "said"}),
@@ -102,22 +102,22 @@ def test_messages_name_options(parser):
         ("export", ["m", "--format", "onnx", "--output", "o"], {"model": "m"}),
     ],
 )  # fmt: skip
-def test_former_command_lines_are_read_as_before(command, former, now, warnings):
-    found = vars(cli.make_parser([command]).parse_args([command, *former]))
+def test_former_command_lines_are_read_as_before(command, previous, now, warnings):
+    found = vars(cli.make_parser([command]).parse_args([command, *previous]))
     assert {name: found[name] for name in now} == now
     assert bool(warnings) == (command != "export")
 
 
 @pytest.mark.parametrize(
-    ("corpus", "former", "now"),
+    ("corpus", "previous", "now"),
     [
         ("utterance_folder", ["--face-reader", "x"], {"face_detector": "x"}),
         ("utterance_folder", ["--audio-features", "none"], {"audio_extractor": "none"}),
         ("mosei", ["--labels", "annotations"], {"label_source": "annotations"}),
     ],
 )
-def test_former_options_of_corpora_are_read_as_before(corpus, former, now, warnings):
-    found = vars(corpus_parser(corpus_class(corpus)).parse_args(["--source", "s", "--output", "o", *former]))
+def test_former_options_of_corpora_are_read_as_before(corpus, previous, now, warnings):
+    found = vars(corpus_parser(corpus_class(corpus)).parse_args(["--source", "s", "--output", "o", *previous]))
     assert {name: found[name] for name in now} == now
     assert warnings
 

@@ -104,7 +104,7 @@ def read_rows(name: str, text: str, file: str | None) -> tuple[Rows, list[str] |
         ValueError: both are given or neither, they cannot be read, or there is too much.
     """
     if bool(text.strip()) == bool(file):
-        raise ValueError(f"Give `{name}` as text or as a file" + (", not both." if file else "."))
+        raise ValueError(f"Pass `{name}` as text or as a file" + (", not both." if file else "."))
     if file:
         path = Path(file)
         if path.stat().st_size > LARGEST_INPUT:

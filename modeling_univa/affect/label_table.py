@@ -41,7 +41,7 @@ class LabelAffectScorer:
         unknown = sorted({key for key in keys if key and key not in self.table})
         if unknown:
             raise ValueError(
-                f"{unknown[0]!r} has no valence and arousal in {self.lexicon or 'the built-in table'}; give a lexicon "
+                f"{unknown[0]!r} has no valence and arousal in {self.lexicon or 'the built-in table'}; pass a lexicon "
                 "file that has it (word,valence,arousal on [0, 1])"
             )
         unit = np.array([self.table.get(key, (np.nan, np.nan)) for key in keys], dtype=np.float32)

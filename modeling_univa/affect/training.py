@@ -43,7 +43,7 @@ __all__ = ["AffectTrainingOptions", "results_table", "train_affect"]
 
 logger = logging.get_logger(__name__)
 
-# What `AutoModelForSequenceClassification` puts on an encoder, which starts anew.
+# What `AutoModelForSequenceClassification` puts on an encoder, which starts from new weights.
 _HEADS = (r"(.*\.)?(pooler|pre_classifier|classifier|classification_head|head|score|sequence_summary|logits_proj)\.",)
 
 RESULTS_FILE = "affect_results.json"
@@ -88,7 +88,8 @@ class AffectTrainingOptions:
         if self.modality not in DEFAULTS:
             raise ValueError(f"there is no modality {self.modality!r}; choose {', '.join(DEFAULTS)}")
         if (self.modality == "text") != (self.model is not None):
-            needs = "needs `model`, an encoder" if self.modality == "text" else "begins anew: leave `model` out"
+            new = "starts from new weights: leave `model` out"
+            needs = "needs `model`, an encoder" if self.modality == "text" else new
             raise ValueError(f"a scorer of {self.modality} {needs}")
         for name, value in DEFAULTS[self.modality].items():
             if getattr(self, name) is None:
@@ -209,12 +210,12 @@ def _check_same_run(scratch: Path, options: AffectTrainingOptions) -> str | None
                 path.unlink()
         return None
     clear_scratch(scratch)
-    former = json.loads((scratch / _OPTIONS_FILE).read_text())
-    changed = [name for name, value in asdict(options).items() if former.get(name) != value]
+    previous = json.loads((scratch / _OPTIONS_FILE).read_text())
+    changed = [name for name, value in asdict(options).items() if previous.get(name) != value]
     if changed:
         raise ValueError(
-            f"{scratch} is of a run that was stopped, with {changed[0]} = {former.get(changed[0])!r}: give that to go "
-            "on, or remove the folder to start anew"
+            f"{scratch} is of a run that was stopped, with {changed[0]} = {previous.get(changed[0])!r}: pass that to "
+            "resume, or remove the folder to start over"
         )
     logger.warning(f"Going on with the run in {scratch}.")
     return checkpoint

@@ -37,7 +37,7 @@ def add_options(parser: OptionParser) -> None:
     )
     parser.add_argument("--media-root", type=Path, help="folder of the media of csv files (default: the csv's own)")
     parser.add_argument("--utterance", action="append", metavar="ID", help="only this one; may be repeated")
-    parser.add_argument("--text", help="what is said in the one clip (default: CLIP.txt beside it, if there is one)")
+    parser.add_argument("--text", help="transcript of the one clip (default: CLIP.txt beside it, if there is one)")
     parser.add_argument("--transcribe", metavar="MODEL", help="speech recognition model for clips without text")
     parser.add_argument("--audio", type=Path, help="instead of INPUT: sound file")
     parser.add_argument("--faces", type=Path, nargs="+", default=[], help="instead of INPUT: image files of the face")
@@ -88,7 +88,7 @@ def collect_clips(
     if text is None:
         return utterances
     if len(utterances) != 1:
-        raise ValueError(f"`text` is what is said in one clip, and there are {len(utterances)}: use files CLIP.txt.")
+        raise ValueError(f"`text` is the transcript of one clip, and there are {len(utterances)}: use files CLIP.txt.")
     return [replace(utterances[0], text=text)]
 
 

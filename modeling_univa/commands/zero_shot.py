@@ -83,7 +83,7 @@ def zero_shot(
         max_tokens: longest answer.
         timeout: for an answer of the endpoint, in seconds.
         workers: clips to ask the endpoint about at a time.
-        limit: only so many rows, the first ones.
+        limit: number of rows to take, from the first.
         device: where a model of transformers runs.
         strict: whether the first clip without an answer ends the job.
 

@@ -60,7 +60,7 @@ class CorpusConfig(datasets.BuilderConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.source or not Path(self.source).is_dir():
-            raise CorpusError(f"source {self.source!r} is not a folder; give the folder of the corpus")
+            raise CorpusError(f"source {self.source!r} is not a folder; pass the folder of the corpus")
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
         """Name of the cache folder; it changes with the options and with the files in the source folder."""
@@ -125,7 +125,7 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     in `signals` what its source has of them. Features of media are made by the `engine`, if `describe` sets one, of
     what `media_items` names. Structure (identifiers, order, splits, labels) is checked over all splits before the
     first feature is made. Rows whose content is bad are left out and listed in `rejected`; positions are then counted
-    anew, so that the rest of the dialogue is still 0, 1, 2, …. A row whose media merely lack a signal stays.
+    again, so that the rest of the dialogue is still 0, 1, 2, …. A row whose media merely lack a signal stays.
 
     `workers` is the number of processes that make features. They are kept in `partial_folder`, if there is one, until
     its owner removes it: a build that was stopped goes on with them.

@@ -155,7 +155,7 @@ def find_sequences(folder: Path) -> dict[str, ComputationalSequence]:
                 raise CorpusError(f"sequence {name!r} is both in {found[name].path} and in {path}; remove one of them")
             found[name] = ComputationalSequence(path, data, name)
     if not found:
-        raise CorpusError(f"{folder} has no computational sequence ({', '.join(_SUFFIXES)}); give the folder of them")
+        raise CorpusError(f"{folder} has no computational sequence ({', '.join(_SUFFIXES)}); pass the folder of them")
     return found
 
 

@@ -15,7 +15,7 @@ class M3ed(ReleasedCorpus):
 
     PRETTY_NAME = "M3ED (features released with UniVA)"
     LANGUAGE = "zh"
-    PROVENANCE = "Made of the data files that the authors of UniVA published; nothing was extracted or scored anew."
+    PROVENANCE = "Made of the data files that the authors of UniVA published; nothing was extracted or scored again."
     DATASET = "M3ED"
     LABEL_NAMES = M3ED_EMOTIONS
     ANNOTATION_FILE = "preprocess_data/utt_annot.json"

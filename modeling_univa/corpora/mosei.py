@@ -42,7 +42,7 @@ class Mosei(ReleasedCorpus):
 
     PRETTY_NAME = "MOSEI (features released with UniVA)"
     LANGUAGE = "en"
-    PROVENANCE = "Made of the data files that the authors of UniVA published; nothing was extracted or scored anew."
+    PROVENANCE = "Made of the data files that the authors of UniVA published; nothing was extracted or scored again."
     DATASET = "MOSEI"
     LABEL_NAMES = MOSEI_EMOTIONS
     ANNOTATION_FILE = "final_multi_labels.csv"
@@ -96,7 +96,8 @@ class MoseiSequencesConfig(CorpusConfig):
         folds: Folder of train.txt, validation.txt (or valid.txt, dev.txt) and test.txt, one video id a line.
         label_sequence, word_sequence: Names of the sequences with the labels and the words.
         text_sequence, audio_sequence, vision_sequence: Names of the sequences with features; `None` for none.
-        audio_pool, vision_pool: Mean of so many consecutive frames, for sequences finer than a model can take.
+        audio_pool, vision_pool: Number of consecutive frames averaged into one, for sequences finer than a model can
+            take.
     """
 
     folds: str = ""
@@ -153,8 +154,12 @@ class MoseiSequences(UnivaCorpusBuilder):
         parser.add_argument("--text-sequence", help="sequence of word vectors, such as glove_vectors")
         parser.add_argument("--audio-sequence", help="sequence of speech features, such as COVAREP")
         parser.add_argument("--vision-sequence", help="sequence of face features, such as OpenFace_2")
-        parser.add_argument("--audio-pool", type=int, help="mean of so many consecutive speech frames (default 1)")
-        parser.add_argument("--vision-pool", type=int, help="mean of so many consecutive face frames (default 1)")
+        parser.add_argument(
+            "--audio-pool", type=int, help="number of consecutive speech frames averaged into one (default 1)"
+        )
+        parser.add_argument(
+            "--vision-pool", type=int, help="number of consecutive face frames averaged into one (default 1)"
+        )
 
     def describe(self) -> CorpusDescription:
         """Open the sequences, read the folds, and compare the videos of both."""

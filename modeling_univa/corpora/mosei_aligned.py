@@ -45,7 +45,7 @@ class MoseiAligned(UnivaCorpusBuilder):
     SOURCE_HELP = f"folder that holds {_FILE}"
     PROVENANCE = (
         f"Made of `{_FILE}`, on which HHMPN, TAILOR, RobMMR and CARAT were published (16,326, 1,871 and 4,659 "
-        "utterances); nothing was extracted anew. The file has no valence and arousal: `text_va`, `audio_va` and "
+        "utterances); nothing was extracted again. The file has no valence and arousal: `text_va`, `audio_va` and "
         "`vision_va` are unknown (NaN) in every row, and a system whose loss needs them, such as UniVA, cannot be "
         "trained on this corpus. It has no transcripts, names or dialogues either: `text` is null, and utterances are "
         "numbered in the order of the file, each a dialogue of its own. The frames at the end that are zero in all "
@@ -56,7 +56,7 @@ class MoseiAligned(UnivaCorpusBuilder):
         """Open the file, of which everything large stays where it is."""
         self._path = Path(self.config.source, _FILE)
         if not self._path.is_file():
-            raise CorpusError(f"{self.config.source} holds no {_FILE}; give the folder of that file")
+            raise CorpusError(f"{self.config.source} holds no {_FILE}; pass the folder of that file")
         content = load_torch_file(self._path)
         _check_keys(content, _SPLITS, str(self._path))
         self._tables = {split: _table(content[split], f"{self._path}: {split}") for split in _SPLITS}

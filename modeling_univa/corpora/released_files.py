@@ -166,7 +166,7 @@ class ReleasedCorpus(UnivaCorpusBuilder):
             if (root / "preprocess_data").is_dir():
                 return root
         raise CorpusError(
-            f"{source} holds no {self.DATASET}/preprocess_data; give the folder that holds {self.DATASET}"
+            f"{source} holds no {self.DATASET}/preprocess_data; pass the folder that holds {self.DATASET}"
         )
 
     def _path(self, split: str, modality: str) -> Path:

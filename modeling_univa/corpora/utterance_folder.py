@@ -231,7 +231,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
             return None
         if word.lower() not in self._lexicon:
             raise CorpusError(
-                f"{where}: {modality}_emotion {word!r} has no valence and arousal in the table; give "
+                f"{where}: {modality}_emotion {word!r} has no valence and arousal in the table; pass "
                 "`emotion_va` (a file of word,valence,arousal on [0, 1]), or VA columns and `va` = given"
             )
         valence, arousal = self._lexicon[word.lower()]
@@ -320,7 +320,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
             return
         if len(set(self._speeds)) < len(speeds):
             raise CorpusError(
-                f"`speed_perturbation` {given!r}: give different speeds from 0.5 to 2 other than 1: 0.9,1.1"
+                f"`speed_perturbation` {given!r}: pass different speeds from 0.5 to 2 other than 1: 0.9,1.1"
             )
         if not with_audio or _TRAIN not in self._files:
             raise CorpusError(f"`speed_perturbation` needs a split {_TRAIN!r} and speech features to be made")
@@ -367,7 +367,7 @@ def _metadata_files(root: Path) -> dict[str, Path]:
             raise CorpusError(f"{files[split]} and {path} are both the split {split}; keep one of them")
         files[split] = path
     if not files:
-        raise CorpusError(f"{folder} has no metadata csv files; give one a split, such as {folder / 'train.csv'}")
+        raise CorpusError(f"{folder} has no metadata csv files; add one per split, such as {folder / 'train.csv'}")
     order = sorted(files, key=lambda split: (_SPLIT_ORDER.index(split) if split in _SPLIT_ORDER else 9, split))
     return {split: files[split] for split in order}
 

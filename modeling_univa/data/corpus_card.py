@@ -151,7 +151,7 @@ def _splits_table(statistics: Mapping[str, SplitStatistics], rejected: Sequence[
     ]
     table = _table(("split", "utterances", "dialogues", "without any emotion", "rejected"), rows)
     if rejected:
-        table += "\n\nRejected rows are in `rejected.jsonl` with the reason; `position` was counted anew without them."
+        table += "\n\nRejected rows are in `rejected.jsonl` with the reason; `position` was recounted without them."
     return table
 
 

@@ -91,7 +91,7 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
         )
     if Path(name_or_path).is_dir() and not _tables(name_or_path):
         raise CorpusError(
-            f"{name_or_path} cannot be loaded as a data set: it has no Parquet file; copy it again, or build it anew"
+            f"{name_or_path} cannot be loaded as a data set: it has no Parquet file; copy it again, or build it again"
         )
     check_files(Path(name_or_path))
     splits = _load_splits(name_or_path, revision, streaming)
@@ -129,7 +129,7 @@ def _check_types(name: str, features: datasets.Features) -> None:
         if not fits:
             raise CorpusError(
                 f"{name} has {kind} in the column {column!r}, expected {expected}; build it with a script of "
-                "datasets_scripts/, or set the type anew with `cast_column` where another library has lost it"
+                "datasets_scripts/, or set the type again with `cast_column` where another library has lost it"
             )
 
 
@@ -151,7 +151,7 @@ def _with_widths(name: str, rows: datasets.Dataset | datasets.IterableDataset) -
         if isinstance(rows, datasets.IterableDataset):
             raise CorpusError(
                 f"{name} has {kind} in the column {column!r}, expected {expected}; leave `streaming` out, or set the "
-                "type anew with `cast_column`"
+                "type again with `cast_column`"
             )
         width = _width(name, rows, column, 2 if is_va else None)
         fixed = datasets.List(numbers.feature, length=width)
@@ -208,7 +208,7 @@ def _load_splits(name_or_path: str, revision: str | None, streaming: bool) -> da
         what = one_line(str(error.__cause__ or error))
         for file in _tables(name_or_path):
             if reason := damage(file):
-                what = f"{file} is damaged ({reason}); build the corpus again, or copy the file anew"
+                what = f"{file} is damaged ({reason}); build the corpus again, or copy the file again"
                 break
         else:
             names = ", ".join(path.name for path in _tables(name_or_path)[:3])
@@ -242,5 +242,5 @@ def _read_json(name_or_path: str, file: str, revision: str | None) -> dict[str, 
     found = {modality: made_by for modality, made_by in content.items() if made_by}
     if Path(name_or_path).is_dir():
         return found
-    # What the machine of somebody else has where is of no use here, and must not be looked for.
+    # What the machine of someone else has where is of no use here, and must not be looked for.
     return {modality: without_places(made_by) for modality, made_by in found.items()}

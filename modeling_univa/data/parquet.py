@@ -35,7 +35,7 @@ WRITE_OPTIONS: dict[str, Any] = {"write_page_checksum": True, "write_page_index"
 
 # At the end of a file: the length of the footer and "PAR1".
 _TAIL = 8
-_REMEDY = "build the corpus again, or copy the file anew"
+_REMEDY = "build the corpus again, or copy the file again"
 
 
 def read_options() -> pads.ParquetFragmentScanOptions:

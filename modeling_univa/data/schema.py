@@ -121,7 +121,7 @@ def row_features(
 def check_label_names(label_names: Sequence[str]) -> None:
     """Refuse label lists that give no sound `ClassLabel`, with a `CorpusError`."""
     if not label_names:
-        raise CorpusError("the corpus names no emotion label; give at least one")
+        raise CorpusError("the corpus names no emotion label; pass at least one")
     if any(not name.strip() for name in label_names):
         raise CorpusError(f"empty name among the emotion labels {list(label_names)}; remove it")
     repeated = sorted({name for name in label_names if list(label_names).count(name) > 1})
@@ -190,7 +190,7 @@ class RowOrder:
         utterance, dialogue = row["utterance_id"], row["dialogue_id"]
         for column in ("utterance_id", "dialogue_id"):
             if not isinstance(row[column], str) or not row[column].strip():
-                raise CorpusError(f"{where}: {column} is empty; give every row one")
+                raise CorpusError(f"{where}: {column} is empty; fill it in for every row")
             if not _is_storable(row[column]):
                 raise CorpusError(f"{where}: {column} {row[column]!r} has half a character (a surrogate); rename it")
         if utterance in self._utterances:
@@ -303,7 +303,7 @@ class RowValidator:
 
     def _check_transcript(self, text: Any, where: str) -> None:
         if not isinstance(text, str) or not text.strip():
-            raise RowError(f"{where}: the text is empty; give the transcript or remove the row")
+            raise RowError(f"{where}: the text is empty; add the transcript or remove the row")
         check_text(text, where)
 
     def _check_file(self, root: Path, path: str, where: str) -> None:
@@ -407,7 +407,7 @@ def check_text(text: str, where: str) -> None:
     except ValueError as error:
         raise RowError(f"{where}: {error}") from None
     if not _is_storable(text):
-        raise RowError(f"{where}: the text has half a character (a surrogate); write it anew")
+        raise RowError(f"{where}: the text has half a character (a surrogate); type it again")
 
 
 def _is_storable(text: str) -> bool:
@@ -432,8 +432,8 @@ def check_times(row: Mapping[str, Any], where: str) -> None:
 def _check_relative(path: str, where: str, outside: bool) -> None:
     parts = PurePosixPath(path.replace("\\", "/")).parts
     if PurePosixPath(path).is_absolute() or (parts and parts[0].endswith(":")):
-        raise CorpusError(f"{where} path {path!r} leaves the source folder; give paths relative to it")
+        raise CorpusError(f"{where} path {path!r} leaves the source folder; use paths relative to it")
     if ".." in parts and not outside:
         raise CorpusError(
-            f"{where} path {path!r} leaves the source folder; give paths without '..', or build with `outside_source`"
+            f"{where} path {path!r} leaves the source folder; use paths without '..', or build with `outside_source`"
         )

@@ -187,7 +187,7 @@ def _tables(stream: datasets.IterableDataset, size: int, name: str) -> Iterator[
     except (OSError, pa.ArrowException) as error:
         reason = one_line(error)
         raise CorpusError(
-            f"{name}: a file of it cannot be read ({reason}); build the corpus again, or download it anew"
+            f"{name}: a file of it cannot be read ({reason}); build the corpus again, or download it again"
         ) from error
 
 

@@ -54,7 +54,7 @@ class ExtractionJob(ShardJob):
     """Features of the rows of a corpus.
 
     A row whose media cannot be used is left out, as the corpus builders do, and is listed in `rejected.jsonl`; the
-    positions in its dialogue are counted anew. A row that merely lacks a signal (a video without sound, or without a
+    positions in its dialogue are recounted. A row that merely lacks a signal (a video without sound, or without a
     face) stays, with the modality absent, and is listed in `absent_modalities.jsonl`.
 
     Args:
@@ -121,7 +121,7 @@ class ExtractionJob(ShardJob):
 
     @property
     def _outdated(self) -> tuple[str, ...]:
-        """What is of the face features that are made anew."""
+        """What is of the face features that are made again."""
         return (FACE_EMOTIONS,) if "vision" in self.extractors else ()
 
     def settings(self) -> dict[str, Any]:
@@ -214,12 +214,12 @@ def _columns(corpus: Corpus) -> list[str]:
 
 
 def _renumbered(rows: pa.Table) -> pa.Table:
-    """Positions counted anew in every dialogue; a shard holds whole dialogues."""
+    """Positions recounted in every dialogue; a shard holds whole dialogues."""
     positions: list[int] = []
-    former = None
+    previous = None
     for dialogue in rows["dialogue_id"].to_pylist():
-        positions.append(positions[-1] + 1 if positions and dialogue == former else 0)
-        former = dialogue
+        positions.append(positions[-1] + 1 if positions and dialogue == previous else 0)
+        previous = dialogue
     place = rows.schema.get_field_index("position")
     return rows.set_column(place, rows.schema.field(place), pa.array(positions, rows.schema.field(place).type))
 

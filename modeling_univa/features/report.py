@@ -82,10 +82,10 @@ def _statistics(
 
 
 def _with_section(text: str, title: str, body: str, append: bool = False) -> str:
-    """The card with the body of a section of the second level put in place of the former one, or after it."""
+    """The card with the body of a section of the second level put in place of the previous one, or after it."""
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
     if found is None:
         return f"{text.rstrip()}\n\n## {title}\n\n{body}\n"
-    former = found.group(1).strip()
-    body = f"{former}\n\n{body}" if append and former else body
+    previous = found.group(1).strip()
+    body = f"{previous}\n\n{body}" if append and previous else body
     return f"{text[: found.start()]}## {title}\n\n{body}\n\n{text[found.end() :]}"

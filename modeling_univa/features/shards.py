@@ -149,11 +149,11 @@ def plan_shards(rows: datasets.Dataset, split: str, shard_rows: int) -> list[Sha
 
 
 def _dialogue_ends(dialogues: pa.ChunkedArray) -> Iterator[int]:
-    former = None
+    previous = None
     for row, dialogue in enumerate(value for chunk in dialogues.chunks for value in chunk.to_pylist()):
-        if row and dialogue != former:
+        if row and dialogue != previous:
             yield row
-        former = dialogue
+        previous = dialogue
     yield len(dialogues)
 
 
@@ -245,11 +245,11 @@ class _Run:
         self._check_same(plan)
 
     def _check_same(self, file: Path) -> None:
-        former = json.loads(file.read_text(encoding="utf-8"))["arguments"]
-        for name in sorted({*self.arguments, *former}):
-            if former.get(name) != self.arguments.get(name):
+        previous = json.loads(file.read_text(encoding="utf-8"))["arguments"]
+        for name in sorted({*self.arguments, *previous}):
+            if previous.get(name) != self.arguments.get(name):
                 raise CorpusError(
-                    f"{file.parent} is of a run with {name} = {former.get(name)!r}, and now it is "
+                    f"{file.parent} is of a run with {name} = {previous.get(name)!r}, and now it is "
                     f"{self.arguments.get(name)!r}: use the earlier value to go on, or choose another `output`"
                 )
 
@@ -269,7 +269,7 @@ class _Run:
         if not self._is_open():
             yield False
             return
-        # It makes the folder anew where that was taken away just now.
+        # It makes the folder again where that was taken away just now.
         with locked(self.work / name) as mine:
             yield mine and self._is_open()
 

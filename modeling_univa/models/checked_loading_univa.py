@@ -101,7 +101,7 @@ class CheckedConfig:
 class CheckedModel:
     """Mixin of a network: a folder whose weights do not make up all of it is refused. Goes before the network."""
 
-    # Patterns of the parameters that depend on the labels; made anew with `ignore_mismatched_sizes=True`.
+    # Patterns of the parameters that depend on the labels; made again with `ignore_mismatched_sizes=True`.
     head_parameters: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
@@ -117,7 +117,7 @@ class CheckedModel:
         As `PreTrainedModel.from_pretrained`, but that every weight has to be there and finite.
 
         Args:
-            ignore_mismatched_sizes: make what depends on the labels anew where the weights do not have it, or have it
+            ignore_mismatched_sizes: make what depends on the labels again where the weights do not have it, or have it
                 in another size.
 
         Raises:
@@ -151,7 +151,7 @@ class CheckedModel:
         lacking = sum(parameters[name].numel() for name in set(missing_keys) & set(parameters))
         if lacking > _MOST_NEW_NUMBERS:
             raise ValueError(
-                f"its configuration describes {lacking:,} numbers that its weights lack: download it anew."
+                f"its configuration describes {lacking:,} numbers that its weights lack: download it again."
             )
         super()._move_missing_keys_from_meta_to_device(missing_keys, *args, **kwargs)  # type: ignore[misc]
 
@@ -192,7 +192,7 @@ def load_network(
         auto_class: such as `AutoModel`.
         name: folder or Hub id.
         config: read by `read_config`, if it is at hand.
-        new: patterns of parameters that may be missing or of another shape, and are then made anew.
+        new: patterns of parameters that may be missing or of another shape, and are then made again.
         kwargs: of `from_pretrained`.
 
     Raises:
@@ -271,7 +271,7 @@ def check_finite(name: str | PathLike | None, model: nn.Module) -> None:
             raise ValueError(f"{name} has values that are not finite in {key}. {_REMEDY}")
 
 
-_REMEDY = "The folder is damaged: save the model again, or download it anew."
+_REMEDY = "The folder is damaged: save the model again, or download it again."
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

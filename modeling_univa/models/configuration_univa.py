@@ -138,7 +138,7 @@ class UnivaConfig(EmotionConfig):
 
     @classmethod
     def _overridden(cls, settings: dict[str, Any], overrides: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
-        """With other labels, what a file says of its own labels is derived anew: names, valence and arousal."""
+        """With other labels, what a file says of its own labels is derived again: names, valence and arousal."""
         stored = settings.get("id2label")
         num_labels = None if overrides.get("id2label") else rest.get("num_labels")
         is_new_number = num_labels is not None and stored is not None and num_labels != len(stored)
@@ -207,7 +207,7 @@ class UnivaConfig(EmotionConfig):
                 unknown = [name for name in self.label_names if name not in EMOTION_VALENCE_AROUSAL]
                 raise ValueError(
                     f"The emotion correlation prior needs the valence and arousal of every label, and {unknown} are "
-                    "not in `EMOTION_VALENCE_AROUSAL`: give `label_affect`, or set `correlation_prior_weight` to 0."
+                    "not in `EMOTION_VALENCE_AROUSAL`: pass `label_affect`, or set `correlation_prior_weight` to 0."
                 )
             return
         if len(self.label_affect) != self.num_labels or any(len(row) != 2 for row in self.label_affect):

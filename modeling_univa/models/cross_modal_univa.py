@@ -14,10 +14,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .linear_layers_univa import XavierLinear
 from .modeling_emotion import Frames
 
 
@@ -27,7 +27,6 @@ __all__ = [
     "CrossModalLayer",
     "CrossModalSettings",
     "CrossModalTransformer",
-    "XavierLinear",
     "sinusoidal_positions",
     "steps_in_sight",
 ]
@@ -77,23 +76,6 @@ class CrossModalSettings:
         sizes = {"width": "hidden_size", "num_layers": "num_hidden_layers", "num_heads": "num_attention_heads"}
         names = {field.name: sizes.get(field.name, field.name) for field in fields(cls)}
         return cls(**{name: getattr(config, theirs) for name, theirs in names.items() if hasattr(config, theirs)})
-
-
-class XavierLinear(nn.Linear):
-    """
-    A linear layer of Xavier-uniform weights, times `gain`, and no biases at first.
-
-    A class of its own, since transformers takes no module without parameters of its own to `_init_weights`.
-    """
-
-    def __init__(self, in_features: int, out_features: int, gain: float = 1.0):
-        self.gain = gain
-        super().__init__(in_features, out_features)
-
-    def reset_parameters(self) -> None:
-        """As initialised."""
-        init.xavier_uniform_(self.weight, gain=self.gain)
-        init.zeros_(self.bias)
 
 
 class CrossModalAttention(nn.Module):

@@ -216,7 +216,7 @@ class FaceReader:
         Raises:
             MediaError: The video cannot be read; see `iter_frames`.
             ImportError: The detector's package is not installed.
-            OSError: The detector's file cannot be had.
+            OSError: The detector's file could not be downloaded.
         """
         part = _Clip(source, start, end, max_seconds)
         tracks, num_pictures, num_doubtful = self._find_tracks(part)
@@ -561,7 +561,7 @@ def _yunet_path(model: str, revision: str | None) -> str:
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise OSError(
-            f"the yunet detector's file cannot be had from {model} on the Hub ({reason}): {advice}"
+            f"the yunet detector's file could not be downloaded from {model} on the Hub ({reason}): {advice}"
         ) from error
 
 

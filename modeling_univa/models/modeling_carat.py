@@ -11,8 +11,8 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import initialization as init
 
-from .cross_modal_univa import XavierLinear
 from .frame_encoder_univa import FrameEncoder, FrameEncoderConfig
+from .linear_layers_univa import XavierLinear
 from .modeling_emotion import EmotionOutput, FrameModel, Frames, logits_of
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
 from .queue_contrast_univa import ContrastQueue, gather_rows, label_classes

@@ -329,7 +329,7 @@ class EmotionModel(EmotionNetwork):
         if emotions is None:
             raise ValueError(
                 f"This model reads `face_emotions`, the probabilities of {size} expressions of every face: extract "
-                "them with `--face-emotions`, or train without `face_emotion_size`."
+                "them beside the faces, or train without `face_emotion_size`."
             )
         check_shape("face_emotions", emotions, (*faces.shape[:2], size))
 
@@ -381,7 +381,7 @@ class EmotionModel(EmotionNetwork):
         if missing:
             raise ValueError(
                 f"The {modality} modality needs {', '.join(f'`{name}`' for name in missing)}. For utterances without "
-                f"{modality} give an all-zero mask, as `UnivaProcessor` does."
+                f"{modality} pass an all-zero mask, as `UnivaProcessor` does."
             )
         return [inputs[name] for name in names]
 

@@ -418,7 +418,7 @@ def _init_attention(part: nn.Module) -> None:
 
 @contextmanager
 def _without_checkpointing(part: nn.Module) -> Iterator[None]:
-    """Keep activations: what is computed anew in the backward pass would have the module's own parameters again."""
+    """Keep activations: what is recomputed in the backward pass would have the module's own parameters again."""
     layers = [module for module in part.modules() if isinstance(module, GradientCheckpointingLayer)]
     states = [layer.gradient_checkpointing for layer in layers]
     for layer in layers:

@@ -305,7 +305,7 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel, EmotionModel):
         As `PreTrainedModel.from_pretrained`; every weight has to be there and finite.
 
         With `id2label`, `num_labels` or a `config` of other labels the valence and arousal of the labels and M are
-        derived anew. Without `ignore_mismatched_sizes=True` the new names take the places of the old ones; with it
+        derived again. Without `ignore_mismatched_sizes=True` the new names take the places of the old ones; with it
         the encoders are kept, and the classifier is a new one that has to be trained.
 
         Raises:
@@ -320,7 +320,7 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel, EmotionModel):
 
     @torch.no_grad()
     def _renew_head(self, stored: dict[str, Any], renew_classifier: bool) -> None:
-        """Derive anew what the labels decide, where they are not those that the weights were saved for."""
+        """Derive again what the labels decide, where they are not those that the weights were saved for."""
         config = self.config
         if (
             self.correlation_prior is not None

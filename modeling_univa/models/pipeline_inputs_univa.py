@@ -17,9 +17,7 @@ _CONTENT = ("text", "audio", "video", "faces", *FEATURES)
 _DETAILS = ("utterance", "sampling_rate", "start", "end", "speaker", "dialogue_id", "position")
 OF_MEDIA = ("audio", "faces", "video", "start", "end", "sampling_rate")
 # Columns of a corpus that say nothing about what to predict from.
-_ROW_COLUMNS = (
-    "utterance_id", "emotions", "text_states", "face_emotions", *(f"{modality}_va" for modality in MODALITIES),
-)  # fmt: skip
+_ROW_COLUMNS = ("utterance_id", "emotions", "text_states", *(f"{modality}_va" for modality in MODALITIES))
 
 
 @dataclass
@@ -48,7 +46,7 @@ class PreparedInput:
 
     @property
     def text(self) -> str:
-        """What is said in it."""
+        """Its transcript."""
         return self.dialogue[self.place]
 
     @property
@@ -62,8 +60,8 @@ def checked_input(given: Any) -> dict[str, Any]:
     item = {"text": given} if isinstance(given, str) else given
     if isinstance(given, str) and _names_media(given):
         raise ValueError(
-            f"A string is what is said, and {given!r} names a file: pass it as {{'video': …}}, {{'audio': …}} or "
-            f"{{'faces': …}}, or as {{'text': …}} if it is said."
+            f"A string is a transcript, but {given!r} names a file: pass it as {{'video': …}}, {{'audio': …}} or "
+            f"{{'faces': …}}, or as {{'text': …}} if it is a transcript."
         )
     if not isinstance(item, Mapping):
         raise ValueError(

@@ -92,7 +92,7 @@ class UnivaPipeline(Pipeline):
 
             - **threshold** (`float`, *optional*): only emotions of a greater probability are returned; by default
               that of the model's configuration, and all emotions with `None`.
-            - **top_k** (`int`, *optional*): so many emotions at the most.
+            - **top_k** (`int`, *optional*): maximum number of emotions to return.
             - **return_va** (`bool`): also return valence and arousal by modality.
             - **return_attention** (`bool`): also return what the pooling attended to, by modality.
 
@@ -134,7 +134,11 @@ class UnivaPipeline(Pipeline):
         self._encoded: OrderedDict[tuple[str, ...], EncodedDialogue] = OrderedDict()
         super().__init__(*args, **kwargs)
         if self.processor is None:
-            raise ValueError("Give `processor`, the UnivaProcessor that was saved with the model.")
+            raise ValueError("Pass `processor`, the UnivaProcessor that was saved with the model.")
+        lacking = [name for name in self.model.config.feature_sizes if name not in self.processor.feature_sizes]
+        if lacking:
+            sizes = ", ".join(lacking)
+            raise ValueError(f"The model's processor has no `feature_sizes` of {sizes}: save the processor again.")
         self.reads_dialogues: bool = getattr(self.model, "reads_dialogues", False)
         extra = self.model.config.extra_inputs
         self._reads_speakers = "speaker_index" in extra
@@ -322,7 +326,7 @@ class UnivaPipeline(Pipeline):
                 self._face_reader = FaceReader()
                 logger.warning_once(
                     "The model does not say how faces are found in videos (it was trained on images of faces): they "
-                    f"are found by {self._face_reader}; give `face_reader` for another one."
+                    f"are found by {self._face_reader}; pass `face_reader` for another one."
                 )
         return self._face_reader
 
@@ -340,7 +344,7 @@ class UnivaPipeline(Pipeline):
         inputs = self._encode(rows).to(self.device)
         outputs = self.model(**inputs, **({"output_pooling_attentions": True} if return_attention else {}))
         if not torch.isfinite(outputs.logits).all():
-            raise ValueError("The model gives scores that are not finite: load it in float32, or download it anew.")
+            raise ValueError("The model gives scores that are not finite: load it in float32, or download it again.")
         found = {id(row): index for index, row in enumerate(rows)}
         places = [found[id(item)] for item in items]
         results: list[dict[str, Any]] = [{"logits": outputs.logits[index]} for index in places]

@@ -156,7 +156,7 @@ class UnivaProcessor(ProcessorMixin):
                 another width than the model takes.
         """
         if config.reads_tokens and tokenizer is None:
-            raise ValueError("A model with a pretrained text encoder needs its tokenizer: give `tokenizer`.")
+            raise ValueError("A model with a pretrained text encoder needs its tokenizer: pass `tokenizer`.")
         sizes = config.feature_sizes, config.max_lengths, config.extracted_sizes.get(FACE_EMOTIONS, 0)
         processor = cls(tokenizer, extractors, config.modalities, *sizes)
         processor._source = None if source is None else (source, {})
@@ -251,7 +251,7 @@ class UnivaProcessor(ProcessorMixin):
         """
         Settings of an extractor, with the path of what lies in the model's folder or repository as it is here.
 
-        Whoever uses the settings takes them from here: those of a processor that was loaded come from somebody else.
+        Whoever uses the settings takes them from here: those of a processor that was loaded come from someone else.
 
         Raises:
             `ValueError`: they name a place that the settings of others may not name.
@@ -487,7 +487,7 @@ class UnivaProcessor(ProcessorMixin):
     def _find_faces(self, source: Any, start: float | None, end: float | None) -> FaceTrack:
         if "faces" not in self.extractors:
             raise ValueError(
-                "This processor does not say how faces are found in video: give `faces`, or set "
+                "This processor does not say how faces are found in video: pass `faces`, or set "
                 "`processor.extractors['faces'] = FaceReader(detector=…).to_dict()` with the detector that made the "
                 "training faces (yunet, haar, mtcnn or whole-frame)."
             )
@@ -541,7 +541,7 @@ class UnivaProcessor(ProcessorMixin):
             made_by = f"by {config.get('name')!r}" if config else "elsewhere"
             raise ValueError(
                 f"This model's {modality} features were made {made_by} and this processor cannot make them from raw "
-                f"media: give `{feature_column(modality)}`."
+                f"media: pass `{feature_column(modality)}`."
             )
         return extractor_from_dict(self.resolved_extractor(modality))
 
@@ -641,7 +641,7 @@ class UnivaProcessor(ProcessorMixin):
         if items is None:
             return features
         if features is not None:
-            raise ValueError(f"Give the {modality} modality as raw media or as features, not both.")
+            raise ValueError(f"Pass the {modality} modality as raw media or as features, not both.")
         return self.extract(modality, list(items))
 
     def _text_inputs(
@@ -764,7 +764,7 @@ def _check_tokenizer(name: Any, tokenizer: Any, known: int | None, options: dict
         raise ValueError(f"{name} has no {' or '.join(files)}, the vocabulary of its tokenizer: save it again.")
     if tokenizer.pad_token_id is None:
         raise ValueError(
-            f"The tokenizer of {name} has no padding token, which tokenizer_config.json names: copy that file anew, "
+            f"The tokenizer of {name} has no padding token, which tokenizer_config.json names: copy that file again, "
             "or set `pad_token` and save the tokenizer again."
         )
     if isinstance(known, int) and len(tokenizer) > known:

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The door for paths that come with a file of somebody else: in a processor's settings, or in the rows of a corpus.
+"""The door for paths that come with a file of someone else: in a processor's settings, or in the rows of a corpus.
 
 What names a path is not to be believed. Settings that came with a file may name what lies beside it, a repository on
 the Hub, or, where they are on this machine, a file of this machine together with its SHA-256, which only someone who

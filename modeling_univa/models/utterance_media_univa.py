@@ -355,7 +355,7 @@ def check_finite_rows(modality: str, padded: np.ndarray, name_of: Callable[[int]
     more = f", and {others} more of the {len(wrong)} have such values" if others else ""
     raise ValueError(
         f"The {modality} features of {name} hold {wrong[row]} values that are NaN or infinite{more}: extract them "
-        "anew, or leave the modality of that utterance out."
+        "again, or leave the modality of that utterance out."
     )
 
 

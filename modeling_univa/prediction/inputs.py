@@ -186,7 +186,7 @@ def _clip(path: Path, texts: Callable[[Path], dict[str, Path]]) -> Utterance:
 
 
 def _texts_in(folder: Path) -> dict[str, Path]:
-    """Text files of a folder by their names without suffix; of `a.txt` and `a.TXT` the former."""
+    """Text files of a folder by their names without suffix; of `a.txt` and `a.TXT` the first."""
     found = files_of(folder, ".txt") if folder.is_dir() else []
     return {path.stem: path for path in found}
 

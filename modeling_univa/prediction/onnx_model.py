@@ -71,7 +71,7 @@ class UnivaOnnxModel:
         if self.input_names != input_names(config):
             raise ValueError(
                 f"{file} takes {', '.join(self.input_names)}, and its configuration says "
-                f"{', '.join(input_names(config))}: export the model anew."
+                f"{', '.join(input_names(config))}: export the model again."
             )
 
     @classmethod
@@ -117,5 +117,5 @@ class UnivaOnnxModel:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ValueError(f"ONNX Runtime refuses {shapes}: {one_line(error)}") from error
         if not np.isfinite(logits).all():
-            raise ValueError("ONNX Runtime gives scores that are not finite: export the model anew.")
+            raise ValueError("ONNX Runtime gives scores that are not finite: export the model again.")
         return EmotionOutput(logits=torch.from_numpy(logits))

@@ -92,9 +92,6 @@ def predict(
     if absent:
         raise CorpusError(f"there is no utterance {absent[0]!r}; the first are {', '.join(list(known)[:3])}")
     chosen = list(utterances) if wanted is None else [known[name] for name in wanted]
-    lacking = [name for name in model.config.feature_sizes if name not in processor.feature_sizes]
-    if lacking:
-        raise ValueError(f"The processor of this model has no `feature_sizes` of {', '.join(lacking)}: save it again.")
     classifier = UnivaPipeline(
         model=model.eval(),
         processor=processor,

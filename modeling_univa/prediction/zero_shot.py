@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ class Prompts:
         """Files of `prompts/` that are used."""
         return ["caption", "captioned"] if self.stages == "captioned" else ["direct"]
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Of the files."""
         return hashlib.sha256("\0".join(_prompt(name) for name in self.names).encode()).hexdigest()
@@ -299,5 +300,6 @@ def _of_video(video: Path, start: float | None, end: float | None, count: int) -
     return [frame.image for frame, _ in zip(frames, range(count), strict=False)]
 
 
+@cache
 def _prompt(name: str) -> str:
     return (files(__package__) / "prompts" / f"{name}.txt").read_text(encoding="utf-8")

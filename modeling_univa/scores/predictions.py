@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The predictions file of a run, from which thresholds, metrics and intervals are computed anew without training."""
+"""The predictions file of a run, from which thresholds, metrics and intervals are recomputed without training."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..models.files_univa import whole_file
@@ -67,16 +68,17 @@ def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str
     try:
         table = pq.read_table(file)
         settings = json.loads((table.schema.metadata or {})[_SETTINGS])
-        columns = {name: table.column(name) for name in _COLUMNS}
+        table = table.select(_COLUMNS)
+        splits = table.column("split").unique()
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise ValueError(f"{file} is not a predictions file of univa ({error}).") from error
-    names = columns.pop("split").to_pylist()
-    splits = {}
-    for split in dict.fromkeys(names):
-        rows = pa.array([index for index, name in enumerate(names) if name == split])
-        ids, dialogues, scores, labels = (column.take(rows).to_pylist() for column in columns.values())
-        splits[split] = Predictions(ids, dialogues, np.asarray(scores, np.float32), np.asarray(labels, np.int8))
-    return splits, settings["label_names"], settings["threshold"]
+    found = {split: _predictions(table.filter(pc.field("split") == split)) for split in splits.to_pylist()}
+    return found, settings["label_names"], settings["threshold"]
+
+
+def _predictions(rows: pa.Table) -> Predictions:
+    ids, dialogues, scores, labels = (rows.column(name).to_pylist() for name in _COLUMNS[1:])
+    return Predictions(ids, dialogues, np.asarray(scores, np.float32), np.asarray(labels, np.int8))
 
 
 def _table(split: str, found: Predictions) -> pa.Table:

@@ -101,14 +101,14 @@ def model_index_results(evaluation: Evaluation, task: str) -> list[EvalResult]:
     ]
 
 
-def merged(former: Iterable[EvalResult], new: list[EvalResult]) -> list[EvalResult]:
-    """Results with those of the data sets and splits in `new` put in the place of the former ones."""
+def merged(previous: Iterable[EvalResult], new: list[EvalResult]) -> list[EvalResult]:
+    """Results with those of the data sets and splits in `new` put in the place of the previous ones."""
     replaced = {(result.dataset_type, result.dataset_split) for result in new}
-    return [item for item in former if (item.dataset_type, item.dataset_split) not in replaced] + new
+    return [item for item in previous if (item.dataset_type, item.dataset_split) not in replaced] + new
 
 
 def write_eval_results(folder: Path, evaluation: Evaluation) -> Path:
-    """Write `.eval_results/DATASET-SPLIT.yaml`, in place of that of a former evaluation."""
+    """Write `.eval_results/DATASET-SPLIT.yaml`, in place of that of a previous evaluation."""
     notes = evaluation.conditions if evaluation.on_hub else f"data set not on the Hub; {evaluation.conditions}"
     entries = [
         EvalResultEntry(
@@ -159,7 +159,7 @@ def results_section(evaluation: Evaluation) -> str:
 
 
 def with_section(text: str, title: str, body: str, parent: str) -> str:
-    """Markdown with a section of the third level put in place of the former one, else at the end of its parent's."""
+    """Markdown with a section of the third level put in place of the previous one, else at the end of its parent's."""
     section = f"### {title}\n\n{body}\n\n"
     found = re.search(rf"^### {re.escape(title)}\n.*?(?=^##|\Z)", text, flags=re.MULTILINE | re.DOTALL)
     if found is None:

@@ -155,7 +155,7 @@ def _check_adapter_weights(name: str | Path, model: "PeftModel", revision: str |
     if differing:
         raise ValueError(
             f"{ADAPTER_CONFIG_NAME} and {WEIGHTS_FILE} do not belong together: {differing[0]} differs or "
-            "is missing. Save the adapter again, or download it anew"
+            "is missing. Save the adapter again, or download it again"
         )
     check_finite(name, model)
 

@@ -56,7 +56,7 @@ def push_corpus(
 
     Raises:
         ValueError: the folder holds no corpus, or its card states no licence or source.
-        PushError: the Hub refused, or the connection broke; give it again.
+        PushError: the Hub refused, or the connection broke; run it again.
     """
     folder = Path(folder)
     shards = _shards(folder)

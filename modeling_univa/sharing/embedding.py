@@ -99,7 +99,7 @@ def embed_small_networks(folder: str | Path, processor: UnivaProcessor, max_byte
     Args:
         folder: Of the model; `processor` is saved there where something was copied, and then looks for it there.
         max_bytes: Networks whose files are larger together stay where they are, and so do those whose SHA-256 the
-            settings do not tell: a corpus of somebody else may name any folder, and the model will be shared.
+            settings do not tell: a corpus of someone else may name any folder, and the model will be shared.
     """
     small = {}
     for modality, settings in processor.extractors.items():
@@ -139,15 +139,15 @@ def _check_fit(model: str, processor: UnivaProcessor, modality: str, extractor: 
             f"{name} makes {modality} features of width {extractor.feature_size}, and {model} was trained on width "
             f"{size}: name the extractor that made its training features"
         )
-    former = processor.extractors.get(modality)
-    if former is None:
+    previous = processor.extractors.get(modality)
+    if previous is None:
         return
-    if former["extractor_type"] != PRECOMPUTED:
-        if not same_extractor(former, extractor.to_dict()):
-            raise ValueError(f"{model} was trained on {modality} features by {former}, not by {extractor.to_dict()}")
-    elif Path(str(former.get("name"))).name not in str(name):
+    if previous["extractor_type"] != PRECOMPUTED:
+        if not same_extractor(previous, extractor.to_dict()):
+            raise ValueError(f"{model} was trained on {modality} features by {previous}, not by {extractor.to_dict()}")
+    elif Path(str(previous.get("name"))).name not in str(name):
         logger.warning(
-            f"{model} was trained on {modality} features by {former.get('name')!r}; whether {name} makes the same "
+            f"{model} was trained on {modality} features by {previous.get('name')!r}; whether {name} makes the same "
             "cannot be told from their width."
         )
 
@@ -160,8 +160,8 @@ def _complete(
     most_frequent_words: int | None,
 ) -> None:
     for modality, extractor in extractors.items():
-        former = processor.extractors.get(modality, {})
-        replaced = former if former.get("extractor_type") == PRECOMPUTED else former.get("replaces")
+        previous = processor.extractors.get(modality, {})
+        replaced = previous if previous.get("extractor_type") == PRECOMPUTED else previous.get("replaces")
         settings = _embed(folder, modality, extractor, most_frequent_words)
         processor.extractors[modality] = {**settings, **({"replaces": replaced} if replaced else {})}
     if faces is not None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What of a saved folder is shared, and whether it is all that somebody else needs to load it."""
+"""What of a saved folder is shared, and whether it is all that someone else needs to load it."""
 
 import ast
 import inspect
@@ -191,9 +191,9 @@ def _check_adapter(folder: Path) -> None:
         _check_model(base)
     elif _is_local(config):
         raise IncompleteFolderError(
-            f"The adapter {folder} is one of the model in {config['base_model_name_or_path']}, which nobody else has: "
-            f"push that model and name its Hub id in {ADAPTER_CONFIG_NAME}, or push the whole of both, `univa "
-            f"merge-adapter {folder} --output …`."
+            f"The adapter {folder} is one of the model in {config['base_model_name_or_path']}, which others cannot "
+            f"download: push that model and name its Hub id in {ADAPTER_CONFIG_NAME}, or push the whole of both, "
+            f"`univa merge-adapter {folder} --output …`."
         )
 
 
@@ -298,8 +298,8 @@ def _check_extractor_path(folder: Path, modality: str, value: Any) -> None:
             raise IncompleteFolderError(f"{folder} has no {value}, its {modality} extractor: `univa complete` it.")
     elif Path(value).is_absolute():
         logger.warning(
-            f"The {modality} extractor is {value}, which is on this machine alone: others can give the model ready "
-            "features only. `univa complete` copies it into the model's folder."
+            f"The {modality} extractor is {value}, which is on this machine alone: others can only pass the "
+            "model precomputed features. `univa complete` copies it into the model's folder."
         )
 
 
@@ -314,7 +314,7 @@ def _check_metadata(folder: Path, files: list[str]) -> None:
             reason = one_line(error)
             raise IncompleteFolderError(f"The metadata of {folder / 'README.md'} are no YAML: {reason}") from error
     else:
-        logger.warning(f"{folder} has no README.md: nobody will know what the model is for.")
+        logger.warning(f"{folder} has no README.md, which tells others what the model is for.")
     for name in files:
         if name.startswith(f"{_RESULTS_FOLDER}/"):
             try:

@@ -25,9 +25,9 @@ __all__ = ["PushError", "check_base_repository", "make_repository", "push_folder
 
 logger = logging.get_logger(__name__)
 
-# Of these kinds a repository keeps only what the folder has: a loader would take weights of a former push for those of
-# this one (`model.safetensors` beside shards, `model.onnx` of other weights), and a reader the former results for its
-# results.
+# Of these kinds a repository keeps only what the folder has: a loader would take weights of a previous push for those
+# of this one (`model.safetensors` beside shards, `model.onnx` of other weights), and a reader the previous results for
+# its results.
 _REPLACED = (
     "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", "model.onnx", "onnx_export.json",
     ".eval_results/*",
@@ -70,10 +70,10 @@ def push_folder(
     Push a saved folder in one commit: weights, configuration, code, processor, card and evaluation results.
 
     Nothing is sent unless the folder is complete ([`check_folder`]). Training state, checkpoints and pickles stay at
-    home. Weights, exported graph and evaluation results of a former push that the folder does not have are removed in
-    the same commit.
+    home. Weights, exported graph and evaluation results of a previous push that the folder does not have are removed
+    in the same commit.
     Until that commit, which is the last thing to be sent, the repository is as it was before, or empty if it is new;
-    a push that was interrupted is given again, and does not send again the large files that had arrived. Snippets of
+    rerun a push that was interrupted: it does not send again the large files that had arrived. Snippets of
     the card that have no repository's name yet get that of this one.
 
     The base of an adapter that lies beside it goes first, in one commit to a repository `ORG/NAME-base` which is
@@ -198,7 +198,7 @@ def push_metric(repo_id: str, *, private: bool | None = None, token: str | None 
     folder, name = metric_path(), repo_id.split("/")[1]
     files = shared_files(folder)
     if f"{name}.py" in {*files, *_METRIC_IMPORTS} - {"multilabel_emotion.py"} or name in sys.stdlib_module_names:
-        raise ValueError(f"A metric called {name} would hide a module that its Space needs: give it another name.")
+        raise ValueError(f"A metric called {name} would hide a module that its Space needs: choose another name.")
     additions: dict[str, Path | bytes] = {}
     for file in files:
         text = (folder / file).read_text(encoding="utf-8")
@@ -258,8 +258,8 @@ def _commit(
 ) -> CommitInfo:
     """One commit on top of the head as it is when this begins."""
     info = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
-    former = api.list_repo_files(repo_id, repo_type=repo_type, revision=info.sha)
-    stale = [name for name in former if name not in additions and any(fnmatch(name, kind) for kind in replaced)]
+    previous = api.list_repo_files(repo_id, repo_type=repo_type, revision=info.sha)
+    stale = [name for name in previous if name not in additions and any(fnmatch(name, kind) for kind in replaced)]
     operations: list[CommitOperationAdd | CommitOperationDelete] = [CommitOperationDelete(name) for name in stale]
     operations += [CommitOperationAdd(name, source) for name, source in additions.items()]
     return api.create_commit(
@@ -303,4 +303,4 @@ def _advice(status: int | None) -> str:
         return "Log in with a token that may write there: `hf auth login`."
     if status == 412:
         return "Somebody else has changed the repository meanwhile: look at it, then push again."
-    return "Nothing in the repository has changed, or all of it: give the same command again to be sure."
+    return "Nothing in the repository has changed, or all of it: rerun the same command to be sure."

@@ -70,8 +70,8 @@ def check_base_for_push(args: ModelArguments) -> None:
     base = _shared_base(config, args)
     if base is not None:
         raise ValueError(
-            f"The adapter that `lora_rank` trains would be one of the model in {base.name}, which nobody else has: "
-            "push that model and use its Hub id as `model`, or leave `push_to_hub` out."
+            f"The adapter that `lora_rank` trains would be one of the model in {base.name}, which others cannot "
+            "download: push that model and use its Hub id as `model`, or leave `push_to_hub` out."
         )
 
 

@@ -217,7 +217,7 @@ def parse_arguments(
     optional = {name for kind in types for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
     for name, value in recipe.items():
         if value is None and name not in optional:
-            raise ValueError(f"The recipe leaves {name!r} empty: give it a value or remove the line.")
+            raise ValueError(f"The recipe leaves {name!r} empty: set a value or remove the line.")
         actions[name].default = _as_typed(actions[name], value)
     with _named_options(recipe, arguments):
         model, data, training, remaining = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Where weights lie: checkpoints of a run that was stopped, and encoders that Python packages carry."""
+"""Checkpoints of a run that was stopped: which of them can be resumed from, and by what code."""
 
 import json
 import shutil

@@ -356,7 +356,8 @@ def with_new_labels(model: EmotionModel, args: ModelArguments, label_names: list
     )
     logger.warning(
         f"{args.model} has the labels {', '.join(model.config.label_names)}, and the corpus has "
-        f"{', '.join(label_names)}: its encoders are kept, and the classifier and the label similarity begin anew."
+        f"{', '.join(label_names)}: its encoders are kept, and the classifier and the label similarity start from "
+        "new weights."
     )
     return new
 

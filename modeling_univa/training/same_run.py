@@ -9,12 +9,12 @@ from typing import Any
 from transformers.utils import logging
 
 from ..data.corpus import Corpus
-from ..models.files_univa import write_text
+from ..models.files_univa import sha256_of_files, write_text
 from .arguments import DataArguments, ModelArguments
 from .training_arguments import UnivaTrainingArguments
 
 
-__all__ = ["ARGUMENTS_FILE", "check_same_run", "decisive_arguments"]
+__all__ = ["ARGUMENTS_FILE", "check_same_run", "code_digest", "decisive_arguments"]
 
 logger = logging.get_logger(__name__)
 
@@ -77,8 +77,8 @@ def check_same_run(
     corpus: Corpus,
 ) -> None:
     """
-    Remember what a run was started with, and refuse to go on from a checkpoint of a run with other arguments, or with
-    a corpus that has been made anew.
+    Remember what a run was started with, and refuse to resume from a checkpoint of a run with other arguments or
+    another corpus.
 
     Raises:
         ValueError: names the first argument that differs.
@@ -89,13 +89,28 @@ def check_same_run(
     arguments = json.loads(json.dumps(arguments, default=str))
     file = Path(training_args.output_dir, ARGUMENTS_FILE)
     if checkpoint is not None:
-        logger.warning(f"Going on from {checkpoint}; to start anew choose another `output_dir`.")
-        former = json.loads(file.read_text()) if file.is_file() else arguments
-        for name, value in arguments.items():
-            if former.get(name, value) != value:
-                raise ValueError(
-                    f"{checkpoint} is of a run with {name} = {former.get(name)!r}, and now it is {value!r}: choose "
-                    "another `output_dir` to start anew, or use the earlier value to go on."
-                )
+        logger.warning(f"Resuming from {checkpoint}; to start over choose another `output_dir`.")
+        _compare(checkpoint, json.loads(file.read_text()) if file.is_file() else {}, arguments)
     elif training_args.should_save:
-        write_text(file, json.dumps(arguments, indent=2) + "\n")
+        write_text(file, json.dumps({**arguments, "code": code_digest()}, indent=2) + "\n")
+
+
+def _compare(checkpoint: str, previous: dict[str, Any], arguments: dict[str, Any]) -> None:
+    code = code_digest()
+    if previous.get("code", code) != code:
+        logger.warning(
+            f"{checkpoint} was written by other code of this package: the result will be that of neither. Choose "
+            "another `output_dir` to start over."
+        )
+    for name, value in arguments.items():
+        if previous.get(name, value) != value:
+            raise ValueError(
+                f"{checkpoint} is of a run with {name} = {previous.get(name)!r}, and now it is {value!r}: choose "
+                "another `output_dir` to start over, or use the earlier value to resume."
+            )
+
+
+def code_digest() -> str:
+    """SHA-256 of the package's Python files: a run that resumes with other code is neither the old one nor the new."""
+    package = Path(__file__).parents[1]
+    return sha256_of_files(*sorted(package.rglob("*.py")))

@@ -52,7 +52,7 @@ class UnivaTrainer(Trainer):
         model: to train; its configuration says what the objective is. Or `model_init`, a function that makes it, for
             `hyperparameter_search`.
         args: `UnivaTrainingArguments`.
-        train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the former only, which may also be
+        train_dataset, eval_dataset: `UtteranceDataset`; VA is read from the training set only, which may also be
             `StreamedUtterances` (with `max_steps`).
         processing_class: the model's `UnivaProcessor`, saved beside it.
         choose_threshold: whether every evaluation of `eval_dataset` while training sets the model's
@@ -142,7 +142,7 @@ class UnivaTrainer(Trainer):
         return model
 
     def _follow_arguments(self) -> None:
-        """Make anew what the arguments decide; a search changes them from trial to trial."""
+        """Make again what the arguments decide; a search changes them from trial to trial."""
         self._label_offsets = self._make_label_offsets()
         decay = self.args.ema_decay
         if decay != (self.averaging and self.averaging.decay):
@@ -429,12 +429,12 @@ class UnivaTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(output_dir or self.args.output_dir)
         card = folder / "README.md"
-        former = card.read_bytes() if card.exists() else None
+        previous = card.read_bytes() if card.exists() else None
         super()._save(output_dir, state_dict)
         # A pickle has no place beside weights that are to be shared, nor the empty form of a card that PEFT writes.
         if self.args.should_save:
-            if former is not None:
-                card.write_bytes(former)
+            if previous is not None:
+                card.write_bytes(previous)
             else:
                 card.unlink(missing_ok=True)
             if self.processing_class is None and self.processor is not None:
@@ -501,7 +501,7 @@ class UnivaTrainer(Trainer):
             On the first process the commit, elsewhere `None`.
 
         Raises:
-            PushError: the Hub refused, or the connection broke; give it again.
+            PushError: the Hub refused, or the connection broke; run it again.
         """
 
         self.callback_handler.on_push_begin(self.args, self.state, self.control)

@@ -118,7 +118,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(emobank, encoder, tmp_path, m
     assert not (tmp_path / "stopped").exists()
     # Half of a checkpoint, as of a process that was killed while it saved.
     (tmp_path / ".stopped.training" / "checkpoint-9").mkdir()
-    with pytest.raises(ValueError, match="is of a run that was stopped, with epochs = 3: give that to go on"):
+    with pytest.raises(ValueError, match="is of a run that was stopped, with epochs = 3: pass that to resume"):
         train_affect(options("stopped", epochs=4))
     train_affect(options("stopped"))
     assert len(calls) == 4
@@ -293,7 +293,10 @@ def test_command_on_faces(tmp_path, capsys):
     [
         (["--text-model", ""], "cannot be loaded"),
         ([], "a scorer of text needs --text-model"),
-        (["--modality", "audio", "--text-model", "x"], "a scorer of audio begins anew: leave --text-model out"),
+        (
+            ["--modality", "audio", "--text-model", "x"],
+            "a scorer of audio starts from new weights: leave --text-model out",
+        ),
         (["--text-model", "package://no_such_package/model"], "pip install --no-deps no-such-package"),
         (["--text-model", "ENCODER", "--eval-split", "dev"], "has no split 'dev'; it has train, validation, test"),
         (["--text-model", "ENCODER", "--epochs", "0"], "epochs must be greater than 0, got 0.0"),

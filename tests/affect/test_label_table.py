@@ -26,7 +26,7 @@ def test_lexicon_comes_on_top(tmp_path, text):
 
 
 def test_unknown_word_and_bad_lexicon(tmp_path):
-    with pytest.raises(ValueError, match="'awe' has no valence and arousal in the built-in table; give a lexicon"):
+    with pytest.raises(ValueError, match="'awe' has no valence and arousal in the built-in table; pass a lexicon"):
         LabelAffectScorer().score(["happy", "awe"])
     (tmp_path / "lexicon").write_text("awe,-0.8,0.6\n")
     with pytest.raises(CorpusError, match=r"line 1: expected word, valence and arousal on \[0, 1\]"):

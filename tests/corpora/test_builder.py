@@ -166,7 +166,7 @@ def test_bad_rows_are_left_out_and_listed(toy, source, tmp_path):
     assert first["position"] == [0, 1]
     card = (tmp_path / "corpus" / "README.md").read_text()
     assert "| train | 10 | 3 | 5 | 2 |" in card
-    assert "`position` was counted anew" in card
+    assert "`position` was recounted" in card
 
 
 def test_strict_stops_at_the_first_bad_row(toy, source, tmp_path):

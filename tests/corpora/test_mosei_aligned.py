@@ -267,7 +267,7 @@ def test_other_files_are_refused_in_one_sentence(tmp_path, capsys, change, messa
 def test_folder_without_the_file(tmp_path, capsys):
     (tmp_path / "source").mkdir()
     assert build_main("mosei_aligned", ["--source", str(tmp_path / "source"), "--output", str(tmp_path / "out")]) == 2
-    assert "holds no train_valid_test.pt; give the folder of that file" in capsys.readouterr().err
+    assert "holds no train_valid_test.pt; pass the folder of that file" in capsys.readouterr().err
 
 
 def test_first_bad_row_ends_a_strict_build(tmp_path):

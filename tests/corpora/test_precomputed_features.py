@@ -185,7 +185,7 @@ def test_files_outside_of_the_source(source, tmp_path):
     _build(source, tmp_path, outside_source=True)
     assert _train(tmp_path)[2]["vision_features"] == _train(tmp_path)[5]["vision_features"] == [[1, 1, 1]]
     _change(source, 5, vision_features=str(tmp_path / "secret.npy"))
-    with pytest.raises(CorpusError, match="leaves the source folder; give paths relative to it"):
+    with pytest.raises(CorpusError, match="leaves the source folder; use paths relative to it"):
         _build(source, tmp_path, outside_source=True)
 
 

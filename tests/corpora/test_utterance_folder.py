@@ -285,7 +285,7 @@ def test_command_reads_the_mosaic(shared_data, tmp_path, capsys):
         write_csv(source / "metadata" / path.name, expected[path.stem])
     arguments = ["--source", str(source), "--output", str(tmp_path / "corpus")]
     arguments += ["--labels", ",".join(M3ED_EMOTIONS), "--va", "from-emotion"]
-    # The links lead out of the folder, which may be somebody else's.
+    # The links lead out of the folder, which may be someone else's.
     assert corpus_main(UtteranceFolder, arguments) == 2
     assert "is a link out of" in capsys.readouterr().err
     arguments += ["--outside-source"]

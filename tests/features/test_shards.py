@@ -258,9 +258,9 @@ def test_processes_of_a_launcher_start_at_different_shards(monkeypatch):
 
 
 def test_rejected_rows_are_listed_in_order_after_those_of_the_input(corpus, tmp_path):
-    former = {"split": "train", "utterance_id": "gone", "dialogue_id": "d", "reason": "long ago"}
+    previous = {"split": "train", "utterance_id": "gone", "dialogue_id": "d", "reason": "long ago"}
     with open(f"{corpus.name}/{REJECTED_FILE}", "w") as file:
-        file.write(json.dumps(former) + "\n")
+        file.write(json.dumps(previous) + "\n")
     job = Shouting(corpus, rejects=("test1_0", "train2_1", "train0_0"))
     output = run_job(job, tmp_path / "output", shard_rows=4)
     lines = [json.loads(line) for line in (output / REJECTED_FILE).read_text().splitlines()]

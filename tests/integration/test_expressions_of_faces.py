@@ -172,7 +172,7 @@ def test_a_model_without_them_is_completed(trained, tmp_path, capsys):
     file.write_text(json.dumps(settings))
     shutil.rmtree(folder / "extractors")
     images = [read_image(trained.source / "test30.png")]
-    with pytest.raises(ValueError, match="face_emotions features were made elsewhere .*: give `face_emotions`"):
+    with pytest.raises(ValueError, match="face_emotions features were made elsewhere .*: pass `face_emotions`"):
         UnivaProcessor.from_pretrained(folder)([["Well."]], faces=[images])
     assert main(["complete", str(folder), "--face-emotions", str(trained.network)]) == 0, capsys.readouterr().err
     found, expected = (UnivaProcessor.from_pretrained(place)([["Well."]], faces=[images]) for place in

@@ -156,7 +156,7 @@ def test_killed_run_ends_as_one_that_was_left_alone(whole, inputs, tmp_path_fact
     job.interrupt(lambda: job.step > second and bool(job.unfinished()))
     third = job.step
     assert third > second
-    # The command goes on from there instead of starting anew; here the disk has lost a part of it.
+    # The command goes on from there instead of starting again; here the disk has lost a part of it.
     damaged = job.output / f"checkpoint-{third}"
     (damaged / "optimizer.pt").write_bytes((damaged / "optimizer.pt").read_bytes()[:1000])
     before = job.step
@@ -164,7 +164,7 @@ def test_killed_run_ends_as_one_that_was_left_alone(whole, inputs, tmp_path_fact
     (job.output / ".base-x1").mkdir()
     told = job.finish()
     assert f"{damaged} is not used: optimizer.pt is damaged" in told
-    assert f"Going on from {job.output}/checkpoint-{before};" in told
+    assert f"Resuming from {job.output}/checkpoint-{before};" in told
     assert_same_end(job, whole)
     assert not (job.output / ".base-x1").exists()
 
@@ -173,7 +173,7 @@ def test_interrupted_evaluation_is_resumed(whole, inputs, tmp_path_factory):
     job = Job(tmp_path_factory.mktemp("interrupted"), inputs)
     # An evaluation is logged just before the checkpoint of its step.
     job.interrupt(lambda: job.step > 0 and job.log.count("eval_loss") > job.step // SAVE_STEPS)
-    assert f"Going on from {job.output}/checkpoint-{job.step};" in job.finish()
+    assert f"Resuming from {job.output}/checkpoint-{job.step};" in job.finish()
     assert_same_end(job, whole)
 
 
@@ -182,5 +182,5 @@ def test_killed_run_of_two_processes_ends_as_one_that_was_left_alone(inputs, tmp
     whole.finish()
     job = Job(tmp_path_factory.mktemp("killed"), inputs, processes=2)
     job.kill(lambda: job.step > SAVE_STEPS and bool(job.unfinished()))
-    assert f"Going on from {job.output}/checkpoint-{job.step};" in job.finish()
+    assert f"Resuming from {job.output}/checkpoint-{job.step};" in job.finish()
     assert_same_end(job, whole)

@@ -91,7 +91,7 @@ def test_a_run_that_is_cut_off_ends_alike(run, corpus, encoder, tmp_path):
     shutil.copytree(run.output / f"checkpoint-{STEPS // 2}", tmp_path / "output" / f"checkpoint-{STEPS // 2}")
     shutil.copy(run.output / "run_arguments.json", tmp_path / "output")
     resumed = Run(tmp_path, corpus, encoder, subprocess_environment(tmp_path / "cache"))
-    assert f"Going on from {resumed.output / f'checkpoint-{STEPS // 2}'}" in resumed.result.stderr
+    assert f"Resuming from {resumed.output / f'checkpoint-{STEPS // 2}'}" in resumed.result.stderr
     for record, other in zip(resumed.records, run.records, strict=True):
         # All that was read before is read again, and skipped.
         assert record["train"][:STEPS] == other["train"][:STEPS]

@@ -122,8 +122,8 @@ def test_two_labels_and_empty_rows():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"predictions": " \n"}, "Give `predictions` as text or as a file."),
-        ({"references": ""}, "Give `references` as text or as a file."),
+        ({"predictions": " \n"}, "Pass `predictions` as text or as a file."),
+        ({"references": ""}, "Pass `references` as text or as a file."),
         ({"predictions": "[0.7, 0.2, 0.1]"}, "Row 0 of `predictions` must be 3 values 0 or 1, .*`threshold=`"),
         ({"predictions": "[1, 0, 0]\n[1, 0, 0]"}, "Mismatch in the number of predictions"),
         ({"predictions": "[[1, 0, 0], 2]"}, "Row 0 of `predictions` .*a flat list of numbers"),
@@ -152,7 +152,7 @@ def test_files_refused(tmp_path):
     files = write(tmp_path, predictions_csv="happy,sad,fear\n1,0,0", references_csv="sad,happy,fear\n1,0,0")
     with pytest.raises(ValueError, match="The label names, or their order, differ"):
         page.compute(**files)
-    with pytest.raises(ValueError, match="Give `predictions` as text or as a file, not both"):
+    with pytest.raises(ValueError, match="Pass `predictions` as text or as a file, not both"):
         page.compute("[1, 0, 0]", **files)
     Path(files["references_file"]).write_bytes(b"\xff\xfe1,0,0")
     with pytest.raises(ValueError, match="The file of `references` is not text in UTF-8"):

@@ -21,7 +21,8 @@ def test_every_kind_says_what_it_is_for():
     columns = {*MODALITIES, "face_emotions"}
     assert all(kind.extractor_type == name and kind.modality in columns for name, kind in EXTRACTORS.items())
     assert {modality: kind.extractor_type for modality, kind in PRETRAINED_EXTRACTORS.items()} == {
-        "audio": "speech-encoder", "vision": "face-embedding", "text": "word-vectors", "face_emotions": "face-expression",
+        "audio": "speech-encoder", "vision": "face-embedding", "text": "word-vectors",
+        "face_emotions": "face-expression",
     }  # fmt: skip
 
 

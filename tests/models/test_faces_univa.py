@@ -108,7 +108,7 @@ def test_picture_that_stays_is_searched_once(reader, tmp_path: Path, monkeypatch
     find = ColourDetector.find
     monkeypatch.setattr(ColourDetector, "find", lambda *args: searched.append(1) or find(*args))
     still, moved = scene({0: (10, 40, 40)}), scene({0: (14, 40, 40)})
-    # One that is shown for long, and the same one anew (H.264 in its lossless mode).
+    # One that is shown for long, and the same one again (H.264 in its lossless mode).
     path = write_video(tmp_path / "still.mkv", [still, still, moved], times=[0, 2, 4])
     track = reader()(path)
     assert len(track.images) == 21
@@ -277,7 +277,7 @@ def test_yunet_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
     image = np.zeros((60, 80, 3), np.uint8)
     with pytest.raises(OSError, match=r"opencv/face_detection_yunet.*offline mode.*detector_model.*haar detector"):
         FaceReader().detect(image)
-    with pytest.raises(FileNotFoundError, match=r"no such file: models/yunet\.onnx; give `detector_model`"):
+    with pytest.raises(FileNotFoundError, match=r"no such file: models/yunet\.onnx; pass `detector_model`"):
         FaceReader(detector_model="models/yunet.onnx").detect(image)
     with pytest.raises(FileNotFoundError, match="no cascade file"):
         FaceReader(detector="haar", detector_model="nowhere.xml").detect(image)

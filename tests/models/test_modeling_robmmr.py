@@ -98,7 +98,7 @@ class TestRobmmr(CommonSystemTests):
         return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
     def test_activation_checkpointing_changes_nothing(self, monkeypatch):
-        """Layers that are computed anew in the backward pass would be so without the perturbation."""
+        """Layers that are recomputed in the backward pass would be so without the perturbation."""
         model, batch = self.trained(tri_modal_num_hidden_layers=2)
         expected = self.gradients(model, batch)
         model.activation_checkpointing_enable()

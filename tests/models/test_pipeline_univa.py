@@ -404,7 +404,7 @@ def test_bad_options(classifier, options, message):
 
 
 def test_bad_construction(classifier, tmp_path):
-    with pytest.raises(ValueError, match="Give `processor`"):
+    with pytest.raises(ValueError, match="Pass `processor`"):
         UnivaPipeline(model=classifier.model)
     with pytest.raises(ValueError, match="'smell'; the modalities are text, audio, vision"):
         make_pipeline(va_scorers={"smell": len})
@@ -420,7 +420,7 @@ def test_bad_construction(classifier, tmp_path):
 
 def test_features_that_cannot_be_made_are_asked_for():
     classifier = make_pipeline(raw=False)
-    with pytest.raises(ValueError, match="give `audio_features`"):
+    with pytest.raises(ValueError, match="pass `audio_features`"):
         classifier({"audio": "clip.wav"})
 
 

@@ -135,7 +135,7 @@ def test_scores_that_are_not_finite_are_an_error(exported):
     inputs = UnivaProcessor.from_pretrained(exported)([["yes", "no"]])
     assert np.isfinite(_logits(model, inputs)).all()
     model.session = SimpleNamespace(run=lambda names, arrays: [np.full((2, 6), np.nan, np.float32)])
-    with pytest.raises(ValueError, match="scores that are not finite: export the model anew"):
+    with pytest.raises(ValueError, match="scores that are not finite: export the model again"):
         model(**inputs)
 
 
@@ -337,7 +337,7 @@ def test_mistakes_of_the_command_line(saved, exported, tmp_path, monkeypatch, ca
         ("predict", str(saved), "--text", "yes", *onnx_runtime): "has no model.onnx: make it with `univa export",
         ("predict", str(exported), "--text", "yes"): "was exported to ONNX: pass --runtime onnx",
         ("predict", str(broken), "--text", "yes", *onnx_runtime): "broken/model.onnx cannot be loaded by ONNX Runtime",
-        ("predict", str(other), "--text", "yes", *onnx_runtime): "export the model anew",
+        ("predict", str(other), "--text", "yes", *onnx_runtime): "export the model again",
     }.items():
         assert cli.main(list(command)) == 2
         assert message in capsys.readouterr().err.splitlines()[-1]

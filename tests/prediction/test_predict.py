@@ -244,7 +244,7 @@ def test_pictures(saved, clips, tmp_path, capsys):
     [
         ([], "Pass clips, a folder of clips, a metadata csv, or --text"),
         (["{clips}/a.mp4", "--audio", "x.wav"], "leave INPUT out, or them"),
-        (["{clips}", "--text", "yes"], "--text is what is said in one clip, and there are 3"),
+        (["{clips}", "--text", "yes"], "--text is the transcript of one clip, and there are 3"),
         (["{clips}/a.mp4", "--utterance", "nobody"], "there is no utterance 'nobody'; the first are "),
         (["{clips}/a.mp4", "--batch-size", "0"], "the batch size must be at least 1, got 0"),
         (["{clips}/a.mp4", "--plot", "x.docx"], "the suffix must be one of"),

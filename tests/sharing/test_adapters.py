@@ -228,10 +228,13 @@ def test_base_may_be_named_where_it_was_pushed_to(trained, tmp_path, capsys):
     shutil.copytree(trained.folder, tmp_path / "adapter", ignore=shutil.ignore_patterns("base"))
     assert cli.main(["adapter-base", str(tmp_path / "adapter"), "org/base", "--revision", "a" * 40]) == 0
     assert adapter_base(tmp_path / "adapter") == AdapterBase("org/base", "a" * 40)
-    config, former = (
+    config, previous = (
         PeftConfig.from_pretrained(folder).to_dict() for folder in (tmp_path / "adapter", trained.folder)
     )
-    assert {name for name, value in config.items() if value != former[name]} == {"base_model_name_or_path", "revision"}
+    assert {name for name, value in config.items() if value != previous[name]} == {
+        "base_model_name_or_path",
+        "revision",
+    }
     assert cli.main(["adapter-base", str(trained.folder / "base"), "org/base"]) == 2
     assert "base holds no adapter_config.json: it is not an adapter." in capsys.readouterr().err
 

@@ -348,7 +348,7 @@ def push_through(folder: Path, hub: HubServer, cuts: Iterator[dict[str, Any]]) -
             push_folder(folder, NAME)
         except PushError as error:
             broken += 1
-            assert "give the same command again" in str(error)
+            assert "rerun the same command" in str(error)
             if ("models", NAME) in hub.repositories and len(titles(hub)) == 1:
                 assert files_of(hub) == {}
         hub.restore()
@@ -470,7 +470,7 @@ def test_metric_becomes_a_space(hub, api):
     with pytest.raises(ValueError, match="ORG/NAME"):
         push_metric("emotion.score")
     for name in ("scoring", "page", "evaluate", "json"):
-        with pytest.raises(ValueError, match="give it another name"):
+        with pytest.raises(ValueError, match="choose another name"):
             push_metric(f"lab/{name}")
 
 

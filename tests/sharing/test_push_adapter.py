@@ -161,7 +161,7 @@ def test_another_model_of_that_name_is_left_alone(folder, hub, api):
 def test_broken_push_is_repeated(number, folder, hub, api):
     """Cut at the commit of the base, and at that of the adapter."""
     hub.cut(request=number, only="/commit/main")
-    with pytest.raises(PushError, match="give the same command again"):
+    with pytest.raises(PushError, match="rerun the same command"):
         push_folder(folder, NAME)
     hub.restore()
     assert not files_of(hub, NAME)
@@ -203,7 +203,7 @@ def test_incomplete_base_is_named_before_anything_is_sent(folder, hub, api):
         push_folder(folder, NAME)
     assert not hub.repositories
     shutil.rmtree(folder / "base")
-    with pytest.raises(IncompleteFolderError, match="which nobody else has: push that model"):
+    with pytest.raises(IncompleteFolderError, match="which others cannot download: push that model"):
         check_folder(folder)
 
 
@@ -275,7 +275,9 @@ def test_training_from_a_folder_is_refused_before_it_begins(training, hub, api, 
     options[options.index("--dataset") + 1] = str(tmp_path / "none")
     assert train_hf.main([*options, "--model", str(model)]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
-    assert f"the model in {model}, which nobody else has: push that model and use its Hub id as `model`" in message
+    assert (
+        f"the model in {model}, which others cannot download: push that model and use its Hub id as `model`" in message
+    )
     assert not hub.repositories and not (tmp_path / "run").exists()
     for allowed in ({"push_to_hub": False}, {"hidden_dropout_prob": 0.3}):
         # Without a push, and with a base of its own, it is the corpus that is missed.

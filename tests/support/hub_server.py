@@ -450,8 +450,8 @@ def delete_repository(handler: _Handler) -> None:
 @route("POST", r"/api/repos/move")
 def move_repository(handler: _Handler) -> None:
     form = handler.form()
-    kind, former, name = f"{form.get('type') or 'model'}s", form["fromRepo"], form["toRepo"]
-    repository = handler.writable(kind, former)
+    kind, previous, name = f"{form.get('type') or 'model'}s", form["fromRepo"], form["toRepo"]
+    repository = handler.writable(kind, previous)
     _owned_name(handler, name.split("/")[1], name.split("/")[0])
     with handler.hub.lock:
         if (kind, name) in handler.hub.repositories:

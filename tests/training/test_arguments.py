@@ -249,7 +249,7 @@ class ToyConfig(EmotionConfig):
 
 @pytest.fixture
 def toy():
-    """A system of somebody else, registered as anybody registers one."""
+    """A system of someone else, registered as anybody registers one."""
     AutoConfig.register("toy_opt", ToyConfig)
     yield
     CONFIG_MAPPING._extra_content.pop("toy_opt")

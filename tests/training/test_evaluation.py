@@ -173,8 +173,8 @@ def test_results_of_other_data_sets_and_splits_stay():
     def result(dataset: str, split: str, value: float) -> EvalResult:
         return EvalResult("t", dataset, dataset, "f1", value, dataset_split=split)
 
-    former = [result("a", "test", 1), result("b", "test", 2), result("a", "dev", 3)]
-    assert [item.metric_value for item in merged(former, [result("a", "test", 9)])] == [2, 3, 9]
+    previous = [result("a", "test", 1), result("b", "test", 2), result("a", "dev", 3)]
+    assert [item.metric_value for item in merged(previous, [result("a", "test", 9)])] == [2, 3, 9]
 
 
 def test_only_metrics_that_are_there_are_written(tmp_path):

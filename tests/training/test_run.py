@@ -481,7 +481,7 @@ def test_run_does_not_go_on_with_another_choice(extra, message, inputs, trained_
     assert message in capsys.readouterr().err
 
 
-def test_run_does_not_go_on_with_a_corpus_made_anew(inputs, trained_folder, tmp_path, capsys):
+def test_run_does_not_go_on_with_another_corpus(inputs, trained_folder, tmp_path, capsys):
     folder = shutil.copytree(trained_folder, tmp_path / "run")
     file = folder / "run_arguments.json"
     arguments = json.loads(file.read_text())
@@ -489,6 +489,20 @@ def test_run_does_not_go_on_with_a_corpus_made_anew(inputs, trained_folder, tmp_
     file.write_text(json.dumps(arguments | {"corpus_rows": {"train": 13, "validation": 7, "test": 5}}))
     assert train_hf.main(training_options(inputs, folder)) == 2
     assert "corpus_rows = {'train': 13, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", ["same", "other"])
+def test_run_that_resumes_with_other_code_warns(code, inputs, trained_folder, tmp_path, caplog):
+    folder = shutil.copytree(trained_folder, tmp_path / "run")
+    file = folder / "run_arguments.json"
+    arguments = json.loads(file.read_text())
+    if code == "other":
+        file.write_text(json.dumps(arguments | {"code": "0" * 64}))
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    assert train_hf.main(training_options(inputs, folder)) == 0
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert "Resuming from" in caplog.text
+    assert ("was written by other code of this package" in caplog.text) == (code == "other")
 
 
 def test_corpus_error_is_a_value_error():

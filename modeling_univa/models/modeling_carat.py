@@ -85,7 +85,7 @@ class CaratConfig(FrameEncoderConfig):
     reconstruction_weight: float | int = 1.0
     alpha_reconstruction_weight: float | int = 1.0
     beta_reconstruction_weight: float | int = 0.0
-    decision: Literal["softmax", "sigmoid"] = "sigmoid"
+    decision: Literal["sigmoid"] = "sigmoid"
     decision_threshold: float | int = 0.25
 
     def validate_architecture(self) -> None:

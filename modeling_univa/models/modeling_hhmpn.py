@@ -99,7 +99,7 @@ class HhmpnConfig(EmotionConfig):
     activation_dropout: float | int = 0.1
     residual_dropout: float | int = 0.1
     label_dropout: float | int = 0.2
-    decision: Literal["softmax", "sigmoid"] = "sigmoid"
+    decision: Literal["sigmoid"] = "sigmoid"
 
     @property
     def streams(self) -> dict[str, str]:

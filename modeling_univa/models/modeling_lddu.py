@@ -89,7 +89,7 @@ class LdduConfig(FrameEncoderConfig):
     contrastive_weight: float | int = 1.0
     calibration_weight: float | int = 0.3
     calibration: Literal["released", "row"] = "released"
-    decision: Literal["softmax", "sigmoid"] = "sigmoid"
+    decision: Literal["sigmoid"] = "sigmoid"
     decision_threshold: float | int = 0.21
 
     def validate_architecture(self) -> None:

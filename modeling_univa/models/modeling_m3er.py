@@ -110,7 +110,7 @@ class M3erConfig(EmotionConfig):
     loss_form: Literal["m3er", "original"] = "m3er"
     beta: float | int = 1.0
     detach_weight: bool = True
-    decision: Literal["softmax", "sigmoid"] = "sigmoid"
+    decision: Literal["sigmoid"] = "sigmoid"
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.lstm_sizes, self.mlp_sizes = list(self.lstm_sizes), list(self.mlp_sizes)

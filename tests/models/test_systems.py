@@ -118,6 +118,15 @@ def test_a_forged_size_of_any_system_is_refused(name):
                 config_class(num_labels=3, **{field: forged})
 
 
+@pytest.mark.parametrize("name", sorted(set(SYSTEMS) - {"univa"}))
+def test_a_decision_that_the_loss_is_not_for_is_refused(name):
+    """Labels that binary losses train are not a distribution, and a distribution has no independent labels."""
+    config_class = AutoConfig.for_model(name).__class__
+    other = {"softmax": "sigmoid", "sigmoid": "softmax"}[config_class.decision]
+    with pytest.raises((StrictDataclassError, ValueError), match="decision"):
+        config_class(num_labels=3, decision=other)
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_dropout_of_any_system_is_a_share(name):
     config_class = AutoConfig.for_model(name).__class__

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers.utils import logging
@@ -196,9 +197,16 @@ def whole_file(file: str | Path) -> Iterator[Path]:
     A path to write to; what is there at the end of the context takes the place of `file`, after a power cut too.
 
     Args:
-        file: its folder is made if it is not there yet; after an error the file is as it was before.
+        file: its folder is made if it is not there yet; after an error the file is as it was before. What is not a
+            file, such as `/dev/stdout` or a pipe, is written to: one that ran as root would put a file in its place.
     """
     file = Path(file)
+    if file.exists() and not file.is_file() and not file.is_dir():
+        with TemporaryDirectory() as folder:
+            yield Path(folder, file.name)
+            with open(Path(folder, file.name), "rb") as source, open(file, "wb") as stream:
+                shutil.copyfileobj(source, stream)
+        return
     with beside(file) as temporary:
         yield temporary
         sync(temporary)

@@ -99,6 +99,16 @@ def test_scratch_of_a_killed_job_is_removed_and_that_of_a_living_one_is_not(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_not_a_file_is_written_to(tmp_path):
+    """As root a rename would put a file in the place of /dev/null, and no program of the machine would start again."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    write_text(pipe, "content")
+    assert pipe.is_fifo() and os.read(reader, 100) == b"content"
+    os.close(reader)
+
+
 def test_file_is_replaced_as_a_whole_or_left_as_it_was(tmp_path):
     file = tmp_path / "new" / "file.txt"
     write_text(file, "été")

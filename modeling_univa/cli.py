@@ -20,6 +20,7 @@ COMMANDS = {
     "adapter-base": "name the Hub repository of a LoRA adapter's base",
     "extract": "features of a whole corpus from its raw media",
     "evaluate": "scores of a model on a data set, for its card and the Hub",
+    "reproduce": "the runs of a benchmark's tables, from a plan",
     "push": "a saved folder to the Hub, in one commit",
     "push-metric": "the metric to the Hub, for evaluate.load(ORG/NAME)",
     "score-affect": "valence and arousal of a whole corpus by pretrained scorers",

@@ -74,7 +74,9 @@ def _settings_of_the_system(args: ModelArguments) -> dict[str, Any]:
             config = config_class(**given)
         except (StrictDataclassError, ValueError):  # the run itself says why
             return given
+        # Widths that are not given are those of the corpus.
         names = [name for name, *_ in config_options(config_class) if name not in own]
+        names = [name for name in names if name in given or not name.endswith("_feature_size")]
         given |= {name: getattr(config, name) for name in names}
     return given
 

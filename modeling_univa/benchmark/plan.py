@@ -19,7 +19,11 @@ _OF_A_PLAN = ("corpus", "base", "seeds", "settings", "tables")
 _OF_A_TABLE = ("title", "metrics", "seeds", "rows", "published")
 # Keys of a row that are no keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
 _OF_A_ROW = ("recipe", "seeds")
-_NOT_OF_A_ROW = {"seed": "write `seeds`", "output_dir": "runs lie in the output folder of the benchmark"}
+_NOT_OF_A_ROW = {
+    "seed": "write `seeds`",
+    "output_dir": "runs lie in the output folder of the benchmark",
+    "push_to_hub": "models of a benchmark are not pushed",
+}
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ class _Reader:
             raise ValueError(f"There is no plan {path}; recipes/benchmark/ has some.")
         self.content = read_recipe(path)
         self._check(self.content, _OF_A_PLAN, "The plan")
-        self.settings = {**self._mapping("settings", self.content.get("settings")), **settings}
+        self.settings = self._mapping("settings", self.content.get("settings"))
+        self.decided = settings
         self._runs: dict[str, Run] = {}
 
     def plan(self) -> Plan:
@@ -193,9 +198,11 @@ class _Reader:
         seeds = self._seeds(where, content.get("seeds", seeds))
         own = {str(key).replace("-", "_"): value for key, value in content.items() if key not in _OF_A_ROW}
         for key, instead in _NOT_OF_A_ROW.items():
-            if key in {**own, **self.settings}:
+            if key in {**self.settings, **own, **self.decided}:
                 raise self._error(f"{where} sets `{key}`: {instead}.")
-        recipe = merged_recipes(merged_recipes(self._recipe(where, content), own), self.settings)
+        recipe = self._recipe(where, content.get("recipe", self.content.get("base")))
+        for settings in (self.settings, own, self.decided):
+            recipe = merged_recipes(recipe, settings)
         recipe = {key: value for key, value in recipe.items() if key not in _NOT_OF_A_ROW}
         try:
             arguments = parse_arguments([], recipe)
@@ -212,8 +219,11 @@ class _Reader:
         run.places.append(place)
         return run
 
-    def _recipe(self, where: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        name = content.get("recipe", self.content.get("base"))
+    def _recipe(self, where: str, name: Any) -> dict[str, Any]:
+        """A recipe by its path; the base may be a mapping, of such a path and what is changed."""
+        if isinstance(name, dict):
+            own = {key: value for key, value in name.items() if key != "recipe"}
+            return merged_recipes(self._recipe(where, name.get("recipe")), own)
         if name is None:
             raise self._error(f"{where} has no `recipe`, and the plan no `base`.")
         places = [self.path.parent / str(name), Path("recipes", str(name))]

@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
 from ..models.files_univa import write_text
 from ..scores.predictions import PREDICTIONS_FILE
 from .configuration import SCHEMA_VERSION
 from .plan import Plan, Run
 
 
-__all__ = ["ERROR_FILE", "LOG_FILE", "MODEL_FOLDER", "RUN_FILE", "RunStore", "StoredRun"]
+__all__ = ["RunStore", "StoredRun"]
 
-RUN_FILE = "run.json"
-ERROR_FILE = "error.json"
-LOG_FILE = "log.txt"
-RECIPE_FILE = "recipe.yaml"
-MODEL_FOLDER = "model"
+_RUN_FILE = "run.json"
+_ERROR_FILE = "error.json"
+_LOG_FILE = "log.txt"
+_RECIPE_FILE = "recipe.yaml"
+_MODEL_FOLDER = "model"
 _RUNS, _PLANS = "runs", "plans"
 # Of the log of a run that failed, in `error.json`.
 _TAIL_LINES, _TAIL_CHARACTERS = 30, 6000
@@ -78,12 +81,12 @@ class RunStore:
     def read(self, run: str) -> StoredRun | None:
         """A run by its id; `None` where it was never started, or nothing that can be read is left of it."""
         folder = self.run_folder(run)
-        content = _read_json(folder / RUN_FILE)
+        content = _read_json(folder / _RUN_FILE)
         status = content.get("status")
         if status == "complete" and (folder / PREDICTIONS_FILE).is_file():
             return StoredRun(folder, "complete", content)
         if status == "failed":
-            return StoredRun(folder, "failed", content, str(_read_json(folder / ERROR_FILE).get("reason")))
+            return StoredRun(folder, "failed", content, str(_read_json(folder / _ERROR_FILE).get("reason")))
         return StoredRun(folder, "started", content) if content else None
 
     def read_all(self) -> dict[str, StoredRun]:
@@ -91,12 +94,24 @@ class RunStore:
         found = [self.read(folder.name) for folder in sorted((self.folder / _RUNS).glob("*"))]
         return {run.id: run for run in found if run is not None}
 
+    def log_file(self, run: str) -> Path:
+        """What its processes say."""
+        return self.run_folder(run) / _LOG_FILE
+
+    def recipe_file(self, run: str) -> Path:
+        """The recipe of a run that is not complete."""
+        return self.run_folder(run) / _RECIPE_FILE
+
+    def model_folder(self, run: str) -> Path:
+        """Its output folder of training."""
+        return self.run_folder(run) / _MODEL_FOLDER
+
     def start(self, run: Run, corpus: str) -> None:
-        """Note that a run begins, or goes on; what it said when it failed is gone."""
-        folder = self.run_folder(run.id)
+        """Note that a run begins or is resumed, with its recipe; what it said when it failed is removed."""
         content = {"id": run.id, "status": "started", "corpus_name": corpus, **run.configuration}
-        write_text(folder / RUN_FILE, _json(content))
-        (folder / ERROR_FILE).unlink(missing_ok=True)
+        write_text(self.run_folder(run.id) / _RUN_FILE, _json(content))
+        write_text(self.recipe_file(run.id), yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True))
+        (self.run_folder(run.id) / _ERROR_FILE).unlink(missing_ok=True)
 
     def complete(self, run: str, facts: Mapping[str, Any]) -> None:
         """Note that a run is complete; its predictions lie in its folder."""
@@ -106,18 +121,22 @@ class RunStore:
         """Note why a run failed, with the end of its log."""
         error = {"schema_version": SCHEMA_VERSION, "status": "failed", "reason": reason, "exit_code": exit_code}
         folder = self.run_folder(run)
-        write_text(folder / ERROR_FILE, _json({**error, "log": _tail(folder / LOG_FILE)}))
+        write_text(folder / _ERROR_FILE, _json({**error, "log": _tail(self.log_file(run))}))
         self._end(run, {"status": "failed", **(facts or {})})
 
     def remove(self, run: str) -> None:
-        """Remove a run, whatever is there of it; `run.json` first, without which the rest counts for nothing."""
+        """Remove a run, whatever is there of it; `run.json` first, since the rest counts for nothing without it."""
         folder = self.run_folder(run)
-        (folder / RUN_FILE).unlink(missing_ok=True)
+        (folder / _RUN_FILE).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def remove_model(self, run: str) -> None:
-        """Remove what training left of a run but tables do not need."""
-        shutil.rmtree(self.run_folder(run) / MODEL_FOLDER, ignore_errors=True)
+    def tidy(self, run: str, keep_model: bool) -> None:
+        """Remove what training left of a run that has ended, but what tables need and, if it is kept, the model."""
+        model = self.model_folder(run)
+        for folder in model.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if keep_model else [model]:
+            shutil.rmtree(folder, ignore_errors=True)
+        # Last: where it is still there, something is left to remove.
+        self.recipe_file(run).unlink(missing_ok=True)
 
     def write_plan(self, plan: Plan) -> None:
         """Keep which runs stand in which tables of a plan."""
@@ -128,7 +147,7 @@ class RunStore:
         return {path.stem: _read_json(path) for path in sorted((self.folder / _PLANS).glob("*.json"))}
 
     def _end(self, run: str, facts: Mapping[str, Any]) -> None:
-        file = self.run_folder(run) / RUN_FILE
+        file = self.run_folder(run) / _RUN_FILE
         write_text(file, _json({**_read_json(file), **facts}))
 
 

@@ -16,6 +16,7 @@ from training_runs import write_training_inputs
 
 from modeling_univa.benchmark.configuration import resolved_configuration, run_id
 from modeling_univa.benchmark.plan import read_plan
+from modeling_univa.models.systems import SYSTEMS
 from modeling_univa.training.arguments import parse_arguments
 
 
@@ -31,7 +32,8 @@ TABLES = {
     },
     "figure5": {"rows": {0.05: {"va_distance_threshold": 0.05}, 0.1: {"va_distance_threshold": 0.1}}},
 }
-PLANS = sorted((REPOSITORY / "recipes" / "benchmark").glob("*.yaml"))
+# Plans of the paper's tables.
+PLANS = [REPOSITORY / "recipes" / "benchmark" / f"{name}.yaml" for name in ("m3ed", "mosaic", "mosei", "ravdess_av")]
 
 
 @pytest.fixture
@@ -98,12 +100,18 @@ def test_only_some_tables_and_rows(write):
         plan.runs(["w/o VA-CK"])
 
 
-def test_settings_win_over_the_plan_and_the_plan_over_its_recipes(write):
-    path = write(settings={"learning_rate": 0.5, "num_train_epochs": 7})
-    run, *_ = read_plan(path, {"learning_rate": 0.25}).runs()
-    assert run.configuration["settings"]["learning_rate"] == 0.25
-    assert run.configuration["settings"]["num_train_epochs"] == 7
-    assert run.recipe["hidden_size"] == 24 and "output_dir" not in run.recipe
+def test_recipe_plan_row_and_command_line_win_in_this_order(write):
+    """`learning_rate` is set by all, the others by one less each."""
+    base = {"recipe": "base.yaml", "learning_rate": 0.1, "num_train_epochs": 1, "weight_decay": 0.1, "max_steps": 1}
+    own = {"learning_rate": 0.3, "num_train_epochs": 3}
+    tables = {"t": {"rows": {"a": own, "b": {"recipe": "base.yaml"}}}}
+    path = write(tables, base=base, settings={"learning_rate": 0.2, "num_train_epochs": 2, "weight_decay": 0.2})
+    first, second, *_ = read_plan(path, {"learning_rate": 0.4}).runs()
+    names = ("learning_rate", "num_train_epochs", "weight_decay", "max_steps")
+    assert [first.configuration["settings"].get(name) for name in names] == [0.4, 3, 0.2, 1]
+    # What the base changes is not of the recipe that it changes.
+    assert [second.configuration["settings"].get(name) for name in names] == [0.4, 2, 0.2, -1]
+    assert first.recipe["hidden_size"] == 24 and "output_dir" not in first.recipe
 
 
 def test_corpus_of_a_setting_is_not_built_as_that_of_the_recipe(write, tmp_path):
@@ -225,3 +233,49 @@ def test_name_is_the_same_in_another_process(tmp_path):
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.split()[-1] == name()
+
+
+# The plans of this repository
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_shipped_plans_expand_to_models(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    plan = read_plan(path)
+    runs = plan.runs()
+    assert {table.name for table in plan.tables} >= {"table2", "table3", "table4", "table5", "table6", "figure5"}
+    assert {row.system for table in plan.tables for row in table.rows} == set(SYSTEMS)
+    for table in plan.tables:
+        assert {len(row.runs) for row in table.rows} == {10 if table.name == "table3" else 5}
+        # No two rows of a table are one.
+        assert len({run.id for row in table.rows for run in row.runs.values()}) == sum(
+            len(row.runs) for row in table.rows
+        )
+    for run in (run for run in runs if run.seed == 1111):
+        model, data, _ = parse_arguments([], run.recipe)
+        assert data.dataset
+        config = SYSTEMS[model.system].config_class(**model.config_overrides())
+        # A setting of the text alone would end a run without text.
+        assert "text" in config.modalities or not model.text_states
+
+
+def test_full_model_is_one_run_in_all_tables():
+    for path in PLANS:
+        tables = {table.name: table for table in read_plan(path).tables}
+        (full,) = {tables[name].rows[0].runs[1111].id for name in ("table2", "table3", "table4", "table6")}
+        assert tables["figure5"].rows[1].runs[1111].id == full
+
+
+def test_plan_of_the_demo_is_small(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert len(read_plan(REPOSITORY / "recipes" / "benchmark" / "demo.yaml").runs()) == 9
+
+
+def test_plan_of_the_page_is_one(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "docs" / "benchmark.md").read_text(encoding="utf-8").partition("## A plan\n\n```\n")[2]
+    shutil.copytree(REPOSITORY / "recipes", tmp_path / "recipes")
+    (tmp_path / "recipes" / "benchmark" / "page.yaml").write_text(text.partition("```")[0])
+    plan = read_plan(tmp_path / "recipes" / "benchmark" / "page.yaml")
+    # Three seeds of UniVA and TAILOR, and two more of UniVA and five of it without VA-CL in table 3.
+    assert (plan.corpus, len(plan.runs())) == ("My corpus", 3 + 3 + 2 + 5)

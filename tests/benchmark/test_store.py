@@ -3,6 +3,7 @@
 """What is kept of runs, and what counts as there."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from modeling_univa.benchmark.plan import Plan, Run
 from modeling_univa.benchmark.store import RunStore
 from modeling_univa.scores.predictions import Predictions, write_predictions
+from modeling_univa.training.arguments import read_recipe
 
 
 RUN = Run("0123", {"schema_version": 1, "system": "univa", "corpus": {}, "settings": {"seed": 3}}, {}, [("t", "r")])
@@ -66,15 +68,24 @@ def test_damaged_run_counts_for_nothing(content, store):
     assert store.read("0123") is None
 
 
-def test_run_and_its_model_are_removed(store):
+@pytest.mark.parametrize("keep_model", [True, False])
+def test_what_tables_do_not_need_is_removed(keep_model, store):
     store.start(RUN, "mine")
-    model = store.run_folder("0123") / "model"
-    model.mkdir()
-    store.remove_model("0123")
-    assert not model.exists() and store.read("0123") is not None
-    store.remove("0123")
-    assert not store.run_folder("0123").exists()
-    store.remove("0123")
+    checkpoint = store.model_folder("0123") / "checkpoint-4"
+    checkpoint.mkdir(parents=True)
+    (checkpoint.parent / "model.safetensors").touch()
+    store.tidy("0123", keep_model)
+    assert not checkpoint.exists() and not store.recipe_file("0123").exists()
+    assert (checkpoint.parent / "model.safetensors").exists() is keep_model
+    assert store.read("0123").status == "started"
+    for _ in range(2):
+        store.remove("0123")
+        assert not store.run_folder("0123").exists()
+
+
+def test_recipe_of_a_run_is_read_as_it_was(store):
+    store.start(replace(RUN, recipe={"learning_rate": 5e-5, "modalities": ["text"], "run_name": "é"}), "mine")
+    assert read_recipe(store.recipe_file("0123")) == {"learning_rate": 5e-5, "modalities": ["text"], "run_name": "é"}
 
 
 def test_plans_are_kept_by_name(store):

@@ -1,0 +1,293 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the runs of a plan: which are to be made, how long they take, and their jobs until the last has ended."""
+
+import hashlib
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .job import INTERRUPTED, prepare_command, train_command
+from .plan import Plan, Run
+from .processes import Executor, Job
+from .store import RunStore
+
+
+__all__ = ["OVERWRITE", "Estimates", "Outcome", "Runner", "duration"]
+
+# What is made, by what is there of a run: nothing or an unfinished beginning, an error, all.
+OVERWRITE: dict[str, tuple[str, ...]] = {
+    "only-missing": ("missing",),
+    "retry-errors": ("missing", "failed"),
+    "only-cached": (),
+    "always": ("missing", "failed", "complete"),
+}
+_SECONDS_BETWEEN_LOOKS = 0.1
+_PREPARATION = "preparation"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    How the runs of a plan stand.
+
+    Args:
+        complete, failed, missing: runs; of those that failed with the reason.
+    """
+
+    complete: Sequence[Run]
+    failed: Mapping[str, tuple[Run, str]]
+    missing: Sequence[Run]
+
+    def reasons(self) -> dict[str, list[Run]]:
+        """The runs that failed, by the reason."""
+        found: dict[str, list[Run]] = {}
+        for run, reason in self.failed.values():
+            found.setdefault(reason, []).append(run)
+        return found
+
+
+class Estimates:
+    """
+    How long runs take, from those that are complete.
+
+    Args:
+        store: where these are.
+    """
+
+    def __init__(self, store: RunStore):
+        self._seconds: dict[str, list[float]] = {}
+        for run in store.read_all().values():
+            if run.status == "complete" and "seconds" in run.content:
+                self.add(run.content, run.content["seconds"])
+
+    def add(self, configuration: Mapping[str, Any], seconds: float) -> None:
+        """Take a run into account."""
+        for key in _likeness(configuration):
+            self._seconds.setdefault(key, []).append(seconds)
+
+    def of(self, run: Run) -> float | None:
+        """
+        Seconds of a run: the median of those with the same settings but the seed, or else of those of the same system
+        on the same corpus; `None` where there are none.
+        """
+        known = [self._seconds[key] for key in _likeness(run.configuration) if key in self._seconds]
+        return statistics.median(known[0]) if known else None
+
+    def of_all(self, runs: Iterable[Run], jobs: int) -> str:
+        """How long some runs take with a number of jobs, in words."""
+        seconds = [self.of(run) for run in runs]
+        known = [value for value in seconds if value is not None]
+        if not known:
+            return "unknown time" if seconds else "nothing to wait for"
+        unknown = len(seconds) - len(known)
+        return f"about {duration(sum(known) / jobs)}" + (f" and {unknown} of unknown time" if unknown else "")
+
+
+def _likeness(configuration: Mapping[str, Any]) -> list[str]:
+    """What alike runs share, the most alike first."""
+    settings = {name: value for name, value in configuration["settings"].items() if name != "seed"}
+    loose = {"system": configuration["system"], "corpus": configuration["corpus"]}
+    return [repr(sorted({**loose, "settings": sorted(settings.items())}.items())), repr(sorted(loose.items()))]
+
+
+def duration(seconds: float) -> str:
+    """In words, such as "42 s", "7 min" or "3 h 20 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@dataclass
+class _Task:
+    """A job to do: its command and log, and what follows from its exit status."""
+
+    name: str
+    log: Path
+    begin: Callable[[], Sequence[str]]
+    end: Callable[[int], None]
+
+
+class Runner:
+    """
+    Makes runs of a plan, each in a process of its own; may be ended at any moment and started again.
+
+    Args:
+        plan: for the name of the corpus.
+        store: where runs are kept; held by the caller, since one runner at a time may write there.
+        executor: where jobs run.
+        overwrite: a key of `OVERWRITE`.
+        keep_models: whether the trained models stay.
+        tell: takes a line about how far it is.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: RunStore,
+        executor: Executor,
+        overwrite: str = "only-missing",
+        keep_models: bool = False,
+        tell: Callable[[str], None] = print,
+    ):
+        self.plan, self.store, self.executor = plan, store, executor
+        self.overwrite, self.keep_models, self.tell = overwrite, keep_models, tell
+        self.estimates = Estimates(store)
+        self._left: dict[str, Run] = {}
+        self._failures = 0
+
+    def status(self, run: Run) -> str:
+        """What is there of a run: "complete", "failed" or "missing"."""
+        found = self.store.read(run.id)
+        return "missing" if found is None or found.status == "started" else found.status
+
+    def to_make(self, runs: Iterable[Run]) -> list[Run]:
+        """The runs that are not there as `overwrite` wants them."""
+        return [run for run in runs if self.status(run) in OVERWRITE[self.overwrite]]
+
+    def make(self, runs: Sequence[Run]) -> None:
+        """Make runs, whatever is there of them; how they ended is in the store."""
+        self._tidy_complete()
+        self._left, self._failures = {run.id: run for run in runs}, 0
+        self._execute(self._corpora())
+        if self.executor.jobs > 1:
+            self._execute(self._text_states())
+        self._execute([self._training(run) for run in self._left.values()])
+
+    def outcome(self, runs: Iterable[Run]) -> Outcome:
+        """How some runs stand now."""
+        found = {run.id: (run, self.store.read(run.id)) for run in runs}
+        complete = [run for run, stored in found.values() if stored and stored.status == "complete"]
+        failed = {
+            run.id: (run, str(stored.reason)) for run, stored in found.values() if stored and stored.status == "failed"
+        }
+        ended = {run.id for run in complete} | set(failed)
+        return Outcome(complete, failed, [run for run, _ in found.values() if run.id not in ended])
+
+    def _tidy_complete(self) -> None:
+        """Remove what runs had to remove that were killed right after their end."""
+        for run in self.store.read_all().values():
+            if run.status == "complete" and self.store.recipe_file(run.id).exists():
+                self.store.tidy(run.id, self.keep_models)
+
+    def _corpora(self) -> list[_Task]:
+        """One task for each corpus that is not there as a folder; without it none of its runs can be made."""
+        absent = [run for run in self._left.values() if not Path(str(run.recipe.get("dataset"))).is_dir()]
+        return [
+            self._preparation(f"the corpus {runs[0].recipe.get('dataset')}", {"text_states": False}, runs, needed=True)
+            for runs in _grouped(absent, "dataset")
+        ]
+
+    def _text_states(self) -> list[_Task]:
+        """One task for the states that runs share; what it cannot do the runs themselves do, or say why."""
+        frozen = [run for run in self._left.values() if run.recipe.get("text_states")]
+        keys = ("dataset", "text_model", "text_model_revision", "max_text_length")
+        return [self._preparation("text states", {}, runs, needed=False) for runs in _grouped(frozen, *keys)]
+
+    def _preparation(self, name: str, changes: dict[str, Any], runs: list[Run], needed: bool) -> _Task:
+        folder = self.store.folder / _PREPARATION / hashlib.sha256(f"{name} {runs[0].id}".encode()).hexdigest()[:16]
+        recipe = folder / "recipe.yaml"
+
+        def begin() -> Sequence[str]:
+            recipe.parent.mkdir(parents=True, exist_ok=True)
+            recipe.write_text(yaml.safe_dump({**runs[0].recipe, **changes, "output_dir": str(folder)}))
+            return prepare_command(recipe)
+
+        def end(code: int) -> None:
+            if not code:
+                shutil.rmtree(folder, ignore_errors=True)
+                with suppress(OSError):  # where others are left
+                    folder.parent.rmdir()
+            elif needed:
+                for run in runs:
+                    self._fail(run, _last_line(folder / "log.txt"), code)
+                    del self._left[run.id]
+
+        return _Task(f"preparing {name}", folder / "log.txt", begin, end)
+
+    def _training(self, run: Run) -> _Task:
+        def begin() -> Sequence[str]:
+            if self.status(run) == "complete":
+                self.store.remove(run.id)
+            self.store.start(run, self.plan.corpus)
+            return train_command(self.store, run.id, self.keep_models)
+
+        def end(code: int) -> None:
+            del self._left[run.id]
+            self._ended(run, code)
+
+        return _Task(str(run), self.store.log_file(run.id), begin, end)
+
+    def _ended(self, run: Run, code: int) -> None:
+        stored = self.store.read(run.id)
+        if stored is not None and stored.status == "complete":
+            self.estimates.add(run.configuration, stored.content["seconds"])
+            self._say(f"complete: {run}, {duration(stored.content['seconds'])}")
+        elif code in (INTERRUPTED, -signal.SIGINT):
+            self._say(f"interrupted: {run}")
+        else:
+            told = stored is not None and stored.status == "failed"
+            self._fail(run, str(stored.reason) if told and stored else _how_it_ended(code), code, told)
+
+    def _fail(self, run: Run, reason: str, code: int, told: bool = False) -> None:
+        """Note a failure, in the store too unless the run itself did."""
+        self._failures += 1
+        if not told:
+            self.store.start(run, self.plan.corpus)
+            self.store.fail(run.id, reason, code)
+        self._say(f"failed: {run}: {reason}")
+
+    def _say(self, what: str) -> None:
+        time = self.estimates.of_all(self._left.values(), self.executor.jobs)
+        left = f"{len(self._left)} left, {time}" if self._left else "none left"
+        failed = f", {self._failures} failed" if self._failures else ""
+        self.tell(f"{what} [{left}{failed}]")
+
+    def _execute(self, tasks: Sequence[_Task]) -> None:
+        """Do all tasks, some at a time; those that run are stopped where this is interrupted."""
+        waiting, running = list(reversed(tasks)), dict[int, tuple[_Task, Job]]()
+        try:
+            while waiting or running:
+                for slot in sorted(set(range(self.executor.jobs)) - set(running))[: len(waiting)]:
+                    task = waiting.pop()
+                    running[slot] = task, self.executor.start(task.begin(), task.log, slot)
+                    self.tell(f"started: {task.name}")
+                for slot, (task, job) in list(running.items()):
+                    code = job.exit_code()
+                    if code is not None:
+                        del running[slot]
+                        task.end(code)
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+        finally:
+            for _, job in running.values():
+                job.stop()
+
+
+def _grouped(runs: Iterable[Run], *keys: str) -> list[list[Run]]:
+    """Runs whose recipes have the same values."""
+    found: dict[str, list[Run]] = {}
+    for run in runs:
+        found.setdefault(repr([run.recipe.get(key) for key in keys]), []).append(run)
+    return list(found.values())
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return next((line for line in reversed(lines) if line.strip()), "The preparation ended without a word.")
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"The process ended with status {code} and without a result; its log tells more."
+    name = signal.Signals(-code).name
+    memory = ", most likely because there was not enough memory" if -code == signal.SIGKILL else ""
+    return f"The process was ended by {name}{memory}."

@@ -1,0 +1,186 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`univa reproduce` with real runs: what it keeps and says, failures, and kills at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from testing_utils import REPOSITORY, kill_tree, subprocess_environment
+from training_runs import SIZES, write_training_inputs
+
+from modeling_univa import cli
+from modeling_univa.benchmark.store import RunStore, StoredRun
+from modeling_univa.scores.predictions import read_predictions
+
+
+EPOCHS = 40
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    return write_training_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def write(inputs, tmp_path, monkeypatch):
+    """Write a plan; the working directory is a folder that is thrown away."""
+    monkeypatch.chdir(tmp_path)
+    base = {"dataset": str(inputs / "corpus"), "text_model": str(inputs / "encoder"), "use_cpu": True, **SIZES}
+    base |= {"audio_num_hidden_layers": 1, "vision_num_hidden_layers": 1, "num_train_epochs": 1}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**base, "output_dir": "outputs/base"}))
+
+    def write_plan(rows: dict, **content: object) -> Path:
+        content = {"corpus": "Tiny", "base": "base.yaml", "seeds": [1], "tables": {"t": {"rows": rows}}, **content}
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return tmp_path / "plan.yaml"
+
+    return write_plan
+
+
+def only(runs: dict[str, StoredRun], status: str) -> StoredRun:
+    (found,) = [run for run in runs.values() if run.status == status]
+    return found
+
+
+@pytest.mark.slow
+def test_runs_are_made_kept_and_listed(write, inputs, capfd):
+    rows = {"UniVA": {}, "too wide": {"hidden_size": 15}, "frozen": {"text_states": True, "modalities": ["text"]}}
+    plan = str(write(rows))
+    assert cli.main(["reproduce", plan, "--dry-run"]) == 0
+    said = capfd.readouterr().out
+    assert said.count("to make, unknown") == 3 and "3 runs, 3 to make: unknown time with --jobs 1" in said
+    assert not Path("outputs").exists()
+    assert cli.main(["reproduce", plan, "--jobs", "2", "--only", "UniVA", "too wide"]) == 1
+    said = capfd.readouterr().out
+    reason = "`hidden_size` must be a multiple of `num_attention_heads`, got 15 and 2."
+    assert said.count(f"failed: t | too wide, seed 1: {reason}") == 2 and "1 complete, 1 failed, 0 missing" in said
+    runs = RunStore("outputs/benchmark").read_all()
+    complete, failed = only(runs, "complete"), only(runs, "failed")
+    # What stays of a run is what tables need, without a path of this machine.
+    assert sorted(path.name for path in complete.folder.iterdir()) == ["log.txt", "predictions.parquet", "run.json"]
+    assert sorted(path.name for path in failed.folder.iterdir()) == ["error.json", "log.txt", "run.json"]
+    assert str(inputs) not in (complete.folder / "run.json").read_text()
+    splits, names, _ = read_predictions(complete.predictions)
+    assert {split: found.scores.shape for split, found in splits.items()} == {"validation": (7, 6), "test": (5, 6)}
+    content = complete.content
+    assert content["corpus_name"] == "Tiny" and content["corpus_labels"] == names
+    assert content["corpus_rows"] == {"train": 12, "validation": 7, "test": 5}
+    assert content["settings"]["seed"] == 1 and content["system"] == "univa" and content["device"] == "cpu"
+    assert 0 < content["trained_parameters"] == content["parameters"]
+    assert 0 < content["training_seconds"] < content["seconds"] and content["peak_memory_bytes"] > 1e8
+    assert {"univa", "python", "torch"} <= set(content["versions"])
+    error = json.loads((failed.folder / "error.json").read_text())
+    assert error["reason"] == failed.reason == reason and error["exit_code"] == 1 and "Traceback" in error["log"]
+    # The table of all tables is there whatever was chosen; what is there is not made again.
+    (table,) = RunStore("outputs/benchmark").read_plans()["plan"]["tables"].values()
+    assert list(table["rows"]) == list(rows) and table["rows"]["UniVA"]["runs"] == {"1": complete.id}
+    before = complete.predictions.stat().st_mtime_ns
+    assert cli.main(["reproduce", plan, "--overwrite", "only-cached"]) == 1
+    assert "1 complete, 1 failed, 1 missing" in capfd.readouterr().out
+    assert cli.main(["reproduce", plan, "--only", "UniVA", "frozen", "--keep-models"]) == 0
+    assert "2 runs, 1 to make: about" in capfd.readouterr().out
+    assert complete.predictions.stat().st_mtime_ns == before
+    (frozen,) = set(RunStore("outputs/benchmark").read_all()) - set(runs)
+    frozen = RunStore("outputs/benchmark").read(frozen)
+    assert frozen.content["trained_parameters"] < frozen.content["parameters"]
+    assert (frozen.folder / "model" / "model.safetensors").is_file()
+    assert not list((frozen.folder / "model").glob("checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_corpus_is_built_once_before_runs_that_share_it(write, capfd):
+    corpus = {"dataset": "./corpora/demo", "corpus_script": "demo", "corpus_options": ["--num-dialogues", "4"]}
+    small = {"modalities": ["audio"], "text_model": None}
+    plan = str(write({"full": {}, "none": {"contrastive_loss": "none"}}, settings={**corpus, **small}))
+    assert cli.main(["reproduce", plan, "--jobs", "2"]) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert said[1] == "started: preparing the corpus ./corpora/demo"
+    assert [line.partition(":")[0] for line in said[2:4]] == ["started", "started"]
+    logs = [run.folder / "log.txt" for run in RunStore("outputs/benchmark").read_all().values()]
+    assert len(logs) == 2 and not [log for log in logs if "wrote ./corpora/demo" in log.read_text()]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--jobs", "0"], "--jobs must be at least 1, got 0"),
+        (["--limit", "0"], "--limit must be at least 1, got 0"),
+        (["--only", "UniVB"], "The plan has no table and no row 'UniVB', the nearest is 'UniVA'"),
+        (["--set", "seeds"], "--set has 'seeds', expected KEY=VALUE"),
+        (["--set", "learning_rat=1"], "t | UniVA: The recipe has the unknown key 'learning_rat', the nearest is"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(options, message, write, capsys):
+    assert cli.main(["reproduce", str(write({"UniVA": {}})), *options]) == 2
+    assert message in capsys.readouterr().err and not Path("outputs").exists()
+
+
+# Kills
+
+
+class Benchmark:
+    """`univa reproduce` in a process of its own, always by the same command."""
+
+    def __init__(self, plan: Path, folder: Path, cache: Path, output: str):
+        self.store, self.folder = RunStore(folder / output), folder
+        self.environment = subprocess_environment(cache) | {"PYTHONPATH": str(REPOSITORY)}
+        self.command = [sys.executable, "-m", "modeling_univa.cli", "reproduce", str(plan), "--output", output]
+
+    def finish(self) -> None:
+        subprocess.run(self.command, env=self.environment, cwd=self.folder, check=True, capture_output=True)
+
+    def end(self, when: Callable[[], bool], how: int) -> int:
+        """Run until `when` holds and end it by a signal, and nothing else; its exit status."""
+        process = subprocess.Popen(self.command, env=self.environment, cwd=self.folder)
+        try:
+            deadline = time.monotonic() + 200
+            while not when() and time.monotonic() < deadline and process.poll() is None:
+                time.sleep(0.01)
+            jobs = psutil.Process(process.pid).children()
+            os.kill(process.pid, how)
+            status = process.wait(timeout=60)
+            # Whatever ends it, no job goes on alone.
+            _, alive = psutil.wait_procs(jobs, timeout=30)
+            assert jobs and not alive
+            return status
+        finally:
+            if process.poll() is None:
+                kill_tree(process.pid)
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        return list(self.store.folder.glob("runs/*/model/checkpoint-*/trainer_state.json"))
+
+
+@pytest.mark.slow
+def test_killed_benchmark_started_again_ends_the_same(write, tmp_path):
+    plan = write({"UniVA": {}}, settings={"num_train_epochs": EPOCHS, "learning_rate": 0.003})
+    whole, stopped = (Benchmark(plan, tmp_path, tmp_path / "cache", output) for output in ("whole", "stopped"))
+    whole.finish()
+    assert stopped.end(lambda: bool(stopped.checkpoints), signal.SIGKILL) == -signal.SIGKILL
+    step = max(int(path.parent.name.rpartition("-")[2]) for path in stopped.checkpoints)
+    assert {run.status for run in stopped.store.read_all().values()} == {"started"}
+
+    def goes_on() -> bool:
+        return any(int(path.parent.name.rpartition("-")[2]) > step for path in stopped.checkpoints)
+
+    assert stopped.end(goes_on, signal.SIGINT) == 130
+    stopped.finish()
+    (one,), (other,) = (job.store.read_all().values() for job in (whole, stopped))
+    assert one.id == other.id and one.status == other.status == "complete"
+    assert (other.folder / "log.txt").read_text().count("Going on from") == 2
+    expected, found = read_predictions(one.predictions), read_predictions(other.predictions)
+    for split, rows in expected[0].items():
+        np.testing.assert_allclose(found[0][split].scores, rows.scores, rtol=0, atol=1e-6)
+        assert found[0][split].utterance_ids == rows.utterance_ids
+    assert found[1:] == expected[1:]

@@ -43,6 +43,7 @@ TASKS = (
     "lora",
     "export",
     "reproduce",
+    "benchmark",
 )
 BLOCK = re.compile(r"^```(bash|python|bash parse)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a reader has chosen, or what takes long, and what the test takes instead.

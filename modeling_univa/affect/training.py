@@ -137,7 +137,7 @@ def train_affect(options: AffectTrainingOptions) -> dict[str, Any]:
     output = Path(options.output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
         _clear_finished(output)
-        raise ValueError(f"output {output} is there already; choose another folder")
+        raise ValueError(f"output {output} already exists; choose another folder")
     with _held(_scratch_of(output)) as scratch:
         return _train_affect(options, scratch, output)
 

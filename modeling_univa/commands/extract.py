@@ -84,13 +84,10 @@ def extract(
         for modality, argument in given.items()
         if argument
     }
-    settings = ExtractionOptions(
-        Path(media_root) if media_root is not None else None,
-        face_reader_from_argument(face_detector) if face_detector else None,
-        batch_size,
-        default_workers() if workers is None else workers,
-        outside_media_root,
-    )
+    root = None if media_root is None else Path(media_root)
+    face_reader = face_reader_from_argument(face_detector) if face_detector else None
+    workers = default_workers() if workers is None else workers
+    settings = ExtractionOptions(root, face_reader, batch_size, workers, outside_media_root)
     job = ExtractionJob(load_corpus(str(corpus)), extractors, settings)
     return run_job(job, str(output), shard_rows=shard_rows, strict=strict)
 

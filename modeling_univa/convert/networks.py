@@ -74,7 +74,7 @@ def convert_network(network: str, checkpoint: str | Path, output: str | Path) ->
     """
     published, checkpoint, output = NETWORKS[network], Path(resolve_package(str(checkpoint))), Path(output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise ValueError(f"{output} is there already and not empty: choose another `output`.")
+        raise ValueError(f"{output} already exists and is not empty: choose another `output`.")
     state = read_state_dict(checkpoint)
     model = published.model_class(published.configure(state, checkpoint))
     _load(model, state, published, checkpoint)

@@ -163,7 +163,7 @@ def build_emobank(source: str | Path, output: str | Path) -> None:
     """
     output = Path(output)
     if output.is_file() or (output.is_dir() and any(output.iterdir())):
-        raise CorpusError(f"output {output} is there already; choose another folder")
+        raise CorpusError(f"output {output} already exists; choose another folder")
     rows = read_emobank(find_emobank(source))
     with scratch_folder(output) as scratch:
         folder = Path(scratch, "corpus")

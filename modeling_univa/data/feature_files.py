@@ -327,7 +327,7 @@ def _parquet_columns(path: Path, names: Sequence[str]) -> pa.Table:
 
 def _open_parquet(path: Path) -> pq.ParquetFile:
     if not path.is_file():
-        raise CorpusError("there is no such file; correct the path")
+        raise CorpusError("this file does not exist; correct the path")
     try:
         return pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, ValueError, pa.ArrowException) as error:

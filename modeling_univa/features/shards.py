@@ -227,7 +227,9 @@ class _Run:
         record = self.output / self.record
         if not record.is_file():
             if self.output.exists() and (not self.output.is_dir() or any(self.output.iterdir())):
-                raise CorpusError(f"output {self.output} is in the way and no result of this job; choose another")
+                raise CorpusError(
+                    f"output {self.output} already exists and was not created by this job; choose another"
+                )
             return False
         self._check_same(record)
         check_files(self.output)

@@ -176,7 +176,7 @@ def pin(extractor: Any, describe: Any) -> None:
     if extractor.feature_size and (pinned or extractor.sha256):
         return
     if not is_folder and (folder.is_absolute() or extractor.model.count("/") > 1 or extractor.model.startswith(".")):
-        raise ValueError(f"{extractor.model}: there is no such folder, and it is not a Hub id such as ORG/NAME")
+        raise ValueError(f"{extractor.model}: not a folder, and not a Hub id (ORG/NAME)")
     if extractor.sha256 is not None:
         # Before anything of it is parsed.
         check_digest(extractor.model, extractor.sha256)

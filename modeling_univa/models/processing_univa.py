@@ -597,19 +597,24 @@ class UnivaProcessor(ProcessorMixin):
             if clips is not None:
                 check_clips(name, clips)
         self._read_media(audio, faces, video, given)
+        return BatchFeature(self._inputs(dialogues, utterances, speakers, given))
+
+    def _inputs(
+        self, dialogues: Any, utterances: Any, speakers: Any, given: dict[str, Any]
+    ) -> dict[str, torch.Tensor]:
+        """Model inputs of utterances whose media have become features."""
         if dialogues is not None and "text" not in self.modalities:
             raise ValueError(f"This model takes {self.modalities} and no text: leave `dialogues` out.")
         with_tokens = "text" in self.modalities and self.tokenizer is not None
         if with_tokens and not dialogues:
             raise _no_dialogues(dialogues)
-        known: Any = dialogues
         places: Any = _checked_places(dialogues, utterances, speakers)
-        if known is not None and not with_tokens:
-            given["text"] = self._from_raw("text", [known[row][place] for row, place in places], given["text"])
+        if dialogues is not None and not with_tokens:
+            given["text"] = self._from_raw("text", [dialogues[row][place] for row, place in places], given["text"])
         batch: dict[str, torch.Tensor] = {} if places is None else _place_inputs(places, speakers)
         size = self._batch_size(batch, given)
         if with_tokens:
-            batch |= self._text_inputs(known, places)
+            batch |= self._text_inputs(dialogues, places)
             batch = {name: batch[name] for name in _PLACE_INPUTS}
         for modality in self.feature_sizes:
             batch.update(self._feature_inputs(modality, given[modality], size))
@@ -619,7 +624,7 @@ class UnivaProcessor(ProcessorMixin):
             batch[FACE_EMOTIONS] = self._face_emotions(
                 given[FACE_EMOTIONS], counts, batch["vision_attention_mask"].shape[1]
             )
-        return BatchFeature(batch)
+        return batch
 
     def _read_media(self, audio: Any, faces: Any, video: Any, given: dict[str, Any]) -> None:
         """Put the features of raw media among those that are given."""

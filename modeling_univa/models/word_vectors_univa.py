@@ -86,7 +86,7 @@ class WordVectorExtractor:
         try:
             found = self.sha256 or content_digest([path])
         except OSError as error:
-            raise ValueError(f"{self.model}: there is no such file of word vectors") from error
+            raise ValueError(f"{self.model}: this file of word vectors does not exist") from error
         _, values = next(_vector_lines(path))
         set_values(self, {"model": str(path.resolve()), "sha256": found, "feature_size": len(values)})
 

@@ -162,10 +162,7 @@ def export_onnx(
     """
     require_onnx("onnx", "onnxruntime")
     output = Path(output)
-    if quantize not in (None, "int8"):
-        raise ValueError(f"`quantize` must be int8, or be left out, got {quantize!r}.")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} is there already: choose another `output`, or remove it.")
+    _check_arguments(output, quantize)
     eager = load_model(model, revision, dtype=torch.float32).eval()
     _check_size(eager)
     processor = UnivaProcessor.from_pretrained(model, revision=revision or "main")
@@ -190,6 +187,13 @@ def export_onnx(
         _write_metadata(eager.config, processor, export, filled)
         filled.rename(output)
     return export
+
+
+def _check_arguments(output: Path, quantize: str | None) -> None:
+    if quantize not in (None, "int8"):
+        raise ValueError(f"`quantize` must be int8, or be left out, got {quantize!r}.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} already exists: choose another `output`, or remove it.")
 
 
 def _check_size(model: EmotionModel) -> None:

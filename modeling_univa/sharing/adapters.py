@@ -233,7 +233,7 @@ def merge_adapter(name: str | Path, output: str | Path, revision: str | None = N
     if not is_adapter(name, revision):
         raise ValueError(f"{name} holds no {ADAPTER_CONFIG_NAME}: it is not an adapter.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} is there already: choose another `output`, or remove it.")
+        raise ValueError(f"{output} already exists: choose another `output`, or remove it.")
     model = load_adapter(name, revision).merge_and_unload()
     write_model(model, UnivaProcessor.from_pretrained(str(name), revision=revision or "main"), output)
     return output

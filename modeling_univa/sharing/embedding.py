@@ -63,7 +63,7 @@ def complete_model(
 
     Raises:
         ValueError: There is no such model, it has no features of such a modality, they have another width or were
-            made by another extractor, or `output` is there already.
+            made by another extractor, or `output` already exists.
     """
     source = _model_folder(model, revision)
     try:
@@ -81,7 +81,7 @@ def complete_model(
         return Path(model)
     target = Path(output)
     if target.exists():
-        raise ValueError(f"{target} is there already: choose another `output`")
+        raise ValueError(f"{target} already exists: choose another `output`")
     with whole_folder(target) as folder:
         for path in source.rglob("*"):
             check_inside(source, path, f"{path} is a link that leads out of the model's folder: remove it")

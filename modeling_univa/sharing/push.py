@@ -90,7 +90,7 @@ def push_folder(
         create_pr: Whether to open a pull request instead of changing the branch.
 
     Returns:
-        The commit; that which is there already if nothing differs.
+        The commit; the newest one if nothing differs.
 
     Raises:
         IncompleteFolderError: others could not load the folder.
@@ -236,7 +236,7 @@ def make_repository(
         url = api.create_repo(repo_id, repo_type=repo_type, space_sdk=sdk, private=private, exist_ok=True)
         if private and not api.repo_info(url.repo_id, repo_type=repo_type).private:
             raise PushError(
-                f"{url.repo_id} is there already and is public: make it private in its settings on the Hub first, or "
+                f"{url.repo_id} already exists and is public: make it private in its settings on the Hub first, or "
                 "do not ask for a private one."
             )
         # Of a repository that is there, `create_repo` succeeds with a token that may only read. What comes before a

@@ -285,7 +285,7 @@ def test_command_on_faces(tmp_path, capsys):
     scores = load_scorer("vision", str(tmp_path / "scorer")).score([[_face(2001)], [_face(2002)], []])
     assert scores[0, 0] > 0.3 > -0.3 > scores[1, 0]
     assert main(command) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

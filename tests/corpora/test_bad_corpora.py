@@ -185,7 +185,7 @@ FOLDER_ERRORS: dict[str, tuple[Change, str, tuple[str, ...]]] = {
     ),
     "extractor that is no network": (
         _nothing,
-        "--vision-extractor nowhere/at/all: nowhere/at/all: there is no such folder",
+        "--vision-extractor nowhere/at/all: nowhere/at/all: not a folder, and not a Hub id",
         ("--vision-extractor", "nowhere/at/all"),
     ),
     "extractor file": (_nothing, "none.json: cannot be read", ("--vision-extractor", "none.json")),

@@ -95,7 +95,7 @@ def test_media_go_where_they_are_wanted(tmp_path, capsys):
     [
         (["--num-dialogues", "2"], "needs a dialogue for each of"),
         (["--seed", "-1"], "must be at least 0, got -1"),
-        (["--media", "{foreign}"], "is no demo corpus"),
+        (["--media", "{foreign}"], "is not a demo corpus"),
         (["--media", "{output}"], "is or holds the source"),
     ],
 )

@@ -310,7 +310,7 @@ def test_a_demo_corpus_is_replaced_and_nothing_else(tmp_path):
     foreign = tmp_path / "holiday"
     foreign.mkdir()
     Path(foreign, "photo.jpg").write_bytes(b"mine")
-    with pytest.raises(CorpusError, match="is no demo corpus"):
+    with pytest.raises(CorpusError, match="is not a demo corpus"):
         write_demo_corpus(foreign, num_dialogues=3)
     assert files_in(foreign) == {"photo.jpg": b"mine"}
 

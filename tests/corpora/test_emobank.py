@@ -92,7 +92,7 @@ def test_output_in_the_way(source, tmp_path, capsys):
     (tmp_path / "built").mkdir()
     (tmp_path / "built" / "notes.txt").write_text("mine")
     assert emobank_main(["--source", str(source), "--output", str(tmp_path / "built")]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (tmp_path / "built" / "notes.txt").read_text() == "mine"
 
 

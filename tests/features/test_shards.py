@@ -205,7 +205,7 @@ def test_another_corpus_in_the_same_place_is_refused(corpus, tmp_path):
 def test_what_is_no_result_of_the_job_is_not_overwritten(corpus, tmp_path):
     (tmp_path / "output").mkdir()
     (tmp_path / "output" / "thesis.txt").write_text("")
-    with pytest.raises(CorpusError, match="in the way"):
+    with pytest.raises(CorpusError, match="was not created by this job"):
         run_job(Shouting(corpus), tmp_path / "output")
     with pytest.raises(CorpusError, match="is the input"):
         run_job(Shouting(corpus), corpus.name)

@@ -100,7 +100,7 @@ REFUSED = {
     "text": "'bert', of which transformers has no image classifier",
     "no processor": "cannot be loaded as a network that tells expressions",
     "huge": r"`height` of its `size` must lie between 1 and 4,096",
-    "nowhere": "there is no such folder, and it is not a Hub id",
+    "nowhere": "not a folder, and not a Hub id",
 }
 
 

@@ -333,7 +333,7 @@ def test_mistakes_of_the_command_line(saved, exported, tmp_path, monkeypatch, ca
     tiny_config(modalities=["vision"]).save_pretrained(other)
     export, onnx_runtime = ["export", str(saved), "--output"], ["--runtime", "onnx"]
     for command, message in {
-        (*export, str(tmp_path / "full")): "full is there already: choose another --output",
+        (*export, str(tmp_path / "full")): "full already exists: choose another --output",
         ("predict", str(saved), "--text", "yes", *onnx_runtime): "has no model.onnx: make it with `univa export",
         ("predict", str(exported), "--text", "yes"): "was exported to ONNX: pass --runtime onnx",
         ("predict", str(broken), "--text", "yes", *onnx_runtime): "broken/model.onnx cannot be loaded by ONNX Runtime",

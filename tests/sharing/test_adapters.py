@@ -570,5 +570,5 @@ def test_only_an_adapter_can_be_merged_and_only_to_a_new_folder(trained, tmp_pat
     assert "holds no adapter_config.json: it is not an adapter" in capsys.readouterr().err
     (tmp_path / "file").touch()
     assert cli.main(["merge-adapter", str(trained.folder), "--output", str(tmp_path)]) == 2
-    assert "is there already: choose another --output" in capsys.readouterr().err
+    assert "already exists: choose another --output" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -180,7 +180,7 @@ def test_output_leaves_the_model_as_it_was(model, encoders, tmp_path, capsys):
     assert (tmp_path / "new" / "whole" / "model.safetensors").read_bytes() == before[Path("model.safetensors")]
     UnivaProcessor.from_pretrained(tmp_path / "new" / "whole")(TEXTS, **raw())
     assert complete(model, encoders, "--output", tmp_path / "new" / "whole") == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_one_modality_after_the_other(tmp_path, encoders):

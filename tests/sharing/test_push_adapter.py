@@ -141,7 +141,7 @@ def test_base_of_a_private_adapter_is_private(existing, folder, hub, api):
 
 def test_private_adapter_sends_no_base_to_a_public_repository(folder, hub, api):
     api.create_repo(BASE)
-    with pytest.raises(PushError, match=f"{BASE} is there already and is public"):
+    with pytest.raises(PushError, match=f"{BASE} already exists and is public"):
         push_folder(folder, NAME, private=True)
     assert not files_of(hub, BASE)
     assert not files_of(hub, NAME)

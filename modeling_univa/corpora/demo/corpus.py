@@ -129,7 +129,7 @@ def write_demo_corpus(folder: str | Path, *, seed: int = DEFAULT_SEED, num_dialo
     """
     folder = Path(folder)
     if folder.exists() and _read_marker(folder) is None and (folder.is_file() or any(folder.iterdir())):
-        raise CorpusError(f"{folder} is there already and is no demo corpus (no {_MARKER}); choose another folder")
+        raise CorpusError(f"{folder} already exists and is not a demo corpus (no {_MARKER}); choose another folder")
     dialogues = write_dialogues(seed, num_dialogues)
     with scratch_folder(folder) as scratch:
         new = Path(scratch, "new")

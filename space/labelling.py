@@ -176,6 +176,7 @@ def _check_extractors(processor: UnivaProcessor) -> None:
 def show(config: UnivaConfig, dialogue: list[str], video: str | None, found: dict[str, Any]) -> Result:
     """The results of the pipeline as the page shows them."""
     scores = {one["label"]: one["score"] for one in found["emotions"]}
+    thresholds = dict(zip(config.label_names, config.label_thresholds, strict=True))
     attention = found["attention"]
     parts = []
     if "text" in attention:
@@ -187,8 +188,8 @@ def show(config: UnivaConfig, dialogue: list[str], video: str | None, found: dic
     points = emotion_points(config)
     affect = found.get("valence_arousal", {})
     return (
-        bars(scores, config.decision_threshold),
-        plane(points, scores, config.decision_threshold, affect) if points else "",
+        bars(scores, thresholds),
+        plane(points, scores, thresholds, affect) if points else "",
         "".join(parts),
         attended_pictures(video, attention.get("vision")),
     )

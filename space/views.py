@@ -43,10 +43,11 @@ def no_result() -> str:
     return '<div class="univa"><p class="quiet">The result comes here.</p></div>'
 
 
-def bars(scores: Mapping[str, float], threshold: float) -> str:
+def bars(scores: Mapping[str, float], thresholds: Mapping[str, float]) -> str:
     """One bar an emotion in the order given, with the threshold above which it is predicted."""
     rows = []
     for name, score in scores.items():
+        threshold = thresholds[name]
         kind = "active" if score > threshold else "inactive"
         rows.append(
             f'<div class="{kind}" data-emotion="{escape(name)}"><span class="name">{escape(name)}</span>'
@@ -54,18 +55,20 @@ def bars(scores: Mapping[str, float], threshold: float) -> str:
             f'<div class="threshold" style="left:{100 * threshold:.2f}%"></div></span>'
             f"<span>{100 * score:.1f} %</span></div>"
         )
-    quiet = f'<p class="quiet">An emotion is predicted where its probability is above {100 * threshold:g} %.</p>'
+    same = len(set(thresholds.values())) == 1
+    limit = f"above {100 * next(iter(thresholds.values())):g} %" if same else "above the dashed line"
+    quiet = f'<p class="quiet">An emotion is predicted where its probability is {limit}.</p>'
     return f'<div class="univa"><h4>Emotions</h4><div class="rows">{"".join(rows)}</div>{quiet}</div>'
 
 
 def plane(
     points: Mapping[str, tuple[float, float]],
     scores: Mapping[str, float],
-    threshold: float,
+    thresholds: Mapping[str, float],
     affect: Mapping[str, Mapping[str, float] | None],
 ) -> str:
     """The emotions in the plane of valence and arousal, as large as they are likely, and what the scorers say."""
-    marks = [_axes(), *(_emotion(name, point, scores[name], threshold) for name, point in points.items())]
+    marks = [_axes(), *(_emotion(name, point, scores[name], thresholds[name]) for name, point in points.items())]
     known = {modality: pair for modality, pair in affect.items() if pair is not None}
     marks += [_scored(modality, pair["valence"], pair["arousal"]) for modality, pair in known.items()]
     quiet = "The larger the circle, the likelier the emotion."

@@ -25,7 +25,8 @@ Args:
     predictions (list of lists, or array of shape (rows, labels)): one row an utterance: multi-hot, label indices, or,
         with `threshold`, scores.
     references (list of lists, or array of shape (rows, labels)): one row an utterance: multi-hot or label indices.
-    threshold (float, optional): `predictions` are scores; a label is predicted where its score is strictly greater.
+    threshold (float, or list of one float a label, optional): `predictions` are scores; a label is predicted where its
+        score is strictly greater.
     num_labels (int, optional): number of labels, at least 2. Needed (or `label_names`) for label indices.
     label_names (list of str, optional): names of the labels, in order; "LABEL_0", "LABEL_1", ... without.
     empty_score (float, defaults to 0.0): accuracy of a row with neither label nor prediction, 0.0 or 1.0.
@@ -118,7 +119,7 @@ class MultilabelEmotion(evaluate.Metric):
         self,
         predictions: Rows,
         references: Rows,
-        threshold: float | None = None,
+        threshold: float | Sequence[float] | None = None,
         num_labels: int | None = None,
         label_names: Sequence[str] | None = None,
         empty_score: float = 0.0,
@@ -207,15 +208,19 @@ def _common_width(**arguments: Rows) -> int:
     return widths[0]
 
 
-def _threshold_scores(scores: Rows, num_labels: int, threshold: float) -> np.ndarray:
-    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not math.isfinite(threshold):
+def _threshold_scores(scores: Rows, num_labels: int, threshold: float | Sequence[float]) -> np.ndarray:
+    several = isinstance(threshold, list | tuple | np.ndarray)
+    limits: Any = threshold if several else [threshold]
+    if not all(isinstance(one, Real) and not isinstance(one, bool) and math.isfinite(one) for one in limits):
         raise ValueError(f"`threshold` must be a finite number, got {threshold!r}.")
+    if several and len(limits) != num_labels:
+        raise ValueError(f"`threshold` must be one number, or one for each of {num_labels} labels, got {len(limits)}.")
     for index, row in enumerate(scores):
         if len(row) != num_labels:
             raise ValueError(f"Row {index} of `predictions` has {len(row)} scores for {num_labels} labels.")
         if any(math.isnan(score) for score in row):
             raise ValueError(f"Row {index} of `predictions` has a score that is NaN.")
-    return (np.array(scores) > threshold).astype(np.int64)
+    return (np.array(scores) > np.array(limits, np.float64)).astype(np.int64)
 
 
 def _from_indices(name: str, rows: Rows, num_labels: int) -> np.ndarray:

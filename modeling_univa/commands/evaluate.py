@@ -3,27 +3,34 @@
 """`univa evaluate`: scores of a model on a data set, for its card and the Hub."""
 
 import argparse
+import json
 from pathlib import Path
 
 from transformers.utils import logging
 
 from ..models.trusted_paths_univa import has_hub_form
 from ..options import OptionParser
-from ..scores.results import (
-    results_table,
-)
-from ..training.evaluation import evaluate_model, record_evaluation
+from ..prediction.plot import check_plotting
+from ..prediction.scores_plot import plot_scores
+from ..scores.calibration import calibration_table
+from ..scores.predictions import write_predictions
+from ..scores.results import Evaluation, results_table, results_title
+from ..scores.thresholds import THRESHOLD_CHOICES
+from ..training.evaluation import OnValidation, evaluate_model, evaluate_predictions, record_evaluation
 
 
 __all__ = ["add_options", "run"]
 
 logger = logging.get_logger(__name__)
 
+# Arguments that a predictions file has no use for.
+_OF_A_MODEL = ("dataset", "output", "revision", "dataset_revision", "dataset_id", "device")
+
 
 def add_options(parser: OptionParser) -> None:
     """Add its options."""
-    parser.add_argument("model", help="model folder or Hub id")
-    parser.add_argument("dataset", help="corpus folder or Hub id")
+    parser.add_argument("model", help="model folder or Hub id, or a predictions file (.parquet) of a run")
+    parser.add_argument("dataset", nargs="?", help="corpus folder or Hub id; none for a predictions file")
     parser.add_argument("--split", default="test", help="which rows (default test)")
     parser.add_argument("--batch-size", type=int, default=16, help="utterances of a batch (default 16)")
     parser.add_argument("--output", help="folder for the results and the card (default: the model's)")
@@ -31,14 +38,49 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--dataset-revision", help="branch, tag or commit of a data set on the Hub")
     parser.add_argument("--dataset-id", metavar="ORG/NAME", help="Hub id of a data set that is given as a folder")
     parser.add_argument("--device", choices=("cpu",), help="cpu: leave a GPU alone")
+    chosen = parser.add_argument_group("chosen on validation")
+    chosen.add_argument(
+        "--tune-threshold",
+        choices=THRESHOLD_CHOICES,
+        help="score at another threshold than the model's: auto, one of highest micro-F1; per-label, one for each "
+        "label, of its highest F1",
+    )
+    chosen.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="fit a temperature, and print the calibration error without and with it",
+    )
+    chosen.add_argument("--validation-split", help="split that chooses (default: validation, valid, val or dev)")
+    parser.add_argument("--predictions", type=Path, metavar="FILE", help="write scores and labels of every row there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw confusion, co-occurrence, F1 and reliability")
 
 
 def run(options: argparse.Namespace) -> int:
     """`univa evaluate`."""
-    is_folder = Path(options.model).is_dir()
-    if not is_folder and not has_hub_form(options.model):
+    if options.plot is not None:
+        check_plotting(options.plot)
+    evaluation = _evaluate(options)
+    print(results_table({options.split: evaluation.scores}))
+    _tell_choices(evaluation, options)
+    _write_files(evaluation, options)
+    if Path(options.model).is_file():
+        return 0
+    return _record(evaluation, options)
+
+
+def _evaluate(options: argparse.Namespace) -> Evaluation:
+    choices = OnValidation(options.tune_threshold, options.calibrate, options.validation_split)
+    if Path(options.model).is_file():
+        useless = [name for name in _OF_A_MODEL if getattr(options, name) is not None]
+        if useless:
+            named = ", ".join(f"`{name}`" for name in useless)
+            raise ValueError(f"{options.model} is a predictions file, which has no use for {named}: leave it out.")
+        return evaluate_predictions(options.model, options.split, choices)
+    if not Path(options.model).is_dir() and not has_hub_form(options.model):
         raise ValueError(f"{options.model} is neither a folder nor a model id such as ORG/NAME")
-    evaluation = evaluate_model(
+    if options.dataset is None:
+        raise ValueError("A model is scored on a corpus: pass `dataset`, its folder or Hub id.")
+    return evaluate_model(
         options.model,
         options.dataset,
         options.split,
@@ -47,11 +89,37 @@ def run(options: argparse.Namespace) -> int:
         dataset_revision=options.dataset_revision,
         dataset_id=options.dataset_id,
         device=options.device,
+        choices=choices,
     )
-    print(results_table({options.split: evaluation.scores}))
-    folder = options.output or (options.model if is_folder else None)
+
+
+def _tell_choices(evaluation: Evaluation, options: argparse.Namespace) -> None:
+    if evaluation.threshold_split is not None:
+        setting = f'"decision_threshold": {json.dumps(evaluation.threshold)}'
+        print(f"chosen on {evaluation.threshold_split}; to keep it, in the model's config.json: {setting}")
+    if options.calibrate:
+        found = evaluation.predictions[options.split]
+        temperature = evaluation.temperature
+        print(calibration_table(found.scores, found.labels, evaluation.label_names, temperature=temperature))
+
+
+def _write_files(evaluation: Evaluation, options: argparse.Namespace) -> None:
+    names, threshold = evaluation.label_names, evaluation.threshold
+    if options.predictions is not None:
+        write_predictions(options.predictions, evaluation.predictions, names, threshold)
+        print(f"wrote {options.predictions}")
+    if options.plot is not None:
+        found, title = evaluation.predictions[options.split], results_title(evaluation)
+        plot_scores(found, names, threshold, options.plot, temperature=evaluation.temperature, title=title)
+        print(f"wrote {options.plot}")
+
+
+def _record(evaluation: Evaluation, options: argparse.Namespace) -> int:
+    is_folder, is_own = Path(options.model).is_dir(), evaluation.threshold_split is None
+    folder = options.output or (options.model if is_folder and is_own else None)
     if folder is None:
-        print(f"nothing was written: {options.model} is on the Hub, and there is no --output")
+        reason = f"{options.model} is on the Hub" if is_own else "the model has another threshold than these scores"
+        print(f"no results were written: {reason}, and there is no --output")
         return 0
     file = record_evaluation(folder, evaluation, options.model, options.revision)
     print(f"wrote {file} and {Path(folder, 'README.md')}")

@@ -78,9 +78,9 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
             Which of text, audio and vision the model has.
         decision (`"softmax"` or `"sigmoid"`):
             Whether the probabilities are one distribution over the emotions, or one of each emotion by itself.
-        decision_threshold (`float`):
-            An emotion is predicted where its probability is greater than this.
-
+        decision_threshold (`float` or `list[float]`):
+            An emotion is predicted where its probability is greater than this: one number for all emotions, or one for
+            each of them in the order of the labels.
         mask_padding (`bool`, defaults to `True`):
             Whether padding is told from frames. `False` computes as published code that never asks for a mask: padding
             is data, and scores depend on its length.
@@ -122,7 +122,7 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
     max_vision_length: int = 128
     modalities: list[str] | tuple[str, ...] = MODALITIES
     decision: Literal["softmax", "sigmoid"] = "softmax"
-    decision_threshold: float | int = 0.5
+    decision_threshold: float | int | list[float | int] = 0.5
     mask_padding: bool = True
     fixed_length: int | None = None
 
@@ -169,6 +169,12 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         has `face_emotion_size`.
         """
         return ()
+
+    @property
+    def label_thresholds(self) -> list[float]:
+        """The probability above which each emotion is predicted, in the order of the labels."""
+        given = self.decision_threshold
+        return list(given) if isinstance(given, list) else [given] * self.num_labels
 
     @property
     def label_names(self) -> list[str]:
@@ -219,8 +225,13 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         unknown = [name for name in self.modalities if name not in MODALITIES]
         if unknown or not self.modalities:
             raise ValueError(f"`modalities` must be some of {list(MODALITIES)}, got {list(self.modalities)}.")
-        if not 0 <= self.decision_threshold < 1:
+        if not all(0 <= threshold < 1 for threshold in self.label_thresholds):
             raise ValueError(f"`decision_threshold` must lie in [0, 1), got {self.decision_threshold}.")
+        if len(self.label_thresholds) != self.num_labels:
+            raise ValueError(
+                f"`decision_threshold` must be one number, or one for each of the {self.num_labels} labels, got "
+                f"{len(self.label_thresholds)}."
+            )
 
     def _validate_layers(self, names: Sequence[str]) -> None:
         """Check what transformer layers ask for, where the system has any."""

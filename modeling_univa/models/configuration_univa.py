@@ -126,7 +126,7 @@ class UnivaConfig(EmotionConfig):
     correlation_prior_weight: float | int = 1.0
     label_affect: list[list[float | int]] | None = None
     learn_label_similarity: bool = True
-    decision_threshold: float | int = 0.18
+    decision_threshold: float | int | list[float | int] = 0.18
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.id2label is None and kwargs.get("num_labels") is None:

@@ -86,7 +86,7 @@ class CaratConfig(FrameEncoderConfig):
     alpha_reconstruction_weight: float | int = 1.0
     beta_reconstruction_weight: float | int = 0.0
     decision: Literal["sigmoid"] = "sigmoid"
-    decision_threshold: float | int = 0.25
+    decision_threshold: float | int | list[float | int] = 0.25
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""

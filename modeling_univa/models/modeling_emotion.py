@@ -48,7 +48,7 @@ class EmotionOutput(ModelOutput):
         loss (`torch.FloatTensor` of shape `()`, *optional*):
             With `labels` only: what the method minimises in training; in evaluation the terms of the labels alone.
         logits (`torch.FloatTensor` of shape `(B, C)`):
-            Scores of the emotions; `config.probabilities(logits)` are compared with `config.decision_threshold`.
+            Scores of the emotions; `config.probabilities(logits)` are compared with `config.label_thresholds`.
         text_embeds, audio_embeds, vision_embeds (`torch.FloatTensor` of shape `(B, H)`, *optional*):
             Embedding of each modality; `None` for a modality that the model does not have.
         loss_terms (`dict[str, torch.FloatTensor]`, *optional*):

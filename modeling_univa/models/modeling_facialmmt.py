@@ -113,7 +113,7 @@ class FacialmmtConfig(EmotionConfig):
     classifier_dropout: float | int = 0.1
     objective: Literal["kl"] = "kl"
     decision: Literal["softmax", "sigmoid"] = "softmax"
-    decision_threshold: float | int = 0.18
+    decision_threshold: float | int | list[float | int] = 0.18
 
     @property
     def extra_inputs(self) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ class LdduConfig(FrameEncoderConfig):
     calibration_weight: float | int = 0.3
     calibration: Literal["released", "row"] = "released"
     decision: Literal["sigmoid"] = "sigmoid"
-    decision_threshold: float | int = 0.21
+    decision_threshold: float | int | list[float | int] = 0.21
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""

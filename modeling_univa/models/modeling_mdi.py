@@ -91,7 +91,7 @@ class MdiConfig(EmotionConfig):
     attention_probs_dropout_prob: float | int = 0.2
     objective: Literal["kl"] = "kl"
     decision: Literal["softmax", "sigmoid"] = "softmax"
-    decision_threshold: float | int = 0.18
+    decision_threshold: float | int | list[float | int] = 0.18
 
     @property
     def extra_inputs(self) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ class TailorConfig(FrameEncoderConfig):
     alignment_weight: float | int = 0.5
     objective: Literal["bce", "kl"] = "bce"
     decision: Literal["softmax", "sigmoid"] = "sigmoid"
-    decision_threshold: float | int = 0.35
+    decision_threshold: float | int | list[float | int] = 0.35
 
     @property
     def stream_length(self) -> int:

@@ -90,8 +90,8 @@ class UnivaPipeline(Pipeline):
             so because it was trained on images of faces.
         kwargs: those of [`Pipeline`], and defaults of what is given with each call:
 
-            - **threshold** (`float`, *optional*): only emotions of a greater probability are returned; by default
-              that of the model's configuration, and all emotions with `None`.
+            - **threshold** (`float`, or a list of one for each label, *optional*): only emotions of a greater
+              probability are returned; by default that of the model's configuration, and all emotions with `None`.
             - **top_k** (`int`, *optional*): maximum number of emotions to return.
             - **return_va** (`bool`): also return valence and arousal by modality.
             - **return_attention** (`bool`): also return what the pooling attended to, by modality.
@@ -161,16 +161,14 @@ class UnivaPipeline(Pipeline):
 
     def _sanitize_parameters(
         self,
-        threshold: float | str | None = "model",
+        threshold: float | Sequence[float] | str | None = "model",
         top_k: int | None = None,
         return_va: bool | None = None,
         return_attention: bool | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         selection: dict[str, Any] = {}
         if threshold != "model":
-            if threshold is not None and not (isinstance(threshold, int | float) and 0 <= threshold < 1):
-                raise ValueError(f"`threshold` must lie in [0, 1), or be None for all emotions, got {threshold!r}.")
-            selection["threshold"] = threshold
+            selection["threshold"] = self._checked_threshold(threshold)
         if top_k is not None:
             if not isinstance(top_k, int) or top_k < 1:
                 raise ValueError(f"`top_k` must be an integer of at least 1, got {top_k!r}.")
@@ -423,6 +421,19 @@ class UnivaPipeline(Pipeline):
                 self._encoded.popitem(last=False)
         return encoded
 
+    def _checked_threshold(self, given: Any) -> Any:
+        """`None`, a number, or a number for each label."""
+        several = isinstance(given, list | tuple)
+        numbers = given if several else [] if given is None else [given]
+        if not all(isinstance(one, int | float) and 0 <= one < 1 for one in numbers):
+            raise ValueError(f"`threshold` must lie in [0, 1), or be None for all emotions, got {given!r}.")
+        if several and len(given) != self.model.config.num_labels:
+            raise ValueError(
+                f"`threshold` must be one number, or one for each of the {self.model.config.num_labels} labels, got "
+                f"{len(given)}."
+            )
+        return given
+
     def _attention(
         self, modality: str, item: PreparedInput, weights: torch.Tensor, inputs: Any, index: int
     ) -> list[dict[str, Any]] | None:
@@ -442,17 +453,21 @@ class UnivaPipeline(Pipeline):
         return _with_weights(frame_times or [{"start": None, "end": None}] * len(weights), weights) or None
 
     def postprocess(
-        self, model_outputs: dict[str, Any], threshold: float | str | None = "model", top_k: int | None = None
+        self,
+        model_outputs: dict[str, Any],
+        threshold: float | Sequence[float] | str | None = "model",
+        top_k: int | None = None,
     ) -> Any:
         """Emotions above the threshold, likeliest first, with what else was asked for."""
         output = dict(model_outputs)
         config = self.model.config
         scores = config.probabilities(output.pop("logits")).tolist()
-        least = config.decision_threshold if threshold == "model" else threshold
+        given: Any = config.label_thresholds if threshold == "model" else threshold
+        limits = given if isinstance(given, list | tuple) else [given] * len(scores)
         found = [
             {"label": label, "score": score}
-            for label, score in zip(config.label_names, scores, strict=True)
-            if least is None or score > least
+            for label, score, limit in zip(config.label_names, scores, limits, strict=True)
+            if limit is None or score > limit
         ]
         found.sort(key=lambda one: -one["score"])
         return {"emotions": found[:top_k], **output} if output else found[:top_k]

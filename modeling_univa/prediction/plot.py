@@ -8,11 +8,14 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
+
+from ..models.configuration_emotion import EmotionConfig
 from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL, UnivaConfig
 from .predict import Prediction
 
 
-__all__ = ["check_plotting", "emotion_points", "plot_files", "plot_prediction"]
+__all__ = ["check_plotting", "emotion_points", "installed_fonts", "plot_files", "plot_prediction"]
 
 _ACTIVE, _INACTIVE, _WORDS = "#c4442a", "#c3c9cf", "#5a6570"
 _ASIAN_FONTS = (
@@ -81,25 +84,26 @@ def plot_prediction(prediction: Prediction, config: UnivaConfig, path: Path) -> 
     figure = Figure(figsize=(10, height), layout="constrained")
     FigureCanvasAgg(figure)
     bars, plane = figure.subplots(1, 2, width_ratios=(1, 1))
-    _draw_scores(bars, prediction, config.decision_threshold)
+    _draw_scores(bars, prediction, config)
     _draw_plane(plane, prediction, emotion_points(config))
     text = prediction.utterance.text
     title = shorten(Path(prediction.utterance.utterance_id).name, 70, placeholder="…")
     said = f"{title}\n“{shorten(text, 90, placeholder=' …')}”" if text else title
     # Dollars are money here; and matplotlib's own font has no Chinese, Japanese or Korean.
-    figure.suptitle(said, fontsize=11, parse_math=False, fontfamily=_fonts())
+    figure.suptitle(said, fontsize=11, parse_math=False, fontfamily=installed_fonts())
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
 
-def _fonts() -> list[str]:
+def installed_fonts() -> list[str]:
+    """matplotlib's own font, and those that are there for Chinese, Japanese and Korean."""
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in _ASIAN_FONTS if name in installed)]
 
 
-def _draw_scores(axes: Any, prediction: Prediction, threshold: float) -> None:
+def _draw_scores(axes: Any, prediction: Prediction, config: EmotionConfig) -> None:
     names = list(prediction.scores)
     scores = list(prediction.scores.values())
     colours = [_ACTIVE if name in prediction.emotions else _INACTIVE for name in names]
@@ -107,10 +111,14 @@ def _draw_scores(axes: Any, prediction: Prediction, threshold: float) -> None:
     labels = axes.bar_label(drawn, fmt="%.3f", padding=3, fontsize=9)
     for label in labels:
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
-    axes.axvline(threshold, color="#30363c", linewidth=1, linestyle="--", zorder=0)
-    axes.annotate(f"threshold {threshold:g}", (threshold, 1), (3, 3), fontsize=8, xycoords=("data", "axes fraction"),
+    # One line from top to bottom where all emotions have the same threshold, else one beside each bar.
+    limits, places = config.label_thresholds, np.arange(len(names))
+    same = len(set(limits)) == 1
+    axes.vlines(limits, places - 0.5, places + 0.5, color="#30363c", linewidth=1, linestyle="--", zorder=0)
+    said = f"threshold {limits[0]:g}" if same else "a threshold for each emotion"
+    axes.annotate(said, (limits[0], 1), (3, 3), fontsize=8, xycoords=("data", "axes fraction"),
                   textcoords="offset points")  # fmt: skip
-    axes.set_xlim(0, min(1.0, max([*scores, threshold]) * 1.25))
+    axes.set_xlim(0, min(1.0, max([*scores, *limits]) * 1.25))
     axes.invert_yaxis()
     axes.set_xlabel("probability")
     axes.spines[["top", "right"]].set_visible(False)

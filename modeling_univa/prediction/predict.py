@@ -18,6 +18,7 @@ from ..models.modeling_emotion import EmotionModel
 from ..models.pipeline_univa import UnivaPipeline
 from ..models.processing_univa import UnivaProcessor
 from ..models.utterance_media_univa import UtteranceMedia
+from ..scores.thresholds import threshold_text
 from .inputs import Utterance, read_utterances
 from .onnx_model import UnivaOnnxModel
 
@@ -268,10 +269,11 @@ class _Predictor:
         emotions = found if isinstance(found, list) else found["emotions"]
         affect = {} if isinstance(found, list) else found["valence_arousal"]
         scores = {one["label"]: one["score"] for one in emotions}
+        limits = dict(zip(config.label_names, config.label_thresholds, strict=True))
         return Prediction(
             item.utterance,
             {label: scores[label] for label in config.label_names},
-            [label for label, score in scores.items() if score > config.decision_threshold],
+            [label for label, score in scores.items() if score > limits[label]],
             {modality: pair and (pair["valence"], pair["arousal"]) for modality, pair in affect.items()},
             [*self._notes(item.utterance, item.media), *item.notes],
         )
@@ -306,7 +308,7 @@ def _reason(utterance: Utterance, error: Exception) -> str:
     return explanation(error)
 
 
-def prediction_table(predictions: Sequence[Prediction], threshold: float) -> str:
+def prediction_table(predictions: Sequence[Prediction], threshold: float | Sequence[float]) -> str:
     """The predictions as aligned text: id, all scores, valence/arousal by modality, emotions above the threshold."""
     if not predictions:
         return "nothing to predict"
@@ -315,7 +317,7 @@ def prediction_table(predictions: Sequence[Prediction], threshold: float) -> str
     width = max(len("utterance"), *(len(item.utterance.utterance_id) for item in predictions))
     widths = {name: max(10, len(name) + 2) for name in good.scores}
     columns = [*(f"{name:>{widths[name]}}" for name in good.scores), *(f"{name + ' V/A':>14}" for name in modalities)]
-    lines = [f"{'utterance':<{width}}{''.join(columns)}  emotions (> {threshold:g})"]
+    lines = [f"{'utterance':<{width}}{''.join(columns)}  emotions (> {threshold_text(threshold)})"]
     for item in predictions:
         name = f"{item.utterance.utterance_id:<{width}}"
         if item.error is not None:

@@ -13,7 +13,7 @@ import torch
 from transformers import EvalPrediction
 
 from ..shipped import shipped
-from .thresholds import best_threshold
+from .thresholds import AUTO, Threshold, choose_threshold, threshold_metrics
 
 
 __all__ = ["MultilabelMetrics", "metric_path"]
@@ -29,31 +29,37 @@ class MultilabelMetrics:
 
     def __init__(self, config: Any = None):
         self.config = config
-        self._chooses = False
+        self._choice: str | None = None
         self._metric: evaluate.EvaluationModule | None = None
 
     @property
-    def threshold(self) -> float:
-        """That of the model, now."""
+    def threshold(self) -> Threshold:
+        """That of the model, now; one for all labels, or one each."""
         return self.config.decision_threshold
 
     @contextmanager
-    def choosing(self, chooses: bool = True) -> Iterator[None]:
-        """Inside this context the model's threshold is set to that of highest micro-F1 on what is scored."""
-        before, self._chooses = self._chooses, chooses
+    def choosing(self, how: str | None = AUTO) -> Iterator[None]:
+        """
+        Inside this context the model's threshold is chosen on what is scored.
+
+        Args:
+            how: of `choose_threshold`; `None` leaves the threshold as it is.
+        """
+        before, self._choice = self._choice, how
         try:
             yield
         finally:
-            self._chooses = before
+            self._choice = before
 
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         scores = self.config.probabilities(torch.from_numpy(np.asarray(prediction.predictions))).numpy()
         if not np.isfinite(scores).all():
             raise ValueError("The model's scores are not finite: training has diverged; use a lower learning rate.")
-        chosen = best_threshold(scores, prediction.label_ids) if self._chooses else None
+        chosen = None if self._choice is None else choose_threshold(scores, prediction.label_ids, self._choice)
         if chosen is not None:
             self.config.decision_threshold = chosen
-        return {**self.compute(scores, prediction.label_ids), "threshold": self.threshold}
+        metrics = self.compute(scores, prediction.label_ids)
+        return {**metrics, **threshold_metrics(self.threshold, self.config.label_names)}
 
     def compute(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Metrics of probabilities `(rows, C)` against multi-hot labels `(rows, C)`, one number a name."""

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..models.files_univa import whole_file
+from .thresholds import Threshold
 
 
 __all__ = ["PREDICTIONS_FILE", "Predictions", "read_predictions", "write_predictions"]
@@ -40,7 +41,7 @@ class Predictions:
 
 
 def write_predictions(
-    file: str | Path, splits: Mapping[str, Predictions], label_names: Sequence[str], threshold: float
+    file: str | Path, splits: Mapping[str, Predictions], label_names: Sequence[str], threshold: Threshold
 ) -> None:
     """
     Write predictions as one Parquet file, a row an utterance.
@@ -49,7 +50,7 @@ def write_predictions(
         file: to write; whole or not at all.
         splits: predictions by the name of the split.
         label_names: of the columns of scores and labels, in order.
-        threshold: a label is predicted where its score is greater.
+        threshold: a label is predicted where its score is greater; one for all labels, or one each.
     """
     tables = [_table(name, found) for name, found in splits.items()]
     settings = json.dumps({"label_names": list(label_names), "threshold": threshold})
@@ -58,9 +59,9 @@ def write_predictions(
         pq.write_table(table, scratch)
 
 
-def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str], float]:
+def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str], Threshold]:
     """
-    Predictions by split, the names of the labels, and the threshold.
+    Predictions by split, the names of the labels, and the threshold, or that of each label.
 
     Raises:
         `ValueError`: it is not a file that [`write_predictions`] wrote.

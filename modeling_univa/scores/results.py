@@ -3,8 +3,8 @@
 """Scores of a model on a data set, in the forms in which the Hub wants them."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_
 
 from ..models.files_univa import write_text
 from .headline import METRICS, Metric
+from .predictions import Predictions
+from .thresholds import Threshold, threshold_text
 
 
 __all__ = [
@@ -48,19 +50,25 @@ class Evaluation:
         split: which rows.
         scores: those of `METRICS`, `num_rows…`, and `f1_LABEL` and `support_LABEL` of
             every label; what is missing is left out everywhere.
-        threshold: a label was predicted where its probability was greater.
+        threshold: a label was predicted where its probability was greater; one for all labels, or one each.
         on_hub: whether `dataset` is a Hub id.
         revision: commit of the data set.
         date: ISO 8601.
+        threshold_split: which chose the threshold in this evaluation, where it is not that of the model.
+        temperature: that of least negative log likelihood on validation, where it was asked for.
+        predictions: of the rows that were scored, and of those that chose anything, by split.
     """
 
     dataset: str
     split: str
     scores: Mapping[str, float]
-    threshold: float
+    threshold: Threshold
     on_hub: bool = False
     revision: str | None = None
     date: str | None = None
+    threshold_split: str | None = None
+    temperature: float | None = None
+    predictions: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
 
     @property
     def label_names(self) -> list[str]:
@@ -73,7 +81,10 @@ class Evaluation:
         """Threshold, counts of rows and the empty-row rule, in one line."""
         counts = [f"{self.scores[key]:.0f} {meaning}" for key, meaning in _COUNTS.items() if key in self.scores]
         rule = "a row with neither label nor prediction has accuracy 0"
-        return "; ".join([f"threshold {self.threshold:g}", *counts, rule])
+        threshold = f"threshold {threshold_text(self.threshold, self.label_names)}"
+        if self.threshold_split is not None:
+            threshold += f" chosen on {self.threshold_split}, not that of the model"
+        return "; ".join([threshold, *counts, rule])
 
 
 def model_index_results(evaluation: Evaluation, task: str) -> list[EvalResult]:
@@ -128,11 +139,15 @@ def write_eval_results(folder: Path, evaluation: Evaluation) -> Path:
     return file
 
 
-def results_rule(threshold: float, chosen_on: str | None = None) -> str:
+def results_rule(threshold: Threshold, chosen_on: str | None = None, label_names: Sequence[str] = ()) -> str:
     """How the metrics count, for the head of the section with the results; `chosen_on` chose the threshold."""
-    chosen = f" It is that of highest micro-F1 on the split {chosen_on}." if chosen_on else ""
+    each = isinstance(threshold, list)
+    score = "each that of the label's highest F1" if each else "that of highest micro-F1"
+    chosen = f" {'They are' if each else 'It is'} {score} on the split {chosen_on}." if chosen_on else ""
+    limit = "its threshold" if each else "the threshold"
+    values = f": {threshold_text(threshold, label_names)}" if each else f" of {threshold_text(threshold)}"
     return (
-        f"A label is predicted where its probability is greater than the threshold of {threshold:g}.{chosen} "
+        f"A label is predicted where its probability is greater than {limit}{values}.{chosen} "
         "Accuracy is the mean over the rows of the share of labels in common (Jaccard); a row that has neither label "
         "nor prediction counts 0. F1 is 0 for a label that is neither there nor predicted."
     )
@@ -149,6 +164,9 @@ def results_section(evaluation: Evaluation) -> str:
     lines = ["| metric | value |", "| --- | --- |"]
     lines += [f"| {one.name} | {scores[key]:.{one.decimals}f} |" for key, one in METRICS.items() if key in scores]
     lines += [f"| {meaning} | {scores[key]:.0f} |" for key, meaning in _COUNTS.items() if key in scores]
+    if evaluation.threshold_split is not None:
+        threshold = threshold_text(evaluation.threshold, evaluation.label_names)
+        lines = [f"At the threshold {threshold}, chosen on the split {evaluation.threshold_split}.", "", *lines]
     if evaluation.label_names:
         lines += ["", "| emotion | F1, % | rows that have it |", "| --- | --- | --- |"]
         lines += [

@@ -9,11 +9,34 @@ for 14 and everything for 3, so that it has to fit the labels.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 
-__all__ = ["best_threshold", "perfect_scores", "threshold_for", "threshold_problem"]
+__all__ = [
+    "AUTO",
+    "PER_LABEL",
+    "THRESHOLD_CHOICES",
+    "Threshold",
+    "best_threshold",
+    "best_thresholds",
+    "choose_threshold",
+    "logged_threshold",
+    "perfect_scores",
+    "predicted_labels",
+    "threshold_for",
+    "threshold_metrics",
+    "threshold_problem",
+    "threshold_text",
+]
+
+# One for all labels, or one each in the order of the labels.
+Threshold = float | list[float]
+
+# How a threshold is chosen: one of highest micro-F1, or for each label that of its highest F1.
+AUTO, PER_LABEL = "auto", "per-label"
+THRESHOLD_CHOICES = (AUTO, PER_LABEL)
 
 # A typical number of labels of an utterance.
 _USUAL_LABELS = 2
@@ -63,6 +86,78 @@ def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float | None:
     return _rounded(float(below[widest]), float(values[widest]))
 
 
+def best_thresholds(scores: np.ndarray, labels: np.ndarray) -> list[float] | None:
+    """
+    The threshold of highest F1 of each label by itself, and so those of highest macro-F1 (SCut of Yang, "A Study of
+    Thresholding Strategies for Text Categorization", SIGIR 2001).
+
+    A label that no row has gets the one threshold of highest micro-F1 over all labels: there is nothing to choose by.
+
+    Args:
+        scores, labels: as of [`best_threshold`].
+
+    Returns:
+        One number in [0, 1) a label; `None` where no row has a label.
+    """
+    common = best_threshold(scores, labels)
+    if common is None:
+        return None
+    columns = zip(np.asarray(scores).T, np.asarray(labels).T, strict=True)
+    found = [best_threshold(column, holds) for column, holds in columns]
+    return [common if one is None else one for one in found]
+
+
+def choose_threshold(scores: np.ndarray, labels: np.ndarray, how: str = AUTO) -> Threshold | None:
+    """
+    The threshold, or the threshold of each label, that does best on these rows.
+
+    Args:
+        scores, labels: as of [`best_threshold`].
+        how: "auto" for one threshold of highest micro-F1, "per-label" for one of highest F1 for each label.
+
+    Raises:
+        ValueError: `how` is neither.
+    """
+    if how not in THRESHOLD_CHOICES:
+        raise ValueError(f"A threshold is chosen by one of {', '.join(THRESHOLD_CHOICES)}, got {how!r}.")
+    return best_threshold(scores, labels) if how == AUTO else best_thresholds(scores, labels)
+
+
+def predicted_labels(scores: np.ndarray, threshold: float | Sequence[float]) -> np.ndarray:
+    """
+    Which labels are predicted, bool `(rows, C)`: those whose score is greater, compared in float64.
+
+    Args:
+        scores: probabilities, shape (rows, C).
+        threshold: one for all labels, or one each.
+    """
+    return np.asarray(scores, np.float64) > np.asarray(threshold, np.float64)
+
+
+def threshold_text(threshold: float | Sequence[float], label_names: Sequence[str] = ()) -> str:
+    """A threshold, or the threshold of each label with its name, in a few words."""
+    if not isinstance(threshold, Sequence):
+        return f"{threshold:g}"
+    names = [f"{name} " for name in label_names] or [""] * len(threshold)
+    return ", ".join(f"{name}{value:g}" for name, value in zip(names, threshold, strict=True))
+
+
+def threshold_metrics(threshold: Threshold, label_names: Sequence[str]) -> dict[str, float]:
+    """A threshold as numbers for the log: `threshold`, or `threshold_LABEL` of every label."""
+    if not isinstance(threshold, list):
+        return {"threshold": threshold}
+    return {f"threshold_{name}": value for name, value in zip(label_names, threshold, strict=True)}
+
+
+def logged_threshold(
+    entry: Mapping[str, float], label_names: Sequence[str], prefix: str = "eval_"
+) -> Threshold | None:
+    """What [`threshold_metrics`] has written to an entry of the log; `None` where there is nothing of it."""
+    each = [entry.get(f"{prefix}threshold_{name}") for name in label_names]
+    known = [value for value in each if value is not None]
+    return known if known and len(known) == len(each) else entry.get(f"{prefix}threshold")
+
+
 def _rounded(low: float, high: float) -> float:
     """The number of fewest decimals in the middle half of [low, high)."""
     middle, reach = (low + high) / 2, (high - low) / 4
@@ -71,22 +166,22 @@ def _rounded(low: float, high: float) -> float:
 
 
 def threshold_problem(
-    scores: np.ndarray, labels: np.ndarray, threshold: float, decision: str = "softmax"
+    scores: np.ndarray, labels: np.ndarray, threshold: float | Sequence[float], decision: str = "softmax"
 ) -> str | None:
     """
     Why most rows have no predicted label, or all of them; `None` where that is not so.
 
     Args:
         scores, labels: as of [`best_threshold`].
-        threshold: a label was predicted where its score was greater.
+        threshold: a label was predicted where its score was greater; one for all labels, or one each.
         decision: what made probabilities of the logits, as in [`EmotionConfig`].
     """
-    counts, num_labels = (np.asarray(scores) > threshold).sum(axis=1), scores.shape[1]
+    counts, num_labels = predicted_labels(scores, threshold).sum(axis=1), scores.shape[1]
     for found, what in ((counts == 0, "no label is"), (counts == num_labels, "all labels are")):
         if 2 * found.sum() > len(counts):
             return (
-                f"For {found.sum()} of {len(counts)} rows {what} predicted: `decision_threshold` is {threshold:g}. "
-                f"{_reason(labels, num_labels, decision)}"
+                f"For {found.sum()} of {len(counts)} rows {what} predicted: `decision_threshold` is "
+                f"{threshold_text(threshold)}. {_reason(labels, num_labels, decision)}"
             )
     return None
 

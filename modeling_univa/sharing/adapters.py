@@ -12,6 +12,7 @@ Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 20
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ def require_peft() -> None:
 # Training
 
 
-def set_base_threshold(folder: str | Path, threshold: float) -> None:
+def set_base_threshold(folder: str | Path, threshold: float | Sequence[float]) -> None:
     """Write the `decision_threshold` that a run has chosen to the base beside its adapter, if there is one."""
     file = Path(folder, BASE_FOLDER, CONFIG_NAME)
     if not (file.is_file() and Path(folder, ADAPTER_CONFIG_NAME).is_file()):

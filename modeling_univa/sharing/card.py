@@ -3,11 +3,11 @@
 """The model card, filled from what a model, its corpus and its training run say of themselves."""
 
 import importlib.util
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..models.files_univa import write_text
 from ..models.processing_univa import PRECOMPUTED
 from ..models.trusted_paths_univa import is_hub_id
 from ..scores.results import Evaluation, merged, model_index_results, results_rule, results_section, results_title
+from ..scores.thresholds import threshold_text
 from ..shipped import shipped
 from .snippets import MODEL_ID, usage_snippets
 
@@ -134,7 +135,7 @@ def model_card(facts: ModelFacts, image: str | None = None) -> ModelCard:
         split_rows={} if facts.corpus is None else _split_rows(facts.corpus),
         settings=facts.settings,
         evaluations=[{"title": results_title(one), "body": results_section(one)} for one in facts.evaluations],
-        results_rule=results_rule(config.decision_threshold, facts.threshold_split),
+        results_rule=results_rule(config.decision_threshold, facts.threshold_split, config.label_names),
         label_names=config.label_names,
         components=_components(facts),
         similarity=_similarity(facts, image),
@@ -191,11 +192,12 @@ def _summary(config: EmotionConfig) -> str:
 
 def _limits(config: EmotionConfig, extractors: Mapping[str, Mapping[str, Any]]) -> list[str]:
     limits = []
-    threshold = config.decision_threshold
-    if config.decision == "softmax" and threshold * config.num_labels > 1:
+    most = _most_emotions(config)
+    if config.decision == "softmax" and most < config.num_labels:
+        than = threshold_text(config.decision_threshold, config.label_names)
         limits.append(
-            f"An emotion is predicted where its probability is greater than {threshold:g}. The probabilities of an "
-            f"utterance sum to one, so that it gets {math.ceil(1 / threshold) - 1} emotions at the most."
+            f"An emotion is predicted where its probability is greater than {than}. The probabilities of an "
+            f"utterance sum to one, so that it gets {most} emotions at the most."
         )
     for modality, size in config.extracted_sizes.items():
         made = extractors.get(modality, {})
@@ -206,6 +208,13 @@ def _limits(config: EmotionConfig, extractors: Mapping[str, Mapping[str, Any]]) 
                 "complete` gives the model an extractor, so that it takes raw media."
             )
     return limits
+
+
+def _most_emotions(config: EmotionConfig) -> int:
+    """How many emotions can be predicted at once where the probabilities sum to one."""
+    sums = accumulate(sorted(config.label_thresholds))
+    # But for rounding: ten times 0.1 is one.
+    return sum(total < 1 - 1e-9 for total in sums)
 
 
 def _data(corpus: Corpus | None, about: Mapping[str, Any]) -> list[str]:

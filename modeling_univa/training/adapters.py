@@ -14,6 +14,7 @@ from ..models.configuration_emotion import EmotionConfig
 from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..models.systems import system_of
+from ..scores.thresholds import THRESHOLD_CHOICES
 from ..sharing.adapters import BASE_FOLDER, AdapterBase, require_peft, write_model
 from .arguments import ModelArguments
 
@@ -142,7 +143,7 @@ def _shared_base(config: EmotionConfig, args: ModelArguments) -> AdapterBase | N
     hub = {"revision": args.model_revision or "main"}
     source: Any = system_of(args.model, **hub).config_class.from_pretrained(args.model, **hub)
     overrides = args.config_overrides()
-    if args.decision_threshold == "auto" or source.label_names != config.label_names:
+    if args.decision_threshold in THRESHOLD_CHOICES or source.label_names != config.label_names:
         return None
     if any(getattr(source, name) != getattr(config, name) for name in overrides):
         return None

@@ -19,12 +19,12 @@ from transformers.utils import logging
 
 from ..models.files_univa import one_line
 from ..options import OptionParser, nearest
+from ..scores.thresholds import AUTO, THRESHOLD_CHOICES
 from .config_options import config_options, system_config
 from .training_arguments import UnivaTrainingArguments
 
 
 __all__ = [
-    "AUTO",
     "DataArguments",
     "ModelArguments",
     "merged_recipes",
@@ -34,9 +34,6 @@ __all__ = [
 ]
 
 logger = logging.get_logger(__name__)
-
-# A value of `decision_threshold`.
-AUTO = "auto"
 
 # Arguments that say how the corpus is built where it is not there yet.
 _BUILDING = ("corpus_script", "corpus_source", "corpus_options")
@@ -81,8 +78,8 @@ class ModelArguments:
         default=None,
         metadata={
             "help": "Probability above which a label is predicted: a number, or auto for that of highest micro-F1 on "
-            "the validation split at each evaluation. By default auto, but for an adapter of a model that stays as it "
-            "is."
+            "the validation split at each evaluation, or per-label for one threshold a label, each of highest F1 of "
+            "its label there. By default auto, but for an adapter of a model that stays as it is."
         },
     )
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager or flash_attention_2."})
@@ -105,19 +102,28 @@ class ModelArguments:
         return super().__new__(model_arguments(system) if cls is ModelArguments else cls)
 
     def __post_init__(self) -> None:
-        if isinstance(self.decision_threshold, str) and self.decision_threshold != AUTO:
+        if isinstance(self.decision_threshold, str) and self.decision_threshold not in THRESHOLD_CHOICES:
             try:
                 self.decision_threshold = float(self.decision_threshold)
             except ValueError:
                 raise ValueError(
-                    f"`decision_threshold` must be a number in [0, 1) or {AUTO}, got {self.decision_threshold!r}."
+                    f"`decision_threshold` must be a number in [0, 1) or {' or '.join(THRESHOLD_CHOICES)}, got "
+                    f"{self.decision_threshold!r}."
                 ) from None
 
     def config_overrides(self) -> dict[str, Any]:
         """The fields of the system's configuration that were given."""
         known = {item.name for item in fields(system_config(self.system))}
         given = {name: value for name, value in vars(self).items() if name in known and value is not None}
-        return {name: value for name, value in given.items() if (name, value) != ("decision_threshold", AUTO)}
+        if self.threshold_choice is not None:
+            given.pop("decision_threshold", None)
+        return given
+
+    @property
+    def threshold_choice(self) -> str | None:
+        """How validation chooses the threshold, of `choose_threshold`; `None` where a number is given."""
+        given = AUTO if self.decision_threshold is None else self.decision_threshold
+        return given if isinstance(given, str) else None
 
 
 def model_arguments(system: str) -> type[ModelArguments]:

@@ -65,7 +65,8 @@ def _option_type(hint: Any) -> Any:
     """The type that a command line reads, `None` for what it cannot."""
     union = get_origin(hint) in (Union, UnionType)
     kinds = [kind for kind in (get_args(hint) if union else (hint,)) if kind is not NoneType]
-    if set(kinds) == {int, float}:
+    # Of one number for all labels or one for each of them, a command line reads the one.
+    if {kind for kind in kinds if get_origin(kind) is not list} == {int, float}:
         return float
     if all(get_origin(kind) in (list, tuple) for kind in kinds):
         values = {_value_type(item) for kind in kinds for item in get_args(kind) if item is not Ellipsis}

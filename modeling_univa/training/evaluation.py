@@ -4,16 +4,26 @@
 
 import tempfile
 import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from huggingface_hub import HfApi, ModelCard, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from transformers.utils import logging
 
-from ..data.corpus import VALIDATION_NAMES, Corpus
+from ..data.corpus import VALIDATION_NAMES, Corpus, find_validation_split
 from ..data.loading import check_extractors, load_corpus, make_split
+from ..data.utterances import UtteranceDataset
+from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import write_text
+from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
+from ..scores.calibration import decision_of, fit_temperature
+from ..scores.metrics import MultilabelMetrics
+from ..scores.predictions import Predictions, read_predictions
 from ..scores.results import (
     Evaluation,
     merged,
@@ -25,6 +35,7 @@ from ..scores.results import (
     without_prefix,
     write_eval_results,
 )
+from ..scores.thresholds import Threshold, choose_threshold
 from ..sharing.adapters import is_adapter, load_model
 from ..sharing.card import ModelFacts, write_model_card
 from .card_callback import label_similarity
@@ -32,9 +43,66 @@ from .trainer import UnivaTrainer
 from .training_arguments import UnivaTrainingArguments
 
 
-__all__ = ["evaluate_model", "record_evaluation"]
+__all__ = ["OnValidation", "evaluate_model", "evaluate_predictions", "predictions_of", "record_evaluation"]
 
 logger = logging.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class OnValidation:
+    """
+    What is chosen on validation rows before others are scored.
+
+    Args:
+        threshold: "auto" for one threshold of highest micro-F1, "per-label" for one of highest F1 for each label;
+            `None` for that of the model.
+        temperature: whether one is fitted.
+        split: which rows; by default the split called validation, valid, val or dev.
+    """
+
+    threshold: str | None = None
+    temperature: bool = False
+    split: str | None = None
+
+    def split_of(self, splits: Collection[str]) -> str | None:
+        """
+        The split that chooses, `None` where nothing is chosen.
+
+        Raises:
+            ValueError: there is no such split.
+        """
+        if self.threshold is None and not self.temperature:
+            return None
+        name = self.split or find_validation_split(splits)
+        if name is None:
+            raise ValueError(
+                f"There is no split called {', '.join(VALIDATION_NAMES)} to choose on: pass `validation_split`, one "
+                f"of {', '.join(splits)}."
+            )
+        if name not in splits:
+            raise ValueError(f"`validation_split` must be one of {', '.join(splits)}, got {name!r}.")
+        return name
+
+    def made_on(self, rows: Predictions, decision: str) -> tuple[Threshold | None, float | None]:
+        """
+        Threshold and temperature, each `None` where it is not asked for.
+
+        Raises:
+            ValueError: the rows have no label to choose by.
+        """
+        threshold = None
+        if self.threshold is not None:
+            threshold = choose_threshold(rows.scores, rows.labels, self.threshold)
+            if threshold is None:
+                raise ValueError("A threshold is chosen on rows with labels, and no validation row has any.")
+        return threshold, fit_temperature(rows.scores, rows.labels, decision) if self.temperature else None
+
+
+def predictions_of(trainer: UnivaTrainer, rows: UtteranceDataset) -> Predictions:
+    """What the model says of the rows that were evaluated last."""
+    evaluation: Any = trainer.last_evaluation
+    scores = trainer.model.config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
+    return Predictions(rows.utterance_ids, rows.dialogue_ids, scores, evaluation.label_ids)
 
 
 def evaluate_model(
@@ -47,6 +115,7 @@ def evaluate_model(
     dataset_revision: str | None = None,
     dataset_id: str | None = None,
     device: str | None = None,
+    choices: OnValidation = OnValidation(),
 ) -> Evaluation:
     """
     Score a model on a split with `metrics/multilabel_emotion`.
@@ -59,6 +128,7 @@ def evaluate_model(
         revision, dataset_revision: branch, tag or commit of either on the Hub.
         dataset_id: Hub id of a corpus that is given as a folder.
         device: "cpu" keeps the model off a GPU that is there.
+        choices: what is chosen on validation; by default nothing.
 
     Raises:
         CorpusError, ValueError, OSError: either cannot be loaded, or they do not fit each other.
@@ -69,28 +139,95 @@ def evaluate_model(
     model = load_model(model_name, revision).eval()
     processor = UnivaProcessor.from_pretrained(model_name, revision=revision or "main")
     check_extractors(corpus, processor)
-    rows = make_split(corpus, split, processor, model.config)
+    rows = {split: make_split(corpus, split, processor, model.config)}
+    validation = choices.split_of(corpus.splits)
+    if validation is not None:
+        rows.setdefault(validation, make_split(corpus, validation, processor, model.config))
+    name = dataset_id or (corpus.name if corpus.on_hub else Path(dataset).resolve().name)
     with tempfile.TemporaryDirectory() as scratch:
-        args = UnivaTrainingArguments(
-            scratch,
-            per_device_eval_batch_size=batch_size,
-            batching="whole_dialogues" if model.reads_dialogues else "length",
-            eval_strategy="no",
-            save_strategy="no",
-            load_best_model_at_end=False,
-            use_cpu=device == "cpu",
-        )
-        trainer = UnivaTrainer(model, args, processing_class=processor)
-        metrics = trainer.evaluate(rows, metric_key_prefix="eval" if split in VALIDATION_NAMES else "test")
-    on_hub = corpus.on_hub or dataset_id is not None
-    return Evaluation(
-        dataset_id or (corpus.name if corpus.on_hub else Path(dataset).resolve().name),
-        split,
-        without_prefix(metrics),
-        model.config.decision_threshold,
-        on_hub=on_hub,
+        trainer = _trainer(model, processor, scratch, batch_size, device)
+        evaluation = _evaluated(trainer, rows, Evaluation(name, split, {}, 0.0), choices, validation)
+    return replace(
+        evaluation,
+        on_hub=corpus.on_hub or dataset_id is not None,
         revision=_commit(corpus),
         date=time.strftime("%Y-%m-%d"),
+    )
+
+
+def evaluate_predictions(file: str | Path, split: str = "test", choices: OnValidation = OnValidation()) -> Evaluation:
+    """
+    Score the predictions file of a run, as [`evaluate_model`] scores the model that made it.
+
+    Args:
+        file: that a run, `univa evaluate` or `univa zero-shot` wrote.
+        split: which of its splits.
+        choices: what is chosen on validation; by default nothing.
+
+    Raises:
+        ValueError: it is not such a file, or has no such split.
+    """
+    splits, names, threshold = read_predictions(file)
+    if split not in splits:
+        raise ValueError(f"{file} has no split {split!r}; it has {', '.join(splits)}")
+    validation, found = choices.split_of(splits), splits[split]
+    chosen, temperature = None, None
+    if validation is not None:
+        chosen, temperature = choices.made_on(splits[validation], decision_of(splits[validation].scores))
+    threshold = threshold if chosen is None else chosen
+    config = EmotionConfig(id2label=dict(enumerate(names)), decision_threshold=threshold)
+    return Evaluation(
+        Path(file).name,
+        split,
+        MultilabelMetrics(config).compute(found.scores, found.labels),
+        threshold,
+        threshold_split=None if chosen is None else validation,
+        temperature=temperature,
+        predictions={split: found} if validation is None else {validation: splits[validation], split: found},
+    )
+
+
+def _trainer(
+    model: EmotionModel, processor: UnivaProcessor, scratch: str, batch_size: int, device: str | None
+) -> UnivaTrainer:
+    args = UnivaTrainingArguments(
+        scratch,
+        per_device_eval_batch_size=batch_size,
+        batching="whole_dialogues" if model.reads_dialogues else "length",
+        eval_strategy="no",
+        save_strategy="no",
+        load_best_model_at_end=False,
+        use_cpu=device == "cpu",
+    )
+    return UnivaTrainer(model, args, processing_class=processor)
+
+
+def _evaluated(
+    trainer: UnivaTrainer,
+    rows: Mapping[str, UtteranceDataset],
+    empty: Evaluation,
+    choices: OnValidation,
+    validation: str | None,
+) -> Evaluation:
+    """An evaluation with its numbers, at the threshold that validation chooses where it is asked for."""
+    config, found = trainer.model.config, {}
+    chosen, temperature = None, None
+    if validation is not None:
+        trainer.evaluate(rows[validation])
+        found[validation] = predictions_of(trainer, rows[validation])
+        chosen, temperature = choices.made_on(found[validation], config.decision)
+    if chosen is not None:
+        config.decision_threshold = chosen
+    split = empty.split
+    metrics = trainer.evaluate(rows[split], metric_key_prefix="eval" if split in VALIDATION_NAMES else "test")
+    found[split] = predictions_of(trainer, rows[split])
+    return replace(
+        empty,
+        scores=without_prefix(metrics),
+        threshold=config.decision_threshold,
+        threshold_split=None if chosen is None else validation,
+        temperature=temperature,
+        predictions=found,
     )
 
 
@@ -132,7 +269,8 @@ def record_evaluation(
         data["datasets"] = list(dict.fromkeys([*([known] if isinstance(known, str) else known), evaluation.dataset]))
     text = card.text.strip()
     if "\n## Results\n" not in text:
-        text = _before_citation(text, f"## Results\n\n{results_rule(evaluation.threshold)}\n\n")
+        rule = results_rule(evaluation.threshold, evaluation.threshold_split, evaluation.label_names)
+        text = _before_citation(text, f"## Results\n\n{rule}\n\n")
     text = with_section(text, results_title(evaluation), results_section(evaluation), "Results")
     write_text(file, f"---\n{data.to_yaml()}\n---\n\n{text}")
     return write_eval_results(folder, evaluation)

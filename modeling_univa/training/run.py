@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, PreTrainedModel, TrainerCallback, set_seed
 from transformers.trainer_utils import IntervalStrategy
@@ -42,6 +41,7 @@ from .arguments import DataArguments, ModelArguments
 from .card_callback import ModelCardCallback
 from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint
 from .config_options import system_config
+from .evaluation import predictions_of
 from .frozen_text import check_text_states, freeze_lower_layers, freeze_text_encoder, frozen_encoder
 from .same_run import check_same_run
 from .trainer import UnivaTrainer
@@ -124,13 +124,6 @@ def _run_training(
         predictions[str(test_split)] = predictions_of(trainer, test)
     finish(trainer, results, predictions)
     return results
-
-
-def predictions_of(trainer: UnivaTrainer, rows: UtteranceDataset) -> Predictions:
-    """What the model says of the rows that were evaluated last."""
-    evaluation: Any = trainer.last_evaluation
-    scores = trainer.model.config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
-    return Predictions(rows.utterance_ids, rows.dialogue_ids, scores, evaluation.label_ids)
 
 
 def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]], predictions: dict[str, Predictions]) -> None:
@@ -347,6 +340,8 @@ def with_new_labels(model: EmotionModel, args: ModelArguments, label_names: list
     overrides = args.config_overrides()
     if model.config.decision == "softmax":
         overrides.setdefault("decision_threshold", threshold_for(len(label_names)))
+    elif isinstance(model.config.decision_threshold, list):
+        overrides.setdefault("decision_threshold", type(model.config).decision_threshold)
     labels = {"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}}
     config = type(model.config).from_dict(model.config.to_dict(), **{**overrides, **labels})
     new = type(model)._from_config(config, attn_implementation=model.config._attn_implementation, dtype=model.dtype)
@@ -432,8 +427,7 @@ def build_trainer(
 ) -> UnivaTrainer:
     """The trainer of a run; `model_args` are for the model card and say whether the threshold is chosen."""
     config, args = model.config, model_args or ModelArguments()
-    chooses = eval_split is not None and "decision_threshold" not in args.config_overrides()
-    chooses = chooses and not shares_base(config, args)
+    choice = None if eval_split is None or shares_base(config, args) else args.threshold_choice
     encoder = frozen_encoder(model, args)
     return UnivaTrainer(
         model,
@@ -441,6 +435,6 @@ def build_trainer(
         train_dataset=make_training_split(corpus, data_args, processor, config, training_args.va_scaling, encoder),
         eval_dataset=make_split(corpus, eval_split, processor, config, text_encoder=encoder) if eval_split else None,
         processing_class=processor,
-        choose_threshold=chooses,
-        callbacks=[ModelCardCallback(processor, corpus, model_args, eval_split if chooses else None)],
+        choose_threshold=choice or False,
+        callbacks=[ModelCardCallback(processor, corpus, model_args, eval_split if choice else None)],
     )

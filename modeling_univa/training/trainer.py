@@ -3,7 +3,7 @@
 """Trainer of UniVA: the objective's terms, batches of utterances, and the multi-label metrics."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from difflib import get_close_matches
 from functools import partial
@@ -30,7 +30,7 @@ from ..models.modeling_emotion import EmotionModel, EmotionOutput
 from ..models.processing_univa import UnivaProcessor
 from ..scores.headline import METRICS
 from ..scores.metrics import MultilabelMetrics
-from ..scores.thresholds import threshold_problem
+from ..scores.thresholds import AUTO, THRESHOLD_CHOICES, Threshold, logged_threshold, threshold_problem
 from ..sharing.adapters import BASE_FOLDER, set_base_threshold
 from ..sharing.push import check_base_repository, make_repository, push_folder
 from .card_callback import ModelCardCallback
@@ -56,7 +56,8 @@ class UnivaTrainer(Trainer):
             `StreamedUtterances` (with `max_steps`).
         processing_class: the model's `UnivaProcessor`, saved beside it.
         choose_threshold: whether every evaluation of `eval_dataset` while training sets the model's
-            `decision_threshold` to that of highest micro-F1. The model that is left has that of its checkpoint.
+            `decision_threshold` to that of highest micro-F1; "per-label" sets one threshold a label, each of highest
+            F1 of its label. The model that is left has that of its checkpoint.
 
     Raises:
         ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
@@ -76,7 +77,7 @@ class UnivaTrainer(Trainer):
         train_dataset: UtteranceDataset | StreamedUtterances | None = None,
         eval_dataset: UtteranceDataset | None = None,
         processing_class: UnivaProcessor | None = None,
-        choose_threshold: bool = True,
+        choose_threshold: bool | str = True,
         **kwargs: Any,
     ):
         args = args or UnivaTrainingArguments()
@@ -90,8 +91,9 @@ class UnivaTrainer(Trainer):
         self._terms: dict[str, torch.Tensor] = {}
         self._term_counts: dict[str, int] = defaultdict(int)
         self.choose_threshold = choose_threshold
+        _check_choice(choose_threshold)
         self._metrics = MultilabelMetrics()
-        self._given_threshold: float | None = None
+        self._given_threshold: Threshold | None = None
         self._has_own_metrics = "compute_metrics" not in kwargs
         if self._has_own_metrics:
             kwargs["compute_metrics"] = self._metrics
@@ -297,12 +299,13 @@ class UnivaTrainer(Trainer):
         """
         As Trainer's; of the averaged weights where they are averaged (`ema_decay`).
 
-        Of `eval_dataset`, while training, at the threshold of highest micro-F1, which the model gets. After training
-        the model's threshold stays as it is, but for a model that was not evaluated when it was saved.
+        Of `eval_dataset`, while training, at the threshold that `choose_threshold` chooses, which the model gets.
+        After training the model's threshold stays as it is, but for a model that was not evaluated when it was saved.
         """
-        is_own = eval_dataset is None and self.choose_threshold
         is_due = self.is_in_train or (self.state.global_step > 0 and self._threshold_of(self._kept_step) is None)
-        with self._averaged(), self._kept_precision(), self._metrics.choosing(is_own and is_due):
+        how = AUTO if self.choose_threshold is True else self.choose_threshold or None
+        choice = how if eval_dataset is None and is_due else None
+        with self._averaged(), self._kept_precision(), self._metrics.choosing(choice):
             return super().evaluate(eval_dataset, *args, **kwargs)
 
     def hyperparameter_search(
@@ -346,10 +349,10 @@ class UnivaTrainer(Trainer):
         loaded = self.args.load_best_model_at_end and self.state.best_model_checkpoint
         return (loaded and self.state.best_global_step) or self.state.global_step
 
-    def _threshold_of(self, step: int | None) -> float | None:
-        return _logged_threshold(self.state, step)
+    def _threshold_of(self, step: int | None) -> Threshold | None:
+        return _logged_threshold(self.state, self._metrics.config.label_names, step)
 
-    def _set_threshold(self, value: float | None) -> None:
+    def _set_threshold(self, value: Threshold | None) -> None:
         if self.choose_threshold and value is not None:
             self._metrics.config.decision_threshold = value
 
@@ -415,7 +418,7 @@ class UnivaTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         state = TrainerState.load_from_json(str(Path(resume_from_checkpoint, TRAINER_STATE_NAME)))
-        self._set_threshold(_logged_threshold(state))
+        self._set_threshold(_logged_threshold(state, self._metrics.config.label_names))
         if self.averaging is not None:
             self.averaging.resume(model or self.model, resume_from_checkpoint)
 
@@ -525,10 +528,18 @@ class UnivaTrainer(Trainer):
         return push() if blocking else HfApi().run_as_future(push)
 
 
-def _logged_threshold(state: TrainerState, step: int | None = None) -> float | None:
+def _logged_threshold(state: TrainerState, label_names: Sequence[str], step: int | None = None) -> Threshold | None:
     """The `decision_threshold` of the evaluation after this step; by default of the last one."""
-    entries = (entry for entry in reversed(state.log_history) if "eval_threshold" in entry)
-    return next((entry["eval_threshold"] for entry in entries if step in (None, entry["step"])), None)
+    entries = (entry for entry in reversed(state.log_history) if step in (None, entry["step"]))
+    found = (logged_threshold(entry, label_names) for entry in entries)
+    return next((threshold for threshold in found if threshold is not None), None)
+
+
+def _check_choice(choice: bool | str) -> None:
+    """Refuse a way of choosing thresholds that there is not."""
+    if not isinstance(choice, bool) and choice not in THRESHOLD_CHOICES:
+        known = ", ".join(THRESHOLD_CHOICES)
+        raise ValueError(f"`choose_threshold` must be True, False or one of {known}, got {choice!r}.")
 
 
 def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:

@@ -126,6 +126,14 @@ def test_every_form_of_rows_gives_the_same(load: Callable[..., evaluate.Metric])
         assert load().compute(**{name: torch.from_numpy(array) for name, array in arrays.items()}) == expected
 
 
+def test_labels_may_have_thresholds_of_their_own(load: Callable[..., evaluate.Metric]) -> None:
+    scores, references = [[0.3, 0.3, 0.3], [0.3, 0.1, 0.5]], [[0, 1, 1], [0, 0, 1]]
+    for limits in ([0.4, 0.2, 0.25], np.array([0.4, 0.2, 0.25])):
+        results = load().compute(predictions=scores, references=references, threshold=limits)
+        assert results["accuracy"] == 100.0
+    assert load().compute(predictions=scores, references=references, threshold=0.25)["accuracy"] < 100
+
+
 def test_threshold_is_strict(load: Callable[..., evaluate.Metric]) -> None:
     scores = [[0.18, math.nextafter(0.18, 1), 0.0], [-math.inf, 2.0, math.inf]]
     results = load().compute(predictions=scores, references=[[0, 1, 0], [0, 1, 1]], threshold=0.18)
@@ -210,6 +218,11 @@ REFUSED = {
         "Row 0 of `predictions` has 2 scores for 3 labels",
     ),
     "threshold_text": ({"threshold": "0.5"}, "`threshold` must be a finite number, got '0.5'"),
+    "thresholds_of_other_labels": (
+        {"predictions": [[0.9, 0.1, 0]], "threshold": [0.5, 0.5]},
+        "`threshold` must be one number, or one for each of 3 labels, got 2",
+    ),
+    "threshold_of_a_label": ({"threshold": [0.5, "0.5", 0.5]}, "`threshold` must be a finite number, got"),
     "threshold_nan": ({"threshold": math.nan}, "`threshold` must be a finite number, got nan"),
     "threshold_bool": ({"threshold": True}, "`threshold` must be a finite number, got True"),
     "index_too_large": ({"predictions": [[3]], "num_labels": 3}, "must be different label indices from 0 to 2"),

@@ -114,6 +114,22 @@ def test_threshold_and_number_of_emotions(classifier):
     assert same(by_default, [one for one in every if one["score"] > classifier.model.config.decision_threshold])
 
 
+def test_each_emotion_may_have_a_threshold_of_its_own(classifier):
+    every = {one["label"]: one["score"] for one in classifier("yes no")}
+    names = classifier.model.config.label_names
+    limits = [every[name] * (0.9 if place % 2 else 1.1) for place, name in enumerate(names)]
+    wanted = set(names[1::2])
+    assert {one["label"] for one in classifier("yes no", threshold=limits)} == wanted
+    own = make_pipeline(config={"decision_threshold": limits})
+    assert own.model.config.label_thresholds == limits
+    assert {one["label"] for one in own("yes no")} == wanted
+    (prediction,) = predict(own.model, own.processor, [Utterance("u", "d", "yes no")])
+    assert set(prediction.emotions) == wanted
+    for given, message in (([0.1], "one for each of the 6 labels, got 1"), ([0.1] * 5 + [2], "must lie in")):
+        with pytest.raises(ValueError, match=message):
+            classifier("yes no", threshold=given)
+
+
 def test_attention_over_tokens_and_time(classifier, clips):
     inputs = [{"text": ["hello", "yes no!"], "video": clips / "b.mp4", "start": 0.5}, {"text": "no"}]
     found, textual = classifier(inputs, return_attention=True, batch_size=2)

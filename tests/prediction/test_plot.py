@@ -41,6 +41,18 @@ def test_bars_and_points_are_drawn(tmp_path):
     assert shares[0] > 0.02 and shares[1] == pytest.approx(shares[0], rel=0.2)
 
 
+def test_each_bar_may_have_a_threshold_of_its_own(tmp_path):
+    one, each = tiny_config(decision_threshold=0.1), tiny_config(decision_threshold=[0.05, 0.1, 0.3, 0.1, 0.2, 0.1])
+    for name, config in (("one", one), ("each", each)):
+        plot_prediction(_prediction({}), config, tmp_path / f"{name}.png")
+        plot_prediction(_prediction({}), config, tmp_path / f"{name}.svg")
+    texts = [(tmp_path / f"{name}.svg").read_text(encoding="utf-8") for name in ("one", "each")]
+    assert "threshold 0.1" in texts[0] and "a threshold for each emotion" in texts[1]
+    # A line of its own beside each bar, at another place: the pictures differ in the bars' half.
+    pictures = [read_image(tmp_path / f"{name}.png") for name in ("one", "each")]
+    assert (pictures[0][:, : pictures[0].shape[1] // 2] != pictures[1][:, : pictures[1].shape[1] // 2]).any()
+
+
 def test_absent_modality_and_no_text(tmp_path):
     plot_prediction(_prediction({"vision": None}, text=None), tiny_config(), tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text(encoding="utf-8").count("<path") > 20

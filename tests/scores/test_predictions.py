@@ -17,11 +17,12 @@ def some(rows: int, seed: int) -> Predictions:
     return Predictions(names, ["d"] * rows, scores, (random.random((rows, 3)) < 0.5).astype(np.int8))
 
 
-def test_what_is_written_is_read(tmp_path):
+@pytest.mark.parametrize("threshold", [0.18, [0.18, 0.2, 0.3]])
+def test_what_is_written_is_read(threshold, tmp_path):
     splits = {"validation": some(4, 0), "test": some(1, 1)}
-    write_predictions(tmp_path / "predictions.parquet", splits, ["happy", "sad", "fear"], 0.18)
-    found, names, threshold = read_predictions(tmp_path / "predictions.parquet")
-    assert (list(found), names, threshold) == (["validation", "test"], ["happy", "sad", "fear"], 0.18)
+    write_predictions(tmp_path / "predictions.parquet", splits, ["happy", "sad", "fear"], threshold)
+    found, names, read = read_predictions(tmp_path / "predictions.parquet")
+    assert (list(found), names, read) == (["validation", "test"], ["happy", "sad", "fear"], threshold)
     for split, wanted in splits.items():
         assert found[split].utterance_ids == list(wanted.utterance_ids)
         assert found[split].dialogue_ids == list(wanted.dialogue_ids)

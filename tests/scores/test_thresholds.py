@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from modeling_univa.scores.thresholds import best_threshold, perfect_scores, threshold_for, threshold_problem
+from modeling_univa.scores.thresholds import (
+    best_threshold,
+    best_thresholds,
+    choose_threshold,
+    logged_threshold,
+    perfect_scores,
+    predicted_labels,
+    threshold_for,
+    threshold_metrics,
+    threshold_problem,
+    threshold_text,
+)
 
 
 def micro_f1(labels: np.ndarray, scores: np.ndarray, threshold: float) -> float:
@@ -48,6 +59,75 @@ def test_threshold_lies_in_the_middle_of_the_widest_of_the_best_gaps():
 
 def test_nothing_to_choose_by():
     assert best_threshold(np.random.default_rng(0).random((4, 3)), np.zeros((4, 3))) is None
+
+
+def random_rows(seed: int, rows: int = 40, labels: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    scores = generator.dirichlet(np.ones(labels), rows).astype(np.float32)
+    return scores, (generator.random((rows, labels)) < scores + 0.1).astype(int)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_threshold_of_each_label_is_that_of_its_own_column(seed):
+    scores, labels = random_rows(seed)
+    found = best_thresholds(scores, labels)
+    for index, threshold in enumerate(found):
+        column, holds = scores[:, index], labels[:, index]
+        best = max(f1_score(holds, column > value, zero_division=0) for value in [0, *column])
+        assert f1_score(holds, predicted_labels(column, threshold)) == best
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_thresholds_of_labels_have_the_macro_f1_of_any_one_threshold_or_more(seed):
+    scores, labels = random_rows(seed)
+
+    def macro_f1(threshold: float | list[float]) -> float:
+        return f1_score(labels, predicted_labels(scores, threshold), average="macro", zero_division=0)
+
+    each = macro_f1(best_thresholds(scores, labels))
+    assert each >= max(macro_f1(float(value)) for value in [best_threshold(scores, labels), 0, *scores.ravel()])
+    assert each > macro_f1(best_threshold(scores, labels))
+
+
+def test_label_that_no_row_has_gets_the_threshold_of_all():
+    scores, labels = random_rows(0)
+    labels[:, 2] = 0
+    found = best_thresholds(scores, labels)
+    assert found[2] == best_threshold(scores, labels) and len(set(found)) > 1
+    assert best_thresholds(scores, np.zeros_like(labels)) is None
+
+
+def test_way_of_choosing_has_a_name():
+    scores, labels = random_rows(1)
+    assert choose_threshold(scores, labels) == best_threshold(scores, labels)
+    assert choose_threshold(scores, labels, "per-label") == best_thresholds(scores, labels)
+    with pytest.raises(ValueError, match="one of auto, per-label, got 'best'"):
+        choose_threshold(scores, labels, "best")
+
+
+def test_scores_are_compared_as_the_metric_compares_them():
+    """In double precision, in which the score 0.18 in single precision is a little more."""
+    scores = np.array([[0.18, 0.25]], np.float32)
+    assert predicted_labels(scores, 0.18).tolist() == [[True, True]]
+    assert predicted_labels(scores, [0.18, 0.25]).tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("threshold", [0.2, [0.2, 0.3]])
+def test_what_is_logged_is_read(threshold):
+    logged = {f"eval_{name}": value for name, value in threshold_metrics(threshold, ["sad", "happy"]).items()}
+    assert all(isinstance(value, float) for value in logged.values())
+    # Files of the log have their keys in alphabetical order.
+    assert logged_threshold(dict(sorted(logged.items())), ["sad", "happy"]) == threshold
+    assert logged_threshold({"loss": 1.0}, ["sad", "happy"]) is None
+
+
+def test_thresholds_are_told_with_their_labels():
+    assert threshold_text(0.18) == threshold_text(0.18, ["sad", "happy"]) == "0.18"
+    assert threshold_text([0.2, 0.5]) == "0.2, 0.5"
+    assert threshold_text([0.2, 0.5], ["sad", "happy"]) == "sad 0.2, happy 0.5"
+    message = threshold_problem(np.full((4, 2), 0.1), np.ones((4, 2)), [0.2, 0.5])
+    assert "For 4 of 4 rows no label is predicted: `decision_threshold` is 0.2, 0.5. With 2" in message
+    assert threshold_problem(np.full((4, 2), 0.3), np.ones((4, 2)), [0.2, 0.5]) is None
 
 
 @pytest.mark.parametrize("num_labels", [2, 3, 6, 7, 12, 20, 100])

@@ -142,6 +142,18 @@ def test_card_without_a_run_has_no_empty_sections():
     assert set(data) == {"library_name", "pipeline_tag", "tags"}
 
 
+@pytest.mark.parametrize(
+    ("threshold", "most"), [(0.18, 5), (0.1, None), (0.2, 4), (0.5, 1), ([0.5, 0.4, 0.3, 0.3, 0.3, 0.6], 3)]
+)
+def test_number_of_emotions_that_thresholds_leave_room_for(threshold, most):
+    text = str(model_card(ModelFacts(tiny_config(decision_threshold=threshold), {})))
+    assert ("emotions at the most" in text) is (most is not None)
+    if most is not None:
+        assert f"so that it gets {most} emotions at the most" in text
+    if isinstance(threshold, list):
+        assert "greater than happy 0.5, sad 0.4, anger 0.3," in text
+
+
 def test_metrics_that_are_missing_leave_no_trace():
     evaluation = Evaluation("lab/corpus", "test", {"micro_f1": 61.25, **COUNTS}, 0.18, on_hub=True)
     text = str(model_card(ModelFacts(tiny_config(), evaluations=[evaluation])))

@@ -22,7 +22,7 @@ def parse(html: str) -> ElementTree.Element:
 
 
 def test_bars():
-    root = parse(views.bars({"happy": 0.7, "sad": 0.25, "fear": 0.05}, 0.25))
+    root = parse(views.bars({"happy": 0.7, "sad": 0.25, "fear": 0.05}, dict.fromkeys(("happy", "sad", "fear"), 0.25)))
     kinds = {row.get("data-emotion"): row.get("class") for row in root.iter("div") if row.get("data-emotion")}
     assert kinds == {"happy": "active", "sad": "inactive", "fear": "inactive"}
     widths = [bar.get("style") for bar in root.iter("div") if bar.get("class") == "bar"]
@@ -30,10 +30,18 @@ def test_bars():
     assert "25 %" in "".join(root.itertext()) and "70.0 %" in "".join(root.itertext())
 
 
+def test_each_bar_may_have_a_threshold_of_its_own():
+    root = parse(views.bars({"happy": 0.7, "sad": 0.25}, {"happy": 0.8, "sad": 0.2}))
+    kinds = {row.get("data-emotion"): row.get("class") for row in root.iter("div") if row.get("data-emotion")}
+    assert kinds == {"happy": "inactive", "sad": "active"}
+    lines = [line.get("style") for line in root.iter("div") if line.get("class") == "threshold"]
+    assert lines == ["left:80.00%", "left:20.00%"] and "above the dashed line" in "".join(root.itertext())
+
+
 def test_plane():
     points = {"happy": (1.0, 0.5), "sad": (-0.5, -0.5)}
     affect = {"text": {"valence": 0.0, "arousal": 0.0}, "audio": None}
-    root = parse(views.plane(points, {"happy": 0.04, "sad": 0.96}, 0.2, affect))
+    root = parse(views.plane(points, {"happy": 0.04, "sad": 0.96}, {"happy": 0.2, "sad": 0.2}, affect))
     happy, sad = root.iter("circle")
     assert float(happy.get("cx")) > float(sad.get("cx")) and float(happy.get("cy")) < float(sad.get("cy"))
     assert float(sad.get("r")) > float(happy.get("r"))
@@ -74,8 +82,8 @@ def test_nothing_to_show(html):
 def test_nothing_can_be_slipped_in():
     token = {"token": EVIL, "start": 0, "end": len(EVIL), "weight": 1.0}
     pages = [
-        views.bars({EVIL: 0.5}, 0.1),
-        views.plane({EVIL: (0, 0)}, {EVIL: 0.5}, 0.1, {}),
+        views.bars({EVIL: 0.5}, {EVIL: 0.1}),
+        views.plane({EVIL: (0, 0)}, {EVIL: 0.5}, {EVIL: 0.1}, {}),
         views.words(EVIL, [token]),
         views.words(EVIL + "x", [{**token, "token": "x", "start": len(EVIL), "end": len(EVIL) + 1}]),
     ]

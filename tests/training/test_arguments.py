@@ -257,6 +257,20 @@ def toy():
     CONFIG_MAPPING._extra_content.pop("toy_opt")
 
 
+@pytest.mark.parametrize(
+    ("given", "choice", "override"),
+    [
+        ([], "auto", {}),
+        (["auto"], "auto", {}),
+        (["per-label"], "per-label", {}),
+        (["0"], None, {"decision_threshold": 0.0}),
+    ],
+)
+def test_threshold_is_chosen_or_a_number(given, choice, override):
+    model, *_ = parse_arguments(["--decision-threshold", *given] if given else [])
+    assert (model.threshold_choice, model.config_overrides()) == (choice, override)
+
+
 def test_options_of_a_system_are_those_of_its_configuration(toy, write):
     own = {name for name in vars(ModelArguments(system="toy_opt")) if name not in OWN}
     base = {name for name, *_ in config_options(EmotionConfig)}

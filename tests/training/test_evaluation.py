@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`univa evaluate`: what it prints, and what it leaves for the Hub."""
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -14,13 +15,18 @@ import yaml
 from datasets import load_dataset
 from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub._eval_results import parse_eval_result_entries
+from sklearn.metrics import f1_score
 from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor, write_corpus
 
 from modeling_univa import cli
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.models.media_univa import read_image
+from modeling_univa.scores.calibration import calibration_table, fit_temperature
 from modeling_univa.scores.metrics import metric_path
+from modeling_univa.scores.predictions import Predictions, read_predictions, write_predictions
 from modeling_univa.scores.results import Evaluation, merged, model_index_results, with_section, write_eval_results
-from modeling_univa.training.evaluation import record_evaluation
+from modeling_univa.scores.thresholds import choose_threshold, threshold_text
+from modeling_univa.training.evaluation import OnValidation, evaluate_model, evaluate_predictions, record_evaluation
 
 
 COUNTS = {"num_rows": 10, "num_rows_without_label": 2, "num_rows_without_prediction": 3}
@@ -164,6 +170,141 @@ def test_mistakes_end_in_one_sentence(arguments, message, saved, corpus, tmp_pat
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("univa: ")]
     assert len(lines) == 1 and message in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+# Choices on validation
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path:
+    """A corpus whose validation rows have labels enough to choose by."""
+    splits = {
+        "train": random_rows([2]),
+        "validation": random_rows([6, 5, 7], seed=2),
+        "test": random_rows([6, 5], seed=1),
+    }
+    return write_corpus(tmp_path_factory.mktemp("data") / "talks", splits)
+
+
+def macro_f1(found: Predictions, threshold: float | list[float]) -> float:
+    predicted = found.scores.astype(float) > threshold
+    return 100 * f1_score(found.labels, predicted, average="macro", zero_division=0)
+
+
+@pytest.mark.parametrize("how", ["auto", "per-label"])
+def test_threshold_is_chosen_on_validation_and_scored_on_test(how, saved, labelled, tmp_path, capsys):
+    file, before = tmp_path / "found.parquet", (saved / "config.json").read_bytes()
+    arguments = ("--tune-threshold", how, "--predictions", file, "--output", tmp_path / "scores")
+    assert run(saved, labelled, *arguments) == 0
+    splits, names, threshold = read_predictions(file)
+    assert list(splits) == ["validation", "test"] and len(splits["validation"].scores) == 18
+    assert threshold == choose_threshold(splits["validation"].scores, splits["validation"].labels, how)
+    assert isinstance(threshold, list) is (how == "per-label")
+    table, row, chosen, *_ = capsys.readouterr().out.splitlines()
+    assert row.split()[4] == f"{macro_f1(splits['test'], threshold):.2f}"
+    assert chosen.endswith(f'in the model\'s config.json: "decision_threshold": {json.dumps(threshold)}')
+    (found,) = entries(tmp_path / "scores").values()
+    assert (
+        f"threshold {threshold_text(threshold, names)} chosen on validation, not that of the model" in found[0].notes
+    )
+    card = (tmp_path / "scores" / "README.md").read_text()
+    assert f"At the threshold {threshold_text(threshold, names)}, chosen on the split validation." in card
+    results = ModelCard(card).data.eval_results
+    assert [item.metric_args["threshold"] for item in results] == [threshold] * 4
+    # The model and its own card stay as they are.
+    assert (saved / "config.json").read_bytes() == before
+    assert run(saved, labelled, "--tune-threshold", how) == 0
+    assert "no results were written: the model has another threshold" in capsys.readouterr().out
+    assert not (saved / ".eval_results").exists()
+
+
+def test_thresholds_of_labels_do_no_worse_than_one_where_they_are_chosen(saved, labelled):
+    choices = [OnValidation(how) for how in (None, "auto", "per-label")]
+    found = [evaluate_model(str(saved), str(labelled), "validation", device="cpu", choices=one) for one in choices]
+    assert found[1].scores["micro_f1"] >= found[0].scores["micro_f1"]
+    assert found[2].scores["macro_f1"] > found[1].scores["macro_f1"]
+    assert [list(one.predictions) for one in found] == [["validation"]] * 3
+    assert [one.threshold_split for one in found] == [None, "validation", "validation"]
+
+
+def test_model_with_thresholds_of_its_labels_is_scored_at_them(labelled, tmp_path, capsys):
+    each = [0.16, 0.17, 0.165, 0.16, 0.17, 0.165]
+    folder = save(tmp_path / "model", decision_threshold=each)
+    assert run(folder, labelled, "--predictions", tmp_path / "found.parquet") == 0
+    splits, names, threshold = read_predictions(tmp_path / "found.parquet")
+    assert (list(splits), threshold) == (["test"], each)
+    assert capsys.readouterr().out.splitlines()[1].split()[4] == f"{macro_f1(splits['test'], each):.2f}"
+    assert f"greater than its threshold: {threshold_text(each, names)}." in (folder / "README.md").read_text()
+
+
+def test_temperature_is_fitted_on_validation_and_told_for_test(saved, labelled, tmp_path, capsys):
+    file = tmp_path / "found.parquet"
+    assert run(saved, labelled, "--calibrate", "--predictions", file, "--output", tmp_path) == 0
+    splits, names, _ = read_predictions(file)
+    temperature = fit_temperature(splits["validation"].scores, splits["validation"].labels, "softmax")
+    test = splits["test"]
+    expected = calibration_table(test.scores, test.labels, names, "softmax", temperature)
+    assert expected in capsys.readouterr().out and f"T={temperature:.3g}" in expected
+    # The scores themselves are at the model's threshold, and without the temperature.
+    assert entries(tmp_path)["talks-test.yaml"][0].notes.startswith("data set not on the Hub; threshold 0.17; 11 rows")
+
+
+def test_predictions_of_a_run_are_scored_without_the_model(saved, labelled, tmp_path, capsys):
+    file, choices = tmp_path / "found.parquet", ("--tune-threshold", "per-label", "--calibrate")
+    assert run(saved, labelled, *choices, "--predictions", file, "--output", tmp_path / "scores") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert run(file, *choices, "--plot", tmp_path / "scores.png") == 0
+    again = capsys.readouterr().out.splitlines()
+    assert again[:-1] == [line for line in told if not line.startswith("wrote")]
+    assert read_image(tmp_path / "scores.png").shape[0] > 500
+    by_hand = evaluate_predictions(file, "validation")
+    assert by_hand.threshold == read_predictions(file)[2] and by_hand.scores["num_rows"] == 18
+
+
+def test_picture_of_a_model(saved, labelled, tmp_path):
+    assert run(saved, labelled, "--plot", tmp_path / "deep" / "scores.svg", "--output", tmp_path) == 0
+    assert "<svg" in (tmp_path / "deep" / "scores.svg").read_text(encoding="utf-8")
+
+
+def test_rows_without_labels_choose_nothing(saved, tmp_path, capsys):
+    rows = random_rows([3], seed=2).map(lambda row: {"emotions": []})
+    folder = write_corpus(tmp_path / "talks", {"validation": rows, "test": random_rows([3])})
+    for option, message in (
+        ("--tune-threshold", "no validation row has any"),
+        ("--calibrate", "needs rows to be fitted"),
+    ):
+        given = (option, "per-label") if option == "--tune-threshold" else (option,)
+        assert run(saved, folder, *given, "--output", tmp_path / "out") == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["MODEL"], "A model is scored on a corpus: pass `dataset`"),
+        (["FILE", "CORPUS"], "is a predictions file, which has no use for"),
+        (["FILE", "--output", "out"], "which has no use for --output: leave it out"),
+        (["FILE", "--split", "dev"], "has no split 'dev'; it has test"),
+        (
+            ["FILE", "--calibrate"],
+            "to choose on: pass --validation-split, one of test.",
+        ),
+        (
+            ["MODEL", "CORPUS", "--calibrate", "--validation-split", "dev"],
+            "must be one of train, validation, test, got 'dev'",
+        ),
+        (["MODEL", "CORPUS", "--plot", "scores.docx"], "the suffix must be one of"),
+        (["TEXT"], "is not a predictions file of univa"),
+    ],
+)
+def test_choices_that_cannot_be_made_end_in_one_sentence(arguments, message, saved, corpus, tmp_path, capsys):
+    places = {"MODEL": saved, "CORPUS": corpus, "FILE": tmp_path / "found.parquet", "TEXT": tmp_path / "text.parquet"}
+    one = Predictions(["u"], ["d"], np.array([[0.5, 0.5]], np.float32), np.array([[0, 1]], np.int8))
+    write_predictions(places["FILE"], {"test": one}, ["happy", "sad"], 0.4)
+    places["TEXT"].write_text("scores")
+    assert run(*(places.get(word, word) for word in arguments)) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("univa: ")]
+    assert len(lines) == 1 and message in lines[0]
 
 
 # Forms

@@ -28,7 +28,14 @@ from modeling_univa.scores.predictions import read_predictions
 from modeling_univa.scores.results import results_table, without_prefix
 from modeling_univa.scores.thresholds import threshold_for
 from modeling_univa.training.arguments import DataArguments, ModelArguments
-from modeling_univa.training.run import build_model, check_labels, choose_splits, make_training_split, prepare_corpus
+from modeling_univa.training.run import (
+    build_model,
+    check_labels,
+    choose_splits,
+    make_training_split,
+    prepare_corpus,
+    with_new_labels,
+)
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
@@ -157,6 +164,30 @@ def test_test_rows_are_scored_at_the_threshold_that_validation_chose(inputs, tmp
     results = json.loads((tmp_path / "fixed" / "all_results.json").read_text())
     assert [without_prefix(metrics)["threshold"] for metrics in results.values()] == [0.2, 0.2]
     assert "the threshold of 0.2. Accuracy" in (tmp_path / "fixed" / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_labels_may_have_thresholds_of_their_own(inputs, tmp_path, capsys):
+    """From the run to its card, its predictions, and a model with other labels that goes on from it."""
+    options = {"num_train_epochs": 2, "learning_rate": 0.01, "decision_threshold": "per-label"}
+    assert train_hf.main(training_options(inputs, tmp_path / "run", **options)) == 0, capsys.readouterr().err
+    config = AutoConfig.from_pretrained(tmp_path / "run")
+    thresholds = config.decision_threshold
+    assert isinstance(thresholds, list) and len(thresholds) == 6 and len(set(thresholds)) > 1
+    results = json.loads((tmp_path / "run" / "all_results.json").read_text())
+    for metrics in results.values():
+        found = without_prefix(metrics)
+        assert [found[f"threshold_{name}"] for name in config.label_names] == thresholds
+    told = ", ".join(f"{name} {value:g}" for name, value in zip(config.label_names, thresholds, strict=True))
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"greater than its threshold: {told}. They are each that of the label's highest F1 on the split val" in card
+    splits, _, threshold = read_predictions(tmp_path / "run" / "predictions.parquet")
+    assert threshold == thresholds
+    again = MultilabelMetrics(config).compute(splits["test"].scores, splits["test"].labels)
+    assert again["macro_f1"] == results["test"]["test_macro_f1"]
+    names = ("calm", "happy")
+    model = UnivaForEmotionClassification.from_pretrained(tmp_path / "run")
+    assert with_new_labels(model, ModelArguments(), list(names)).config.decision_threshold == threshold_for(2)
 
 
 @pytest.mark.slow
@@ -412,7 +443,10 @@ def test_text_model_inside_a_package():
         ({"eval_split": "train"}, "`eval_split` is 'train', which is the split to train on"),
         ({"eval_strategy": "no", "save_strategy": "best"}, "`save_strategy` = best needs an `eval_strategy`"),
         ({"eval_split": "none", "lr_scheduler_type": "reduce_lr_on_plateau"}, "needs a validation split"),
-        ({"decision_threshold": "high"}, "`decision_threshold` must be a number in [0, 1) or auto, got 'high'"),
+        (
+            {"decision_threshold": "high"},
+            "`decision_threshold` must be a number in [0, 1) or auto or per-label, got 'high'",
+        ),
         ({"decision_threshold": 1}, "`decision_threshold` must lie in [0, 1)"),
         ({"metric_for_best_model": "micro-f1"}, "must be one of micro_f1, "),
         ({"label_smoothing_factor": 0.3}, "`label_smoothing_factor` has no effect here"),

@@ -544,6 +544,35 @@ def test_resumed_run_has_the_threshold_of_its_best_checkpoint(trained, tmp_path)
     assert trainer.model.config.decision_threshold == trained.model.config.decision_threshold
 
 
+def test_threshold_of_each_label_belongs_to_the_checkpoint_too(tmp_path):
+    trainer = tiny_trainer(tmp_path, num_train_epochs=4, learning_rate=0.05)
+    trainer.choose_threshold = "per-label"
+    trainer.train()
+    names = trainer.model.config.label_names
+    entries = [[entry[f"eval_threshold_{name}"] for name in names] for entry in logged(trainer, "eval_threshold_sad")]
+    assert len({tuple(entry) for entry in entries}) > 1 and not logged(trainer, "eval_threshold")
+    kept = trainer.state.best_global_step
+    best = next(entry for entry in logged(trainer, "eval_threshold_sad") if entry["step"] == kept)
+    chosen = trainer.model.config.decision_threshold
+    assert chosen == [best[f"eval_threshold_{name}"] for name in names]
+    # The scores of the log are those at these thresholds, which another evaluation leaves.
+    assert trainer.evaluate()["eval_macro_f1"] == best["eval_macro_f1"]
+    assert trainer.model.config.decision_threshold == chosen
+    trainer.save_model()
+    assert type(trainer.model).from_pretrained(tmp_path).config.decision_threshold == chosen
+    # A run that goes on from the last checkpoint ends with those of the best one.
+    again = tiny_trainer(tmp_path, num_train_epochs=4, learning_rate=0.05)
+    again.choose_threshold = "per-label"
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-16"))
+    assert again.model.config.decision_threshold == chosen
+
+
+def test_unknown_way_of_choosing_a_threshold_is_refused(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    with pytest.raises(ValueError, match="must be True, False or one of auto, per-label, got 'best'"):
+        UnivaTrainer(trainer.model, trainer.args, choose_threshold="best")
+
+
 def test_fixed_threshold_stays(tmp_path):
     trainer = tiny_trainer(tmp_path, tiny_config(decision_threshold=0.2), num_train_epochs=1)
     trainer.choose_threshold = False

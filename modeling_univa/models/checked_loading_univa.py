@@ -502,13 +502,15 @@ def check_sizes(config: Any, names: Iterable[str], may_be_zero: Iterable[str] = 
 
 
 def check_finite_fields(config: Any) -> None:
-    """Raise a `ValueError` where a number of a configuration is NaN or infinite."""
+    """Raise a `ValueError` where a number of a configuration is NaN or infinite, or a temperature is not positive."""
     for name in getattr(type(config), "__dataclass_fields__", {}):
         value = getattr(config, name, None)
         for number in value if isinstance(value, list | tuple) else (value,):
             if isinstance(number, float) and not -float("inf") < number < float("inf"):
                 raise ValueError(f"`{name}` must be finite, got {value}.")
         _check_float(f"`{name}`", name, value)
+        if name.endswith("_temperature") and value is not None and value <= 0:
+            raise ValueError(f"`{name}` must be greater than 0, got {value}.")
 
 
 def checked_labels(

@@ -190,8 +190,6 @@ class UnivaConfig(EmotionConfig):
             raise ValueError(f"`contrastive_weight` must lie in [0, 1], got {self.contrastive_weight}.")
         if not 0 <= self.modality_dropout < 1:
             raise ValueError(f"`modality_dropout` must lie in [0, 1), got {self.modality_dropout}.")
-        if self.contrastive_temperature <= 0:
-            raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
         self._validate_label_affect()
 
     def _estimated_parameters(self, modality: str) -> int:

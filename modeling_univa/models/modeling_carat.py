@@ -91,8 +91,6 @@ class CaratConfig(FrameEncoderConfig):
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""
         super().validate_architecture()
-        if not self.contrastive_temperature > 0:
-            raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
         if not 0 <= self.prototype_momentum <= 1:
             raise ValueError(f"`prototype_momentum` must lie in [0, 1], got {self.prototype_momentum}.")
 

@@ -92,12 +92,6 @@ class LdduConfig(FrameEncoderConfig):
     decision: Literal["sigmoid"] = "sigmoid"
     decision_threshold: float | int | list[float | int] = 0.21
 
-    def validate_architecture(self) -> None:
-        """Check fields against each other; called by the strict dataclass."""
-        super().validate_architecture()
-        if not self.contrastive_temperature > 0:
-            raise ValueError(f"`contrastive_temperature` must be greater than 0, got {self.contrastive_temperature}.")
-
 
 @dataclass
 class LdduOutput(EmotionOutput):

@@ -127,8 +127,6 @@ class RobmmrConfig(BertLayersConfig):
         check_limit("length", self.sinkhorn_iterations, "`sinkhorn_iterations`")
         if not 0 < self.masked_share < 1:
             raise ValueError(f"`masked_share` must lie between 0 and 1, got {self.masked_share}.")
-        if self.sinkhorn_temperature <= 0:
-            raise ValueError(f"`sinkhorn_temperature` must be greater than 0, got {self.sinkhorn_temperature}.")
         check_objective(self.objective, self.decision)
 
 

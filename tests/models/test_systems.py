@@ -127,6 +127,17 @@ def test_a_decision_that_the_loss_is_not_for_is_refused(name):
         config_class(num_labels=3, decision=other)
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [(name, item.name) for name in SYSTEMS for item in fields(AutoConfig.for_model(name))
+     if item.name.endswith("_temperature")],
+)  # fmt: skip
+def test_a_temperature_of_any_system_is_positive(name, field):
+    for value in (0, -1.0):
+        with pytest.raises((StrictDataclassError, ValueError), match=f"`{field}` must be greater than 0"):
+            AutoConfig.for_model(name, num_labels=3, **{field: value})
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_a_dropout_of_any_system_is_a_share(name):
     config_class = AutoConfig.for_model(name).__class__

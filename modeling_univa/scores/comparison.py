@@ -49,6 +49,7 @@ import numpy as np
 
 from .headline import METRICS
 from .predictions import Predictions
+from .thresholds import Threshold, predicted_labels
 
 
 __all__ = ["Comparison", "Difference", "Estimate", "Run", "compare", "holm", "shared_ranks"]
@@ -67,12 +68,12 @@ class Run:
 
     Args:
         predictions: scores and labels of the rows.
-        threshold: a label is predicted where its score is greater.
+        threshold: a label is predicted where its score is greater; one for all labels, or one each.
         seed: of the training; it pairs the runs of two systems.
     """
 
     predictions: Predictions
-    threshold: float
+    threshold: Threshold
     seed: int = 0
 
 
@@ -453,7 +454,12 @@ def _read(name: str, run: Run) -> _Table:
             f"Scores and labels of {name} must have one row for each of {len(ids)} utterances and {len(dialogues)} "
             f"dialogue ids, got the shapes {scores.shape} and {labels.shape}."
         )
-    if not np.isfinite(scores).all() or not np.isfinite(run.threshold):
+    if np.shape(run.threshold) not in ((), scores.shape[1:]):
+        raise ValueError(
+            f"The threshold of {name} must be one number, or one for each of {scores.shape[1]} labels, got the shape "
+            f"{np.shape(run.threshold)}."
+        )
+    if not np.isfinite(scores).all() or not np.isfinite(run.threshold).all():
         raise ValueError(f"Scores and threshold of {name} must be finite numbers; predict again.")
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"Labels of {name} must be 0 or 1, got {np.unique(labels)[:5].tolist()}.")
@@ -461,8 +467,7 @@ def _read(name: str, run: Run) -> _Table:
     ids = ids[order]
     if (ids[1:] == ids[:-1]).any():
         raise ValueError(f"Utterance ids of {name} must differ, got {str(ids[1:][ids[1:] == ids[:-1]][0])!r} twice.")
-    # In double precision, as the metric compares.
-    return _Table(ids, dialogues[order], labels[order] != 0, scores[order].astype(np.float64) > run.threshold)
+    return _Table(ids, dialogues[order], labels[order] != 0, predicted_labels(scores[order], run.threshold))
 
 
 def _check_same_ids(first: tuple[str, _Table], other: tuple[str, _Table]) -> None:

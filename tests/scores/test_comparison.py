@@ -165,6 +165,15 @@ class TestEstimates:
         run = with_predictions(run, scores=np.where(labels, np.float32(0.18), np.float32(0.1)))
         assert compare({"a": [replace(run, threshold=0.18)]}, "a").scores["a"]["micro_f1"].value == 100
 
+    def test_each_label_may_have_a_threshold_of_its_own(self, systems, found):
+        def own(run: Run) -> Run:
+            factors = np.array([1, 0.1, 0.2, 0.3, 0.4, 1], dtype=np.float32)
+            return with_predictions(
+                replace(run, threshold=(0.5 * factors).tolist()), scores=run.predictions.scores * factors
+            )
+
+        assert compare(changed(systems, "good", own), "other", draws=2000) == found
+
     def test_counts(self, systems, found):
         rows = len(systems["good"][0].predictions.utterance_ids)
         assert (found.num_rows, found.num_dialogues) == (rows, 60)
@@ -433,6 +442,7 @@ class TestRefusals:
             (lambda run: with_predictions(run, labels=run.predictions.labels * 2), "must be 0 or 1, got"),
             (lambda run: with_predictions(run, scores=run.predictions.scores * np.nan), "must be finite numbers"),
             (lambda run: replace(run, threshold=math.nan), "must be finite numbers"),
+            (lambda run: replace(run, threshold=[0.5] * 5), r"one number, or one for each of 6 labels, got .* \(5,"),
             (lambda run: with_predictions(run, scores=run.predictions.scores[:, 1:]), "must have one row for each"),
             (lambda run: with_predictions(run, scores=run.predictions.scores[:, 1:],
                                           labels=run.predictions.labels[:, 1:]),

@@ -21,6 +21,7 @@ COMMANDS = {
     "extract": "features of a whole corpus from its raw media",
     "evaluate": "scores of a model on a data set, for its card and the Hub",
     "reproduce": "the runs of a benchmark's tables, from a plan",
+    "report": "tables and figures of a benchmark, from the predictions of its runs",
     "push": "a saved folder to the Hub, in one commit",
     "push-metric": "the metric to the Hub, for evaluate.load(ORG/NAME)",
     "score-affect": "valence and arousal of a whole corpus by pretrained scorers",

@@ -13,12 +13,14 @@ from ..training.arguments import merged_recipes, parse_arguments, read_recipe
 from .configuration import SCHEMA_VERSION, resolved_configuration, run_id
 
 
-__all__ = ["Plan", "Row", "Run", "Table", "read_plan"]
+__all__ = ["FEATURES", "Plan", "Row", "Run", "Table", "read_plan"]
 
 _OF_A_PLAN = ("corpus", "base", "seeds", "settings", "tables")
-_OF_A_TABLE = ("title", "metrics", "seeds", "rows", "published")
+_OF_A_TABLE = ("title", "metrics", "seeds", "features", "rows", "published")
+# Which features systems are trained on, the usual ones first; only rows of the same ones are compared.
+FEATURES = {"common": "ours, common features", "original": "ours, their features"}
 # Keys of a row that are no keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
-_OF_A_ROW = ("recipe", "seeds")
+_OF_A_ROW = ("recipe", "seeds", "features")
 _NOT_OF_A_ROW = {
     "seed": "write `seeds`",
     "output_dir": "runs lie in the output folder of the benchmark",
@@ -63,11 +65,13 @@ class Row:
         name: as it stands in the table.
         system: that is trained.
         runs: one a seed.
+        features: a key of `FEATURES`.
     """
 
     name: str
     system: str
     runs: Mapping[int, Run]
+    features: str = next(iter(FEATURES))
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,11 @@ class Plan:
 
 def _table_dict(table: Table) -> dict[str, Any]:
     rows = {
-        row.name: {"system": row.system, "runs": {str(seed): run.id for seed, run in row.runs.items()}}
+        row.name: {
+            "system": row.system,
+            "features": row.features,
+            "runs": {str(seed): run.id for seed, run in row.runs.items()},
+        }
         for row in table.rows
     }
     published = {name: dict(figures) for name, figures in table.published.items()}
@@ -190,12 +198,14 @@ class _Reader:
         for row, figures in published.items():
             self._check(figures, METRICS, f"{name}, `published` of {row}")
         seeds = content.get("seeds", self.content.get("seeds", []))
-        read = [self._row(name, row, of, seeds) for row, of in rows.items()]
+        usual = content.get("features", next(iter(FEATURES)))
+        read = [self._row(name, row, {"features": usual, **of}, seeds) for row, of in rows.items()]
         return Table(name, str(content.get("title", name)), metrics, read, published)
 
     def _row(self, table: str, name: str, content: Mapping[str, Any], seeds: Any) -> Row:
         where = f"{table} | {name}"
         seeds = self._seeds(where, content.get("seeds", seeds))
+        self._check([content["features"]], FEATURES, f"{where}, `features`")
         own = {str(key).replace("-", "_"): value for key, value in content.items() if key not in _OF_A_ROW}
         for key, instead in _NOT_OF_A_ROW.items():
             if key in {**self.settings, **own, **self.decided}:
@@ -210,7 +220,7 @@ class _Reader:
             raise self._error(f"{where}: {error}") from error
         configuration = resolved_configuration(*arguments)
         runs = {seed: self._run(configuration, recipe, seed, (table, name)) for seed in seeds}
-        return Row(name, configuration["system"], runs)
+        return Row(name, configuration["system"], runs, content["features"])
 
     def _run(self, configuration: dict, recipe: dict, seed: int, place: tuple[str, str]) -> Run:
         configuration = {**configuration, "settings": {**configuration["settings"], "seed": seed}}

@@ -91,6 +91,17 @@ def test_what_reports_read_names_the_runs(write):
     assert list(content["tables"]["table2"]["metrics"]) == ["accuracy", "hamming_loss", "micro_f1", "macro_f1"]
 
 
+def test_rows_say_which_features_they_have(write):
+    rows = {"a": {}, "b": {"features": "original"}, "c": None}
+    tables = {"t": {"rows": rows}, "u": {"features": "original", "rows": {**rows, "d": {"features": "common"}}}}
+    plan = read_plan(write(tables))
+    found = [[row.features for row in table.rows] for table in plan.tables]
+    assert found == [["common", "original", "common"], ["original", "original", "original", "common"]]
+    assert [row["features"] for row in plan.to_dict()["tables"]["t"]["rows"].values()] == found[0]
+    # They decide about tables, not about runs.
+    assert len(plan.runs()) == 2
+
+
 def test_only_some_tables_and_rows(write):
     plan = read_plan(write())
     assert {run.places[0][1] for run in plan.runs(["MulT"])} == {"MulT"}
@@ -134,6 +145,11 @@ def test_corpus_of_a_setting_is_not_built_as_that_of_the_recipe(write, tmp_path)
             {"t": {"rows": {"a": {"seeds": [1, 1]}}}},
             {},
             r"`seeds` of t \| a is \[1, 1\], expected a list of",
+        ),
+        (
+            {"t": {"rows": {"a": {"features": "own"}}}},
+            {},
+            r"t \| a, `features` has the unknown key 'own'; there are co",
         ),
         ({"t": {"rows": {"a": 3}}}, {}, r"t \| a must hold `name: value` lines, found int"),
         ({"t": {"rows": ["a"]}}, {}, "t, `rows` must hold `name: value` lines, found list"),

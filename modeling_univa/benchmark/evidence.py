@@ -1,0 +1,153 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What a store holds of each table of its plans: predictions of the runs, and why others are missing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..models.files_univa import one_line
+from ..scores.predictions import Predictions, read_predictions
+from ..scores.thresholds import Threshold
+from .plan import FEATURES
+from .store import RunStore
+
+
+__all__ = ["PlanEvidence", "RowEvidence", "RunEvidence", "TableEvidence", "read_evidence"]
+
+_NOT_MADE = "The run was not made yet."
+_NOT_ENDED = "The run was started and has not ended."
+
+
+@dataclass(frozen=True)
+class RunEvidence:
+    """
+    What one trained model predicts.
+
+    Args:
+        seed: of the training.
+        splits: predictions by split.
+        label_names: of their columns, in order.
+        threshold: the model's own.
+    """
+
+    seed: int
+    splits: Mapping[str, Predictions]
+    label_names: Sequence[str]
+    threshold: Threshold
+
+
+@dataclass(frozen=True)
+class RowEvidence:
+    """
+    A row of a table.
+
+    Args:
+        name: as it is in the plan.
+        features: a key of `FEATURES`: which features the system was trained on.
+        seeds: that are planned.
+        runs: that can be scored, one a seed.
+        gaps: by seed, why there is no such run.
+        published: figures of the paper, by metric.
+    """
+
+    name: str
+    features: str
+    seeds: Sequence[int]
+    runs: Sequence[RunEvidence]
+    gaps: Mapping[int, str]
+    published: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TableEvidence:
+    """
+    A table of a plan.
+
+    Args:
+        name, title, metrics: of the plan.
+        rows: the first one is what the others are compared with.
+    """
+
+    name: str
+    title: str
+    metrics: Sequence[str]
+    rows: Sequence[RowEvidence]
+
+
+@dataclass(frozen=True)
+class PlanEvidence:
+    """
+    A plan.
+
+    Args:
+        name: of its file.
+        corpus: its name in reports.
+        tables: in order.
+    """
+
+    name: str
+    corpus: str
+    tables: Sequence[TableEvidence]
+
+
+def read_evidence(store: RunStore, split: str) -> Iterator[PlanEvidence]:
+    """
+    The plans of a store, one after the other.
+
+    Args:
+        split: a run without predictions of this split is listed as missing.
+
+    Raises:
+        ValueError: the folder holds no plan.
+    """
+    plans = store.read_plans()
+    if not plans:
+        raise ValueError(f"`runs` {store.folder} has no plans: pass the output folder of `univa reproduce`.")
+    for name, plan in plans.items():
+        reader = _Reader(store, split)
+        tables = [reader.table(table, content) for table, content in plan["tables"].items()]
+        yield PlanEvidence(name, plan["corpus"], tables)
+
+
+class _Reader:
+    """Reads each run once for all tables of a plan."""
+
+    def __init__(self, store: RunStore, split: str):
+        self.store, self.split = store, split
+        self._found: dict[str, tuple[Any, ...] | str] = {}
+
+    def table(self, name: str, content: Mapping[str, Any]) -> TableEvidence:
+        published = content["published"]
+        rows = [self._row(row, of, published.get(row, {})) for row, of in content["rows"].items()]
+        return TableEvidence(name, content["title"], content["metrics"], rows)
+
+    def _row(self, name: str, content: Mapping[str, Any], published: Mapping[str, float]) -> RowEvidence:
+        found = {int(seed): self._run(run) for seed, run in content["runs"].items()}
+        runs = [RunEvidence(seed, *one) for seed, one in found.items() if not isinstance(one, str)]
+        gaps = {seed: one for seed, one in found.items() if isinstance(one, str)}
+        features = content.get("features", next(iter(FEATURES)))
+        return RowEvidence(name, features, list(found), runs, gaps, published)
+
+    def _run(self, run: str) -> tuple[Any, ...] | str:
+        """Splits, labels and threshold of a run, or why there are none."""
+        if run not in self._found:
+            self._found[run] = self._read(run)
+        return self._found[run]
+
+    def _read(self, run: str) -> tuple[Any, ...] | str:
+        stored = self.store.read(run)
+        if stored is None or stored.status == "started":
+            return _NOT_MADE if stored is None else _NOT_ENDED
+        if stored.status == "failed":
+            return one_line(stored.reason)
+        try:
+            found = read_predictions(stored.predictions)
+        except ValueError as error:
+            return one_line(error)
+        splits = found[0]
+        if not all(np.isfinite(one.scores).all() for one in splits.values()):
+            return "Its scores are not finite numbers."
+        return found if self.split in splits else f"It has no split {self.split!r}; it has {', '.join(splits)}."

@@ -1,0 +1,133 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A report as Markdown and as one HTML page that needs no other file."""
+
+import base64
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+
+
+__all__ = ["Grid", "Picture", "Section", "grid_csv", "html_page", "markdown_page"]
+
+_TEMPLATE = Path(__file__).with_name("report.html.jinja")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """
+    A table.
+
+    Args:
+        name: of its CSV file, without the suffix.
+        caption: what it shows.
+        header, rows: of text; the first cell of a row is its head.
+        notes: sentences below it.
+        data: what the CSV file holds, with all digits; by default the text.
+    """
+
+    name: str
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    data: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """
+    A figure.
+
+    Args:
+        name: of its files, without the suffix.
+        caption: what it shows.
+        alt: its content in words, for those who do not see it.
+        figure: of matplotlib.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    figure: Any
+
+
+@dataclass(frozen=True)
+class Section:
+    """
+    A part of a report.
+
+    Args:
+        name: of its anchor.
+        title: above it.
+        level: 2 for a plan, 3 for a table.
+        blocks: paragraphs, tables and figures in order.
+    """
+
+    name: str
+    title: str
+    level: int
+    blocks: Sequence[str | Grid | Picture]
+
+
+def grid_csv(grid: Grid) -> str:
+    """The content of its CSV file."""
+    data = list(grid.data) or [dict(zip(grid.header, row, strict=True)) for row in grid.rows]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(data[0]) if data else list(grid.header), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(data)
+    return stream.getvalue()
+
+
+def markdown_page(title: str, sections: Sequence[Section]) -> str:
+    """A report in Markdown; its figures are `figures/NAME.png`, its tables also `tables/NAME.csv`."""
+    parts = [f"# {_plain(title)}"]
+    for section in sections:
+        parts.append(f"{'#' * section.level} {_plain(section.title)}")
+        parts += [_markdown(block) for block in section.blocks]
+    return "\n\n".join(parts) + "\n"
+
+
+def html_page(title: str, sections: Sequence[Section], pictures: Mapping[str, bytes]) -> str:
+    """
+    A report as one page, without scripts and without anything to load.
+
+    Args:
+        pictures: SVG files by the names of figures.
+    """
+    inline = {
+        name: f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}" for name, content in pictures.items()
+    }
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    kinds = {"is_grid": lambda block: isinstance(block, Grid), "is_picture": lambda block: isinstance(block, Picture)}
+    return template.render(title=title, sections=sections, inline=inline, **kinds) + "\n"
+
+
+def _markdown(block: str | Grid | Picture) -> str:
+    if isinstance(block, str):
+        return _plain(block)
+    if isinstance(block, Picture):
+        return f"![{_plain(block.alt)}](figures/{block.name}.png)\n\n*{_plain(block.caption)}*"
+    lines = [block.header, ["---", *("---:" for _ in block.header[1:])], *block.rows]
+    table = "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    notes = "\n".join(f"* {_plain(note)}" for note in block.notes)
+    parts = [f"**{_plain(block.caption)}**", table, notes, f"[All digits](tables/{block.name}.csv)"]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _plain(text: str) -> str:
+    """Names of systems and labels are no markup."""
+    for sign in "\\`*_[]<>":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def _cell(text: str) -> str:
+    return text if set(text) <= {"-", ":"} else _plain(text).replace("|", "\\|")

@@ -1,0 +1,179 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Tables of a report: the scores of a plan's rows, and their differences to the first one."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..scores.comparison import Difference, Estimate
+from ..scores.headline import METRICS
+from .evidence import RowEvidence, TableEvidence
+from .page import Grid
+from .plan import FEATURES
+from .scored import THRESHOLDS, Bootstrap, Scored, ScoredRow
+
+
+__all__ = ["Setting", "conditions", "difference_grid", "gap_grid", "interval_text", "score_grid"]
+
+_NOTHING = "–"
+RULES = (
+    "A row with neither label nor prediction has accuracy 0. F1 is 0 for a label that is neither there nor predicted.",
+    "Systems share a rank where equally many others are shown to be better, after Holm's correction over all pairs. "
+    "Figures of the paper are quoted, and neither ranked nor compared.",
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """
+    What the numbers of a table rest on.
+
+    Args:
+        name: of the table's files.
+        table: of the plan.
+        split: whose rows are scored.
+        thresholds: a key of `THRESHOLDS`.
+        bootstrap: of its intervals.
+    """
+
+    name: str
+    table: TableEvidence
+    split: str
+    thresholds: str
+    bootstrap: Bootstrap
+
+
+def conditions(setting: Setting, scored: Scored) -> str:
+    """Rows, dialogues, seeds, threshold and bootstrap, in one sentence."""
+    known = [row for row in scored.rows if row.num_runs]
+    rows = _range(row.num_rows for row in known)
+    dialogues = _range(row.num_dialogues for row in known)
+    unlabelled = _range(row.num_rows_without_label for row in known)
+    seeds = _range(row.num_runs for row in known)
+    bootstrap = setting.bootstrap
+    return (
+        f"Split {setting.split}: {rows} rows of {dialogues} dialogues, {unlabelled} of them without any label; mean "
+        f"over {seeds} seeds, {THRESHOLDS[setting.thresholds]}; {100 * bootstrap.confidence:g} % intervals of "
+        f"{bootstrap.draws} draws over dialogues and seeds (bootstrap seed {bootstrap.seed})."
+    )
+
+
+def score_grid(setting: Setting, scored: Scored) -> Grid:
+    """Each row with its metrics, intervals, ranks, and the paper's figures in columns of their own."""
+    table = setting.table
+    published = [name for name in table.metrics if any(name in row.published for row in table.rows)]
+    header = ["row", "features", "seeds"]
+    for name in table.metrics:
+        column = METRICS[name].column
+        header += [column, f"{column} rank"] + ([f"{column} published"] if name in published else [])
+    header += ["rows", "without label", "without prediction"]
+    rows = [[*_head(row), *_cells(row, table.metrics, published), *_counts(row)] for row in scored.rows]
+    notes = [conditions(setting, scored), *RULES, *scored.problems]
+    caption = f"{table.title}: {THRESHOLDS[setting.thresholds]}"
+    data = [one for row in scored.rows for one in _data(setting, row)]
+    return Grid(f"{setting.name}-{setting.thresholds}", caption, header, rows, notes, data)
+
+
+def difference_grid(setting: Setting, scored: Scored) -> Grid | None:
+    """What each row has more or less than the first one, with intervals; `None` where nothing is compared."""
+    rows = [row for row in scored.rows if row.differences]
+    if not rows:
+        return None
+    header = ["row"]
+    for name in setting.table.metrics:
+        header += [METRICS[name].column, f"{METRICS[name].column} p"]
+    lines = [[row.row.name, *_differences(row, setting.table.metrics)] for row in rows]
+    number = f"{len(rows)} differences" if rows[1:] else "one difference"
+    notes = [conditions(setting, scored), f"p values are after Holm's correction over the {number} of a column."]
+    caption = f"Difference to {scored.reference}: {THRESHOLDS[setting.thresholds]}"
+    return Grid(f"{setting.name}-{setting.thresholds}-differences", caption, header, lines, notes)
+
+
+def gap_grid(name: str, table: TableEvidence) -> Grid | None:
+    """Runs that are missing, with the reason; `None` where all are there."""
+    rows = [line for row in table.rows for line in _gaps(row)]
+    caption = f"{table.title}: runs that are missing"
+    return Grid(f"{name}-missing", caption, ["row", "seeds", "reason"], rows) if rows else None
+
+
+def interval_text(found: Estimate | Difference | None, metric: str, signed: bool = False) -> str:
+    """A number with its interval, with the digits of its metric."""
+    if found is None:
+        return _NOTHING
+    sign, digits = ("+" if signed else ""), METRICS[metric].decimals
+    value, low, high = (f"{one:{sign}.{digits}f}".replace("-", "−") for one in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _range(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers)) or [0]
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+
+
+def _head(row: ScoredRow) -> list[str]:
+    planned = len(row.row.seeds)
+    seeds = str(planned) if row.num_runs == planned else f"{row.num_runs} of {planned}"
+    return [row.row.name, FEATURES[row.row.features], seeds]
+
+
+def _cells(row: ScoredRow, metrics: Iterable[str], published: Iterable[str]) -> Iterator[str]:
+    for name in metrics:
+        yield interval_text(row.estimates[name] if row.estimates else None, name)
+        yield str(row.ranks[name]) if row.ranks else _NOTHING
+        if name in published:
+            figure = row.row.published.get(name)
+            yield _NOTHING if figure is None else f"{figure:g}"
+
+
+def _counts(row: ScoredRow) -> list[str]:
+    if not row.num_runs:
+        return [_NOTHING] * 3
+    empty = f"{row.num_rows_without_prediction:.1f}".removesuffix(".0")
+    return [f"{row.num_rows:,}", f"{row.num_rows_without_label:,}", empty]
+
+
+def _differences(row: ScoredRow, metrics: Iterable[str]) -> Iterator[str]:
+    found: Mapping[str, Difference] = row.differences or {}
+    for name in metrics:
+        yield interval_text(found[name], name, signed=True)
+        yield "<0.001" if found[name].p_holm < 0.001 else f"{found[name].p_holm:.3f}"
+
+
+def _gaps(row: RowEvidence) -> Iterator[list[str]]:
+    by_reason: dict[str, list[int]] = {}
+    for seed, reason in row.gaps.items():
+        by_reason.setdefault(reason, []).append(seed)
+    for reason, seeds in by_reason.items():
+        yield [row.name, ", ".join(map(str, seeds)), reason]
+
+
+def _data(setting: Setting, row: ScoredRow) -> Iterator[dict[str, Any]]:
+    """A line a metric of the CSV file."""
+    for metric in setting.table.metrics:
+        estimate = row.estimates[metric] if row.estimates else None
+        difference = row.differences[metric] if row.differences else None
+        yield {
+            "row": row.row.name,
+            "features": row.row.features,
+            "metric": metric,
+            "seeds": row.num_runs,
+            "planned_seeds": len(row.row.seeds),
+            **_fields(estimate, "", ("value", "low", "high")),
+            "rank": row.ranks[metric] if row.ranks else None,
+            **_fields(difference, "difference_", ("value", "low", "high", "p_value", "p_holm", "better")),
+            "published": row.row.published.get(metric),
+            "rows": row.num_rows,
+            "rows_without_label": row.num_rows_without_label,
+            "rows_without_prediction": row.num_rows_without_prediction,
+            "dialogues": row.num_dialogues,
+            "split": setting.split,
+            "thresholds": setting.thresholds,
+            "draws": setting.bootstrap.draws,
+            "bootstrap_seed": setting.bootstrap.seed,
+            "confidence": setting.bootstrap.confidence,
+        }
+
+
+def _fields(found: Estimate | Difference | None, prefix: str, names: Iterable[str]) -> dict[str, Any]:
+    return {f"{prefix}{name}": getattr(found, name, None) for name in names}

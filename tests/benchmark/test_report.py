@@ -1,0 +1,171 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a store written by hand: its numbers, what is missing, and the page as a page."""
+
+import csv
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from benchmark_stores import make_predictions, write_plan, write_run
+
+from modeling_univa import cli
+from modeling_univa.benchmark.scored import Bootstrap
+from modeling_univa.benchmark.store import RunStore
+
+
+SKILLS = {"full": 0.7, "less": 0.55, "noise": 0.0}
+VOID = {"meta", "img", "br", "link"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> RunStore:
+    """Three systems; of the last one a run failed and one is missing. A name holds what HTML and Markdown read."""
+    store = RunStore(tmp_path_factory.mktemp("benchmark") / "store")
+    rows = {"full": [1, 2], "less": [1, 2], "noise": [1, 2, 3], "w/o <b>|A*": [7]}
+    write_plan(store, rows, {"less": {"micro_f1": 98.7}}, title="Systems & <more>")
+    for name, skill in SKILLS.items():
+        for seed in (1, 2):
+            splits = {split: make_predictions(skill, seed, split=split) for split in ("validation", "test")}
+            write_run(store, f"{name}-{seed}", None if (name, seed) == ("noise", 2) else splits)
+    return store
+
+
+@pytest.fixture(scope="module")
+def output(store, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    assert cli.main(["report", str(store.folder), "--output", str(folder), "--draws", "500", "--seed", "4"]) == 0
+    return folder
+
+
+def lines(file: Path) -> list[dict[str, str]]:
+    with open(file, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def cells(text: str, caption: str) -> list[list[str]]:
+    """The table below a caption in Markdown."""
+    rest = text[text.index(f"**{caption}**") :].split("\n\n")[1]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in rest.splitlines()]
+
+
+class Page(HTMLParser):
+    """Checks that tags are closed in order, and collects them with their attributes."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_text_shows_the_numbers_of_the_csv_file(output):
+    text = (output / "report.md").read_text(encoding="utf-8")
+    caption = "Systems & \\<more\\>: each run at its own threshold"
+    header, _, *rows = cells(text, caption)
+    data = {(line["row"], line["metric"]): line for line in lines(output / "tables" / "mine-table2-own.csv")}
+    assert [row[0] for row in rows] == ["full", "less", "noise", "w/o \\<b\\>\\|A\\*"]
+    for row in rows[:3]:
+        for metric, column in (("accuracy", "Acc %"), ("micro_f1", "miF1 %"), ("hamming_loss", "HL")):
+            line, place = data[row[0], metric], header.index(column)
+            digits = 4 if metric == "hamming_loss" else 2
+            value, low, high = (f"{float(line[key]):.{digits}f}" for key in ("value", "low", "high"))
+            assert row[place] == f"{value} \\[{low}, {high}\\]" and row[place + 1] == line["rank"]
+    assert [row[header.index("seeds")] for row in rows] == ["2", "2", "1 of 3", "0 of 1"]
+    assert rows[3][3:] == ["–"] * len(rows[3][3:])
+    assert [row[header.index("rows")] for row in rows[:3]] == ["48"] * 3
+    assert "Split test: 48 rows of 12 dialogues" in text and "500 draws" in text and "bootstrap seed 4" in text
+
+
+def test_published_figures_stand_alone(output, store, tmp_path):
+    text = (output / "report.md").read_text(encoding="utf-8")
+    header, _, *rows = cells(text, "Systems & \\<more\\>: each run at its own threshold")
+    assert [head for head in header if "published" in head] == ["miF1 % published"]
+    assert [row[header.index("miF1 % published")] for row in rows] == ["–", "98.7", "–", "–"]
+    # With another figure everything else stays.
+    other = RunStore(tmp_path / "store")
+    other.folder.mkdir()
+    (other.folder / "runs").symlink_to(store.folder / "runs")
+    rows = {"full": [1, 2], "less": [1, 2], "noise": [1, 2, 3], "w/o <b>|A*": [7]}
+    write_plan(other, rows, {"less": {"micro_f1": 0.1}}, title="Systems & <more>")
+    again = tmp_path / "again"
+    assert cli.main(["report", str(other.folder), "--output", str(again), "--draws", "500", "--seed", "4"]) == 0
+    for file in ("report.md", "tables/mine-table2-own.csv"):
+        assert (again / file).read_text() == (output / file).read_text().replace("98.7", "0.1")
+
+
+def test_missing_runs_are_listed_with_their_reason(output):
+    found = {(line["row"], line["seeds"]): line["reason"] for line in lines(output / "tables/mine-table2-missing.csv")}
+    assert found == {
+        ("noise", "2"): "There was not enough <memory>.",
+        ("noise", "3"): "The run was not made yet.",
+        ("w/o <b>|A*", "7"): "The run was not made yet.",
+    }
+    page = Page((output / "index.html").read_text(encoding="utf-8"))
+    assert "There was not enough <memory>." in page.words
+
+
+def test_differences_are_of_all_other_rows_that_ran(output):
+    found = lines(output / "tables" / "mine-table2-own-differences.csv")
+    assert [line["row"] for line in found] == ["less", "noise"]
+    data = {(line["row"], line["metric"]): line for line in lines(output / "tables" / "mine-table2-own.csv")}
+    assert float(data["noise", "micro_f1"]["difference_high"]) < 0
+    assert data["noise", "micro_f1"]["difference_better"] == "full"
+    assert found[1]["miF1 %"].startswith("−") and data["full", "micro_f1"]["difference_value"] == ""
+
+
+def test_page_needs_nothing_else_and_is_accessible(output):
+    text = (output / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not page.open
+    tags = Counter(tag for tag, _ in page.tags)
+    assert not tags.keys() & {"script", "link", "iframe", "object", "embed"}
+    for tag, attributes in page.tags:
+        assert not {name for name in attributes if name.startswith("on")}
+        for name in ("src", "href", "srcset", "action"):
+            assert attributes.get(name, "#").startswith(("#", "data:image/")), (tag, attributes)
+        assert tag != "th" or attributes["scope"] in ("col", "row")
+        assert tag != "img" or len(str(attributes["alt"])) > 20
+    assert "@import" not in text and "url(" not in text
+    assert tags["table"] == tags["caption"] >= 5 and tags["h1"] == 1
+    anchors = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
+    assert anchors == {f"#{attributes['id']}" for _, attributes in page.tags if "id" in attributes}
+    assert "w/o <b>|A*" in page.words and "table2: Systems & <more>" in page.words
+
+
+def test_same_store_makes_the_same_bytes(output, store, tmp_path):
+    again = ["report", str(store.folder), "--output", str(tmp_path), "--draws", "500", "--seed", "4"]
+    assert cli.main(again) == 0
+    files = {file.relative_to(output) for file in output.rglob("*") if file.is_file()}
+    assert files == {file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file()}
+    for file in files:
+        assert (tmp_path / file).read_bytes() == (output / file).read_bytes(), file
+
+
+def test_another_split_is_scored_at_own_thresholds_alone(store, tmp_path):
+    arguments = ["report", str(store.folder), "--output", str(tmp_path), "--draws", "500", "--split", "validation"]
+    assert cli.main(arguments) == 0
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Split validation: 48 rows" in text and "is not scored on the same rows" in text
+    assert not (tmp_path / "tables" / "mine-table2-tuned.csv").exists()
+
+
+def test_mistakes_end_in_a_sentence(tmp_path, capsys):
+    assert cli.main(["report", str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert "has no plans" in capsys.readouterr().err
+    assert Bootstrap().draws == 10_000 and not (tmp_path / "out").exists()

@@ -1,0 +1,138 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of a table: against the `evaluate` metric and `compare`, and what is left out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from benchmark_stores import LABELS, METRICS, make_predictions, write_plan, write_run
+
+from modeling_univa.benchmark.evidence import TableEvidence, read_evidence
+from modeling_univa.benchmark.scored import Bootstrap, choose, score
+from modeling_univa.benchmark.store import RunStore
+from modeling_univa.models.configuration_emotion import EmotionConfig
+from modeling_univa.scores.comparison import Run, compare
+from modeling_univa.scores.metrics import MultilabelMetrics
+from modeling_univa.scores.thresholds import best_threshold
+
+
+BOOTSTRAP = Bootstrap(draws=400, seed=3)
+SKILLS = {"full": 0.7, "less": 0.55, "noise": 0.0}
+SEEDS = [1, 2, 3]
+
+
+def splits_of(skill: float, seed: int) -> dict:
+    return {name: make_predictions(skill, seed, split=name) for name in ("validation", "test")}
+
+
+@pytest.fixture
+def store(tmp_path) -> RunStore:
+    """Three systems with three seeds each, and thresholds of their own."""
+    store = RunStore(tmp_path / "store")
+    write_plan(store, dict.fromkeys(SKILLS, SEEDS), {"less": {"micro_f1": 99.0}})
+    for name, skill in SKILLS.items():
+        for seed in SEEDS:
+            write_run(store, f"{name}-{seed}", splits_of(skill, seed), 0.3 + 0.1 * seed)
+    return store
+
+
+def table_of(store: RunStore, split: str = "test") -> TableEvidence:
+    (plan,) = read_evidence(store, split)
+    return plan.tables[0]
+
+
+def metrics(seed: int, name: str, threshold: float) -> dict[str, float]:
+    config = EmotionConfig(id2label=dict(enumerate(LABELS)), decision_threshold=threshold)
+    found = make_predictions(SKILLS[name], seed)
+    return MultilabelMetrics(config).compute(found.scores, found.labels)
+
+
+@pytest.mark.parametrize("thresholds", ["own", "tuned"])
+def test_means_are_those_of_the_metric_and_intervals_those_of_compare(store, thresholds):
+    table = table_of(store)
+    rows, problems = choose(table, "test", thresholds)
+    scored = score(table, rows, BOOTSTRAP)
+    assert not problems and not scored.problems and scored.reference == "full"
+    used = {
+        (name, seed): 0.3 + 0.1 * seed
+        if thresholds == "own"
+        else best_threshold(*(getattr(splits_of(skill, seed)["validation"], part) for part in ("scores", "labels")))
+        for name, skill in SKILLS.items()
+        for seed in SEEDS
+    }
+    runs = {name: [Run(make_predictions(skill, s), used[name, s], s) for s in SEEDS] for name, skill in SKILLS.items()}
+    expected = compare(runs, "full", draws=400, seed=3)
+    for row in scored.rows:
+        name = row.row.name
+        by_seed = [metrics(seed, name, used[name, seed]) for seed in SEEDS]
+        for metric in METRICS:
+            mean = np.mean([one[metric] for one in by_seed])
+            assert row.estimates[metric].value == pytest.approx(mean, abs=1e-6)
+        assert row.estimates == expected.scores[name] and row.ranks == {m: expected.ranks[m][name] for m in METRICS}
+        assert row.differences == expected.differences.get(name)
+        assert (row.num_runs, row.num_rows, row.num_dialogues) == (3, 48, 12)
+        assert row.num_rows_without_label == by_seed[0]["num_rows_without_label"] > 0
+        empty = np.mean([one["num_rows_without_prediction"] for one in by_seed])
+        assert row.num_rows_without_prediction == pytest.approx(empty)
+    assert [row.ranks["micro_f1"] for row in scored.rows] != [1, 1, 1]
+
+
+def test_thresholds_of_each_label(store):
+    table = table_of(store)
+    each = [0.2, 0.5, 0.9]
+    row = replace(table.rows[0], runs=[replace(run, threshold=each) for run in table.rows[0].runs])
+    rows, _ = choose(replace(table, rows=[row]), "test", "own")
+    assert np.array_equal(rows["full"][1].scores == 1, make_predictions(0.7, 1).scores > np.float64(each))
+
+
+def test_other_features_are_not_compared(store):
+    write_plan(store, dict.fromkeys(SKILLS, SEEDS), features={"noise": "original"})
+    table = table_of(store)
+    scored = score(table, choose(table, "test", "own")[0], BOOTSTRAP)
+    full, less, noise = scored.rows
+    assert noise.estimates and noise.ranks is None and noise.differences is None
+    assert less.differences and full.ranks
+    runs = {
+        name: [Run(make_predictions(SKILLS[name], s), 0.3 + 0.1 * s, s) for s in SEEDS] for name in ("full", "less")
+    }
+    assert less.differences == compare(runs, "full", draws=400, seed=3).differences["less"]
+
+
+def test_rows_on_other_utterances_have_numbers_of_their_own(store):
+    write_plan(store, {"full": SEEDS, "other": [1]})
+    write_run(store, "other-1", {"test": make_predictions(0.5, 1, dialogues=5)})
+    table = table_of(store)
+    scored = score(table, choose(table, "test", "own")[0], BOOTSTRAP)
+    assert [row.num_rows for row in scored.rows] == [48, 20]
+    assert all(row.estimates and not row.differences and not row.ranks for row in scored.rows)
+    assert len(scored.problems) == 1 and "All runs must be on the same rows" in scored.problems[0]
+
+
+def test_without_the_first_row_there_are_no_differences(store):
+    write_plan(store, {"new": SEEDS, "full": SEEDS, "less": SEEDS})
+    table = table_of(store)
+    scored = score(table, choose(table, "test", "own")[0], BOOTSTRAP)
+    assert scored.reference is None and scored.rows[0].estimates is None and scored.rows[0].num_runs == 0
+    assert scored.rows[1].ranks and scored.rows[1].differences is None
+    assert scored.problems == ["new has no run, so that there are no differences to it."]
+
+
+def test_threshold_that_cannot_be_tuned(store):
+    write_plan(store, {"full": SEEDS, "only test": [1]})
+    write_run(store, "only test-1", {"test": make_predictions(0.5, 1)})
+    rows, problems = choose(table_of(store), "test", "tuned")
+    assert len(rows["full"]) == 3 and not rows["only test"]
+    assert problems == ["only test has no validation rows with labels to choose a threshold on."]
+    with pytest.raises(ValueError, match="chosen on validation rows is not scored on the same rows"):
+        choose(table_of(store, "validation"), "validation", "tuned")
+
+
+def test_part_of_the_predictions(store):
+    table = table_of(store)
+    rows, _ = choose(table, "test", "own")
+    scored = score(
+        table, rows, BOOTSTRAP, lambda found: replace(found, scores=found.scores[:, :1], labels=found.labels[:, :1])
+    )
+    expected = np.mean([metrics(seed, "full", 0.3 + 0.1 * seed)["f1_happy"] for seed in SEEDS])
+    assert scored.rows[0].estimates["micro_f1"].value == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,70 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Stores of benchmarks with predictions written by hand."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from modeling_univa.benchmark.store import RunStore
+from modeling_univa.scores.predictions import Predictions, write_predictions
+
+
+__all__ = ["LABELS", "METRICS", "make_predictions", "write_plan", "write_run"]
+
+LABELS = ["happy", "sad", "an<g>ry|"]
+METRICS = ["accuracy", "hamming_loss", "micro_f1", "macro_f1"]
+
+
+def make_predictions(skill: float, seed: int, dialogues: int = 12, split: str = "test", rows: int = 4) -> Predictions:
+    """Noisy scores of labels that are the same for all systems and seeds; of skill 0 they are noise alone."""
+    truth = np.random.default_rng(len(split))
+    labels = (truth.random((dialogues * rows, len(LABELS))) < (0.5, 0.3, 0.2)).astype(np.int8)
+    noise = np.random.default_rng((seed, int(1000 * skill), len(split))).random(labels.shape)
+    ids = [f"{split}-{row:03d}" for row in range(len(labels))]
+    names = [f"{split}-d{row // rows}" for row in range(len(labels))]
+    return Predictions(ids, names, (skill * labels + (1 - skill) * noise).astype(np.float32), labels)
+
+
+def write_run(
+    store: RunStore, run: str, splits: Mapping[str, Predictions] | None, threshold: float | list[float] = 0.5
+) -> None:
+    """A complete run; without predictions one that failed."""
+    folder = store.run_folder(run)
+    folder.mkdir(parents=True)
+    if splits is not None:
+        write_predictions(folder / "predictions.parquet", splits, LABELS, threshold)
+    (folder / "run.json").write_text(json.dumps({"status": "failed" if splits is None else "complete"}))
+    if splits is None:
+        (folder / "error.json").write_text(json.dumps({"reason": "There was not\nenough <memory>."}))
+
+
+def write_plan(
+    store: RunStore,
+    rows: Mapping[str, Sequence[int]],
+    published: Mapping[str, Mapping[str, float]] | None = None,
+    features: Mapping[str, str] | None = None,
+    name: str = "mine",
+    title: str = "Systems",
+) -> Path:
+    """
+    A plan of one table, `table2`; the run of a row and a seed is called ROW-SEED.
+
+    Args:
+        rows: the seeds of each row.
+    """
+    found = {
+        row: {
+            "system": row,
+            "features": (features or {}).get(row, "common"),
+            "runs": {str(seed): f"{row}-{seed}" for seed in seeds},
+        }
+        for row, seeds in rows.items()
+    }
+    table = {"title": title, "metrics": METRICS, "published": published or {}, "rows": found}
+    file = store.folder / "plans" / f"{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"name": name, "corpus": "My corpus", "tables": {"table2": table}}))
+    return file

@@ -188,10 +188,11 @@ class Runner:
         ]
 
     def _text_states(self) -> list[_Task]:
-        """One task for the states that runs share; what it cannot do the runs themselves do, or say why."""
+        """One task for the states that several runs share; what it cannot do the runs themselves do, or say why."""
         frozen = [run for run in self._left.values() if run.recipe.get("text_states")]
         keys = ("dataset", "text_model", "text_model_revision", "max_text_length")
-        return [self._preparation("text states", {}, runs, needed=False) for runs in _grouped(frozen, *keys)]
+        shared = [runs for runs in _grouped(frozen, *keys) if runs[1:]]
+        return [self._preparation("text states", {}, runs, needed=False) for runs in shared]
 
     def _preparation(self, name: str, changes: dict[str, Any], runs: list[Run], needed: bool) -> _Task:
         folder = self.store.folder / _PREPARATION / hashlib.sha256(f"{name} {runs[0].id}".encode()).hexdigest()[:16]

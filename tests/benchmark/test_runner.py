@@ -209,10 +209,13 @@ def test_what_runs_share_is_prepared_once_before_them(plan, store):
     make(plan, stage)
     assert [command[3] for command in stage.commands] == ["prepare", *["train"] * 6]
     assert not (store.folder / "preparation").exists()
-    # One run after another needs no preparation.
+    # One run after another needs no preparation, and one run alone shares nothing.
     alone = Stage(store)
     make(plan, alone, "always")
     assert [command[3] for command in alone.commands] == ["train"] * 6
+    one = Stage(store, jobs=2)
+    Runner(plan, store, one, tell=lambda line: None).make(plan.runs()[:1])
+    assert [command[3] for command in one.commands] == ["train"]
 
 
 def test_text_states_that_cannot_be_prepared_are_the_matter_of_the_runs(plan, store):

@@ -3,6 +3,7 @@
 """Rows of a corpus as a memory-mapped torch data set, and their way into model inputs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import datasets
@@ -82,6 +83,9 @@ class UtteranceDataset(TorchDataset):
         self.labels = _multi_hot(rows, label_names, name)
         self.dialogues = _dialogue_numbers(rows, name)
         self.positions, self.speakers = _positions(rows, self.dialogues), _speaker_numbers(rows, self.dialogues)
+        # In place of a column of the file; and rows that have nothing of a column.
+        self._replaced: dict[str, pa.Array] = {}
+        self._removed: dict[str, np.ndarray] = {}
         columns = list(self.columns.values())
         self._features = rows.select_columns(columns).with_format("arrow") if columns else None
         self.frame_counts = {modality: _frame_counts(rows, column, name) for modality, column in self.columns.items()}
@@ -168,6 +172,62 @@ class UtteranceDataset(TorchDataset):
         self.frame_counts["text"] = self.text_states.lengths
         del self.token_rows, self.row_of_utterance, self.spans
 
+    def without(self, modality: str, removed: np.ndarray) -> "UtteranceDataset":
+        """
+        The same rows, some of which lack a modality, as if the corpus had nothing of it. Text that is removed is
+        removed from the dialogue too, where other utterances would see it; what was cut to fit a dialogue stays cut.
+
+        Args:
+            modality: "text", "audio" or "vision".
+            removed (`np.ndarray` of shape `(rows,)`, bool): which rows lose it.
+
+        Raises:
+            ValueError: text comes as states of a frozen encoder, which have seen all of the dialogue.
+        """
+        if modality == "text" and self.text_states is not None:
+            raise ValueError(
+                "Text cannot be removed from states of an encoder: make the split without `text_encoder`."
+            )
+        found = copy(self)
+        if modality == "text" and self.has_tokens:
+            found._remove_tokens(removed)
+            return found
+        names = (modality, FACE_EMOTIONS) if modality == "vision" else (modality,)
+        lost = {self.columns[name]: removed for name in names if name in self.columns}
+        kept = {column: self._removed.get(column, False) | rows for column, rows in lost.items()}
+        found._removed = {**self._removed, **kept}
+        found.frame_counts = {**self.frame_counts, modality: np.where(removed, 0, self.frame_counts[modality])}
+        return found
+
+    def with_features(self, modality: str, frames: Sequence[np.ndarray | None]) -> "UtteranceDataset":
+        """
+        The same rows with other features of a modality.
+
+        Args:
+            modality: that comes as features.
+            frames: of each row, `(frames, k)`; `None` where it has none.
+        """
+        found, column = copy(self), self.columns[modality]
+        lengths = np.array([0 if one is None else len(one) for one in frames])
+        size = self.processor.extracted_sizes[modality]
+        values = np.concatenate([np.zeros((0, size), np.float16), *(one for one in frames if one is not None)])
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16).reshape(-1)), size)
+        offsets = pa.array(np.cumsum([0, *lengths]), pa.int32())
+        found._replaced = {**self._replaced, column: pa.ListArray.from_arrays(offsets, flat)}
+        found.frame_counts = {**self.frame_counts, modality: lengths}
+        return found
+
+    def _remove_tokens(self, removed: np.ndarray) -> None:
+        self.token_rows, self.spans = list(self.token_rows), self.spans.copy()
+        for number in np.unique(self.row_of_utterance[removed]):
+            utterances = np.flatnonzero(self.row_of_utterance == number)
+            ids = self.token_rows[number]
+            own = [[] if removed[row] else ids[slice(*self.spans[row])].tolist() for row in utterances]
+            # One row as before: it depends on the number of utterances alone.
+            (dialogue,) = self.processor.build_dialogue(own)
+            self.token_rows[number] = dialogue.input_ids.astype(np.int32)
+            self.spans[utterances] = dialogue.spans
+
     @property
     def lengths(self) -> np.ndarray:
         """
@@ -210,11 +270,23 @@ class UtteranceDataset(TorchDataset):
         return [self._rows(indices)]
 
     def _rows(self, indices: list[int]) -> UtteranceRows:
-        features = pa.table({}) if self._features is None else self._features[indices]
+        features = pa.table({}) if self._features is None else self._changed(self._features[indices], indices)
         if self.text_states is not None:
             columns = [*features.columns, self.text_states[indices]]
             features = pa.table(columns, [*features.column_names, TEXT_STATES])
         return UtteranceRows(np.asarray(indices), features)
+
+    def _changed(self, features: pa.Table, indices: list[int]) -> pa.Table:
+        """Features of rows as `with_features` and `without` changed them."""
+        for place, name in enumerate(features.column_names):
+            column, lost = features.column(name), self._removed.get(name)
+            if name in self._replaced:
+                column = pa.chunked_array([self._replaced[name].take(pa.array(indices, pa.int64()))])
+            if lost is not None:
+                places = [None if lost[index] else row for row, index in enumerate(indices)]
+                column = pa.chunked_array([column.combine_chunks().take(pa.array(places, pa.int64()))])
+            features = features.set_column(place, name, column)
+        return features
 
 
 class UtteranceCollator:

@@ -492,3 +492,81 @@ def test_features_that_are_not_finite_are_refused_with_their_row(value):
         batch_of(dataset, [2, 4, 5])
     assert f"row {rows[4]['utterance_id']!r} of corpus (test) hold 1 values that are NaN" in str(caught.value)
     batch_of(dataset, [2, 3, 5])
+
+
+# Rows that lose a modality, and other features
+
+
+def without_by_rows(rows: datasets.Dataset, modality: str, removed: np.ndarray) -> datasets.Dataset:
+    """A corpus that never had it: null for features, an empty text."""
+    columns = {"text": [("text", ""), ("text_features", None)], "audio": [("audio_features", None)],
+               "vision": [("vision_features", None), ("face_emotions", None)]}[modality]  # fmt: skip
+    kept = rows.with_format(None)
+    for column, nothing in columns:
+        if column in rows.features:
+            values = [nothing if lost else row[column] for lost, row in zip(removed, kept, strict=True)]
+            kept = with_column(kept, column, values, rows.features[column])
+    return kept
+
+
+@pytest.mark.parametrize("route", ["bert", "roberta", "words"])
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_rows_that_lose_a_modality_are_as_rows_that_never_had_it(route, modality, share):
+    config = tiny_config(route)
+    rows = rows_for(config)
+    removed = np.random.default_rng(3).random(len(rows)) < share
+    dataset = dataset_for(config, rows)
+    before = batch_of(dataset, list(range(10)))
+    found = dataset.without(modality, removed)
+    expected = dataset_for(config, without_by_rows(rows, modality, removed))
+    for indices in (list(range(10)), [4, 0, 9]):
+        batch, wanted = batch_of(found, indices), batch_of(expected, indices)
+        assert batch.keys() == wanted.keys()
+        for name in wanted:
+            assert torch.equal(batch[name], wanted[name]), name
+    assert found.lengths.tolist() == expected.lengths.tolist()
+    # The split itself stays as it was.
+    assert all(torch.equal(value, before[name]) for name, value in batch_of(dataset, list(range(10))).items())
+
+
+def test_modalities_are_lost_one_after_the_other():
+    config = tiny_config()
+    dataset = dataset_for(config, rows_for(config, absent=0.0))
+    first, second = np.arange(10) < 3, np.arange(10) > 7
+    batch = batch_of(
+        dataset.without("audio", first).without("audio", second).without("vision", second), list(range(10))
+    )
+    assert batch["audio_attention_mask"].any(dim=1).tolist() == [3 <= row <= 7 for row in range(10)]
+    assert batch["vision_attention_mask"].any(dim=1).tolist() == [row <= 7 for row in range(10)]
+
+
+def test_expressions_go_with_the_faces():
+    config = expression_config()
+    faces = [len(frames) for frames in rows_for(config, absent=0.0)["vision_features"]]
+    removed = np.arange(10) % 3 == 0
+    batch = batch_of(dataset_for(config, rows_with_expressions(config, faces)).without("vision", removed), [0, 1, 3])
+    assert batch["face_emotions"].flatten(1).any(dim=1).tolist() == [False, True, False]
+
+
+def test_text_is_not_removed_from_states_that_have_seen_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    config = tiny_config()
+    dataset = dataset_for(config, rows_for(config), text_encoder=tiny_model(config).text_encoder)
+    with pytest.raises(ValueError, match="make the split without `text_encoder`"):
+        dataset.without("text", np.ones(10, bool))
+
+
+def test_other_features_take_the_place_of_those_of_the_corpus():
+    config = tiny_config()
+    rows = rows_for(config)
+    frames = [None if row == 2 else np.full((row % 4 + 1, 5), row, np.float32) for row in range(10)]
+    found = dataset_for(config, rows).with_features("audio", frames)
+    nested = [None if one is None else one.tolist() for one in frames]
+    expected = dataset_for(config, with_column(rows, "audio_features", nested, rows.features["audio_features"]))
+    for indices in (list(range(10)), [7, 2, 2]):
+        assert all(
+            torch.equal(value, batch_of(expected, indices)[name]) for name, value in batch_of(found, indices).items()
+        )
+    lost = batch_of(found.without("audio", np.arange(10) == 4), [3, 4])
+    assert lost["audio_attention_mask"].any(dim=1).tolist() == [True, False]

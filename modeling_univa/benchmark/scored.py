@@ -15,7 +15,7 @@ from ..scores.thresholds import Threshold, best_threshold, predicted_labels
 from .evidence import RowEvidence, RunEvidence, TableEvidence
 
 
-__all__ = ["THRESHOLDS", "Bootstrap", "Rows", "Scored", "ScoredRow", "choose", "decided", "score"]
+__all__ = ["THRESHOLDS", "Bootstrap", "Rows", "Scored", "ScoredRow", "choose", "counted", "decided", "score"]
 
 THRESHOLDS = {
     "own": "each run at its own threshold",
@@ -115,6 +115,11 @@ def choose(table: TableEvidence, split: str, thresholds: str) -> tuple[Rows, lis
 def decided(found: Predictions, threshold: Threshold) -> Predictions:
     """Predictions whose scores are 1 where a label is predicted, else 0."""
     return replace(found, scores=predicted_labels(found.scores, threshold).astype(np.float32))
+
+
+def counted(table: TableEvidence, rows: Rows) -> Scored:
+    """The rows of a table with their counts, not compared."""
+    return Scored([_without_scores(row, rows[row.name]) for row in table.rows], None, [])
 
 
 def score(

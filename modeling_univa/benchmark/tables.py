@@ -55,7 +55,7 @@ def conditions(setting: Setting, scored: Scored) -> str:
     return (
         f"Split {setting.split}: {rows} rows of {dialogues} dialogues, {unlabelled} of them without any label; mean "
         f"over {seeds} seeds, {THRESHOLDS[setting.thresholds]}; {100 * bootstrap.confidence:g} % intervals of "
-        f"{bootstrap.draws} draws over dialogues and seeds (bootstrap seed {bootstrap.seed})."
+        f"{bootstrap.draws:,} draws over dialogues and seeds (bootstrap seed {bootstrap.seed})."
     )
 
 

@@ -22,7 +22,7 @@ from .text_states import TEXT_STATES, TextStates
 from .va_scaling import scale_va
 
 
-__all__ = ["UtteranceCollator", "UtteranceDataset", "UtteranceRows", "known_va", "scaled_va"]
+__all__ = ["UtteranceCollator", "UtteranceDataset", "UtteranceRows", "known_va", "scaled_va", "speaker_names"]
 
 _DIALOGUES_TOKENIZED_TOGETHER = 100
 
@@ -90,6 +90,7 @@ class UtteranceDataset(TorchDataset):
         self._features = rows.select_columns(columns).with_format("arrow") if columns else None
         self.frame_counts = {modality: _frame_counts(rows, column, name) for modality, column in self.columns.items()}
         self.utterance_ids, self.dialogue_ids = rows["utterance_id"], rows["dialogue_id"]
+        self.speaker_names = speaker_names(rows)
         self._check_face_emotions(self.frame_counts.pop(FACE_EMOTIONS, None))
         self.text_states: TextStates | None = None
         if processor.tokenizer is not None and "text" in processor.modalities:
@@ -386,6 +387,16 @@ def known_va(rows: datasets.Dataset, modalities: Sequence[str] = MODALITIES) -> 
 def scaled_va(rows: datasets.Dataset, scaling: str, modalities: Sequence[str] = MODALITIES) -> dict[str, np.ndarray]:
     """VA of the training split, scaled; see `scale_va`."""
     return {modality: scale_va(va, scaling) for modality, va in known_va(rows, modalities).items()}
+
+
+def speaker_names(rows: datasets.Dataset) -> list[str | None] | None:
+    """Who speaks in each row, `None` where unknown; `None` for all where the corpus does not say."""
+    if "speaker" not in rows.features:
+        return None
+    kind, found = rows.features["speaker"], _column(rows, "speaker").to_pylist()
+    to_name = kind.int2str if isinstance(kind, datasets.ClassLabel) else str
+    names = [None if name is None else to_name(name).strip() for name in found]
+    return [name or None for name in names]
 
 
 def _column(rows: datasets.Dataset, column: str) -> pa.Array:

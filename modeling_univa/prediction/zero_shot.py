@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from ..data.corpus import Corpus
 from ..data.schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError
+from ..data.utterances import speaker_names
 from ..features.shards import REJECTED_FILE
 from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import exclusive, explanation, write_text
@@ -254,7 +255,8 @@ class ZeroShotJob:
             seconds.append(entry["seconds"])
             if not entry.get("refused"):
                 scores[index, [names.index(name) for name in answer.emotions]] = 1.0
-        found = Predictions(self.rows["utterance_id"], self.rows["dialogue_id"], scores, labels)
+        rows = self.rows
+        found = Predictions(rows["utterance_id"], rows["dialogue_id"], scores, labels, speaker_names(rows))
         write_predictions(self.output / PREDICTIONS_FILE, {self.split: found}, names, _THRESHOLD)
         config = EmotionConfig(id2label=dict(enumerate(names)), decision="sigmoid", decision_threshold=_THRESHOLD)
         report = ZeroShotReport(

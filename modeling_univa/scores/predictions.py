@@ -20,6 +20,8 @@ __all__ = ["PREDICTIONS_FILE", "Predictions", "read_predictions", "write_predict
 
 PREDICTIONS_FILE = "predictions.parquet"
 _COLUMNS = ("split", "utterance_id", "dialogue_id", "scores", "labels")
+# Not in files of earlier versions.
+_SPEAKER = "speaker"
 _SETTINGS = b"univa"
 
 
@@ -32,12 +34,14 @@ class Predictions:
         utterance_ids, dialogue_ids: names of the rows.
         scores (`np.ndarray` of shape `(rows, C)`, float32): probabilities of the emotions, in [0, 1].
         labels (`np.ndarray` of shape `(rows, C)`, int8): multi-hot targets.
+        speakers: who speaks in each row, `None` where unknown; nothing where that is so everywhere.
     """
 
     utterance_ids: Sequence[str]
     dialogue_ids: Sequence[str]
     scores: np.ndarray
     labels: np.ndarray
+    speakers: Sequence[str | None] | None = None
 
 
 def write_predictions(
@@ -69,7 +73,7 @@ def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str
     try:
         table = pq.read_table(file)
         settings = json.loads((table.schema.metadata or {})[_SETTINGS])
-        table = table.select(_COLUMNS)
+        table = table.select([*_COLUMNS, *(name for name in table.column_names if name == _SPEAKER)])
         splits = table.column("split").unique()
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise ValueError(f"{file} is not a predictions file of univa ({error}).") from error
@@ -79,15 +83,18 @@ def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str
 
 def _predictions(rows: pa.Table) -> Predictions:
     ids, dialogues, scores, labels = (rows.column(name).to_pylist() for name in _COLUMNS[1:])
-    return Predictions(ids, dialogues, np.asarray(scores, np.float32), np.asarray(labels, np.int8))
+    speakers = rows.column(_SPEAKER).to_pylist() if _SPEAKER in rows.column_names else []
+    known = speakers if any(name is not None for name in speakers) else None
+    return Predictions(ids, dialogues, np.asarray(scores, np.float32), np.asarray(labels, np.int8), known)
 
 
 def _table(split: str, found: Predictions) -> pa.Table:
-    width = found.scores.shape[1]
+    width, rows = found.scores.shape[1], len(found.utterance_ids)
     values = {
-        "split": pa.array([split] * len(found.utterance_ids)),
+        "split": pa.array([split] * rows),
         "utterance_id": pa.array(list(found.utterance_ids)),
         "dialogue_id": pa.array(list(found.dialogue_ids)),
+        _SPEAKER: pa.array(list(found.speakers or [None] * rows), pa.string()),
         "scores": _rows_of(found.scores.astype(np.float32), width),
         "labels": _rows_of(found.labels.astype(np.int8), width),
     }

@@ -102,7 +102,7 @@ def predictions_of(trainer: UnivaTrainer, rows: UtteranceDataset) -> Predictions
     """What the model says of the rows that were evaluated last."""
     evaluation: Any = trainer.last_evaluation
     scores = trainer.model.config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
-    return Predictions(rows.utterance_ids, rows.dialogue_ids, scores, evaluation.label_ids)
+    return Predictions(rows.utterance_ids, rows.dialogue_ids, scores, evaluation.label_ids, rows.speaker_names)
 
 
 def evaluate_model(

@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report of a store written by hand: its numbers, what is missing, and the page as a page."""
 
+import base64
 import csv
 import re
+import sys
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from benchmark_stores import make_predictions, write_plan, write_run
+from benchmark_stores import LABELS, make_predictions, write_plan, write_run
 
 from modeling_univa import cli
 from modeling_univa.benchmark.scored import Bootstrap
@@ -29,6 +32,8 @@ def store(tmp_path_factory) -> RunStore:
     for name, skill in SKILLS.items():
         for seed in (1, 2):
             splits = {split: make_predictions(skill, seed, split=split) for split in ("validation", "test")}
+            speakers = [f"${row % 3}" if row else None for row in range(48)]
+            splits["test"] = replace(splits["test"], speakers=speakers)
             write_run(store, f"{name}-{seed}", None if (name, seed) == ("noise", 2) else splits)
     return store
 
@@ -142,10 +147,42 @@ def test_page_needs_nothing_else_and_is_accessible(output):
         assert tag != "th" or attributes["scope"] in ("col", "row")
         assert tag != "img" or len(str(attributes["alt"])) > 20
     assert "@import" not in text and "url(" not in text
-    assert tags["table"] == tags["caption"] >= 5 and tags["h1"] == 1
+    assert tags["table"] == tags["caption"] >= 9 and tags["h1"] == 1 and tags["img"] == 6
     anchors = {attributes["href"] for tag, attributes in page.tags if tag == "a"}
     assert anchors == {f"#{attributes['id']}" for _, attributes in page.tags if "id" in attributes}
     assert "w/o <b>|A*" in page.words and "table2: Systems & <more>" in page.words
+
+
+def test_figures_are_files_and_parts_of_the_page(output):
+    kinds = ["parts-label-counts", "parts-overview", "parts-speakers", "table2-differences", "table2-labels",
+             "table2-reliability"]  # fmt: skip
+    names = [f"mine-{kind}" for kind in kinds]
+    assert sorted(file.name for file in (output / "figures").iterdir()) == [
+        f"{name}.{kind}" for name in names for kind in ("png", "svg")
+    ]
+    text, page = ((output / file).read_text(encoding="utf-8") for file in ("report.md", "index.html"))
+    assert set(re.findall(r"\]\((figures/.*?)\)", text)) == {f"figures/{name}.png" for name in names}
+    for name in names:
+        assert base64.b64encode((output / "figures" / f"{name}.svg").read_bytes()).decode() in page
+    tables = set(re.findall(r"\]\(tables/(.*?)\)", text))
+    assert tables == {file.name for file in (output / "tables").iterdir()}
+
+
+def test_speakers_and_labels_have_intervals(output):
+    found = lines(output / "tables" / "mine-parts-speakers.csv")
+    assert [(line["part"], line["rows"], line["row"]) for line in found] == [
+        ("$1", "16", "full"), ("$2", "16", "full"), ("$0", "15", "full"),
+    ]  # fmt: skip
+    assert all(float(line["low"]) <= float(line["value"]) <= float(line["high"]) for line in found)
+    assert {line["part"] for line in lines(output / "tables" / "mine-table2-labels.csv")} == set(LABELS)
+
+
+def test_without_figures_matplotlib_is_not_needed(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    arguments = ["report", str(store.folder), "--output", str(tmp_path), "--draws", "300"]
+    assert cli.main(arguments) == 2 and 'pip install "univa[plot]"' in capsys.readouterr().err
+    assert cli.main([*arguments, "--no-figures"]) == 0
+    assert not (tmp_path / "figures").exists() and (tmp_path / "index.html").is_file()
 
 
 def test_same_store_makes_the_same_bytes(output, store, tmp_path):

@@ -14,7 +14,7 @@ from testing_utils import FEATURE_SIZES, random_rows, tiny_config, tiny_model, t
 from torch.utils.data import DataLoader
 
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, flatten_frames, known_va
+from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, flatten_frames, known_va, speaker_names
 from modeling_univa.models.configuration_emotion import MODALITIES, EmotionConfig
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
 
@@ -117,6 +117,19 @@ def test_place_and_speaker_of_every_utterance(route):
     assert batch["dialogue_index"].tolist() == [1, 0, 2]
     assert batch["position"].tolist() == [2, 1, 1]
     assert batch["speaker_index"].tolist() == [1, 1, 0]
+
+
+def test_speakers_by_name():
+    rows = rows_for(tiny_config("words"))
+    names = ["b", "a", "b", None, "z", " ", "a", "z", None, "b"]
+    named = with_column(rows, "speaker", names, datasets.Value("string"))
+    known = ["b", "a", "b", None, "z", None, "a", "z", None, "b"]
+    assert speaker_names(named) == known
+    numbers = [None if name is None else ["a", "b", "z"].index(name) for name in known]
+    classes = with_column(rows, "speaker", numbers, datasets.ClassLabel(names=["a", "b", "z"]))
+    assert speaker_names(classes) == known
+    assert speaker_names(rows.remove_columns(["speaker"])) is None
+    assert dataset_for(tiny_config("words"), named).speaker_names == known
 
 
 def test_place_is_that_of_the_corpus_where_it_says_one():

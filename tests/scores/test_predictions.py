@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The predictions file of a run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +30,19 @@ def test_what_is_written_is_read(threshold, tmp_path):
         assert found[split].dialogue_ids == list(wanted.dialogue_ids)
         np.testing.assert_array_equal(found[split].scores, wanted.scores)
         np.testing.assert_array_equal(found[split].labels, wanted.labels)
+
+
+def test_speakers_are_kept_where_they_are_known(tmp_path):
+    file = tmp_path / "predictions.parquet"
+    splits = {"validation": some(2, 0), "test": replace(some(3, 1), speakers=["Ada", None, "Grace"])}
+    write_predictions(file, splits, ["happy", "sad", "fear"], 0.18)
+    found, _, _ = read_predictions(file)
+    assert (found["validation"].speakers, found["test"].speakers) == (None, ["Ada", None, "Grace"])
+    # A file of an earlier version has no such column.
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns(["speaker"]), file)
+    found, names, _ = read_predictions(file)
+    assert found["test"].speakers is None and len(found["test"].scores) == 3 and names == ["happy", "sad", "fear"]
 
 
 def test_another_file_is_refused(tmp_path):

@@ -1,0 +1,170 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of parts of the predictions: of each label, of rows by their number of labels, of speakers; calibration."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from ..scores.calibration import calibration_error, decision_of
+from ..scores.comparison import Estimate
+from ..scores.headline import METRICS
+from ..scores.predictions import Predictions
+from .evidence import RowEvidence, TableEvidence
+from .page import Grid
+from .scored import Rows, score
+from .tables import Setting, interval_text
+
+
+__all__ = [
+    "Breakdown",
+    "break_down",
+    "breakdown_grid",
+    "calibration_grid",
+    "label_parts",
+    "label_count_parts",
+    "speaker_parts",
+]
+
+_METRIC = "micro_f1"
+# A row with more labels than this counts with those that have as many.
+_MANY_LABELS = 3
+# Speakers that are shown, those with the most rows.
+_MOST_SPEAKERS = 20
+
+View = Callable[[Predictions], Predictions]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """
+    Micro-F1 of parts of the predictions. That of one label is the F1 of the label.
+
+    Args:
+        parts: names.
+        counts: how many rows each part rests on.
+        values: of each row of a table, an estimate a part; `None` where it could not be computed.
+    """
+
+    parts: Sequence[str]
+    counts: Sequence[int]
+    values: Mapping[str, Sequence[Estimate | None]]
+
+
+def label_parts(label_names: Sequence[str]) -> dict[str, View]:
+    """One part a label."""
+    return {name: _of_label(index) for index, name in enumerate(label_names)}
+
+
+def label_count_parts(found: Predictions) -> dict[str, View]:
+    """One part a number of labels of a row, where there are such rows; rows without labels are left out."""
+    counts = set(_label_counts(found).tolist()) - {0}
+    name = {count: f"{count} label{'s' if count > 1 else ''}" for count in counts}
+    name |= {count: f"{count} labels or more" for count in counts if count == _MANY_LABELS}
+    return {name[count]: _of_rows(partial(_has_labels, count)) for count in sorted(counts)}
+
+
+def speaker_parts(found: Predictions) -> dict[str, View]:
+    """One part a speaker, those with the most rows; nothing where speakers are not known."""
+    rows = Counter(name for name in found.speakers or [] if name is not None)
+    names = sorted(rows, key=lambda name: (-rows[name], name))[:_MOST_SPEAKERS]
+    return {name: _of_rows(partial(_is_spoken, name)) for name in names}
+
+
+def break_down(
+    setting: Setting, rows: Rows, parts: Mapping[str, View], count: Callable[[Predictions], int]
+) -> Breakdown:
+    """
+    Score parts of the predictions of a table.
+
+    Args:
+        rows: of [`choose`].
+        parts: what takes a part, by its name.
+        count: of a part, how many rows it rests on.
+    """
+    values: dict[str, list[Estimate | None]] = {name: [] for name in rows}
+    for view in parts.values():
+        for scored in score(setting.table, rows, setting.bootstrap, view).rows:
+            values[scored.row.name].append(scored.estimates[_METRIC] if scored.estimates else None)
+    one = next(found for of in rows.values() for found in of.values())
+    counts = [count(view(one)) for view in parts.values()]
+    return Breakdown(list(parts), counts, {name: found for name, found in values.items() if rows[name]})
+
+
+def breakdown_grid(name: str, caption: str, counted: str, found: Breakdown, notes: Sequence[str]) -> Grid:
+    """
+    A line a part, a column a row of the table.
+
+    Args:
+        name, caption, notes: of the table.
+        counted: what the counts are.
+    """
+    header = ["", counted, *found.values]
+    columns = list(found.values.values())
+    lines = [
+        [part, f"{count:,}", *(interval_text(column[place], _METRIC) for column in columns)]
+        for place, (part, count) in enumerate(zip(found.parts, found.counts, strict=True))
+    ]
+    data = [
+        {
+            "part": part,
+            "rows": count,
+            "row": row,
+            "metric": _METRIC,
+            **{key: getattr(values[place], key, None) for key in ("value", "low", "high")},
+        }
+        for place, (part, count) in enumerate(zip(found.parts, found.counts, strict=True))
+        for row, values in found.values.items()
+    ]
+    return Grid(name, f"{caption} ({METRICS[_METRIC].column})", header, lines, notes, data)
+
+
+def calibration_grid(name: str, table: TableEvidence, split: str) -> Grid | None:
+    """The expected calibration error of each row; `None` where no row has a label."""
+    rows = [row for row in table.rows if row.runs and row.runs[0].splits[split].labels.any()]
+    if not rows:
+        return None
+    lines = [_calibration_line(row, split) for row in rows]
+    header = ["row", "ECE, mean over seeds", "least", "most", "seeds", "rows"]
+    notes = [
+        "Decisions of all labels together, in 15 bins of equal width; 0 is best.",
+        "A system whose scores of a row sum to 1 is compared with the labels of the row as a distribution, without "
+        "rows that have no label.",
+    ]
+    return Grid(f"{name}-calibration", "Calibration error", header, lines, notes)
+
+
+def _calibration_line(row: RowEvidence, split: str) -> list[str]:
+    found = [run.splits[split] for run in row.runs]
+    errors = [calibration_error(one.scores, one.labels, decision_of(one.scores)) for one in found]
+    values = (float(np.mean(errors)), min(errors), max(errors))
+    return [row.name, *(f"{value:.4f}" for value in values), str(len(errors)), f"{len(found[0].labels):,}"]
+
+
+def _of_label(index: int) -> View:
+    place = [index]
+    return lambda found: replace(found, scores=found.scores[:, place], labels=found.labels[:, place])
+
+
+def _of_rows(chosen: Callable[[Predictions], np.ndarray]) -> View:
+    def view(found: Predictions) -> Predictions:
+        places = np.flatnonzero(chosen(found)).tolist()
+        ids, dialogues = ([names[place] for place in places] for names in (found.utterance_ids, found.dialogue_ids))
+        return Predictions(ids, dialogues, found.scores[places], found.labels[places])
+
+    return view
+
+
+def _has_labels(count: int, found: Predictions) -> np.ndarray:
+    return _label_counts(found) == count
+
+
+def _is_spoken(speaker: str, found: Predictions) -> np.ndarray:
+    return np.array([name == speaker for name in found.speakers or []])
+
+
+def _label_counts(found: Predictions) -> np.ndarray:
+    return np.minimum(found.labels.sum(axis=1), _MANY_LABELS)

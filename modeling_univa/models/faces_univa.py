@@ -551,7 +551,7 @@ def _yunet_path(model: str, revision: str | None) -> str:
     if Path(model).is_file():
         return model
     owner, name, *file = [*model.split("/"), ""][:2] + model.split("/")[2:]
-    advice = f"give `detector_model` the path of {_YUNET_FILE}, or use the haar detector, which needs no file"
+    advice = f"pass `detector_model`, the path of {_YUNET_FILE}, or use the haar detector, which needs no file"
     if not owner or not name or (not file and name.endswith(".onnx")) or owner in (".", ".."):
         raise FileNotFoundError(f"no such file: {model}; {advice}")
     from huggingface_hub import hf_hub_download

@@ -253,7 +253,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "another kind": ("a.mat", lambda path: path.write_bytes(b""), "features are read from .csv, .tsv"),
     "no file": ("a.npy", lambda path: None, "cannot be read .No such file"),
     "no csv": ("a.csv", lambda path: None, "cannot be read .No such file"),
-    "no parquet": ("a.parquet", lambda path: None, "there is no such file"),
+    "no parquet": ("a.parquet", lambda path: None, "this file does not exist"),
     "text in csv": (
         "a.csv",
         lambda path: path.write_text("f0,f1\n1,2\n3,happy\n"),

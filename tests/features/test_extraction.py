@@ -244,7 +244,7 @@ def test_arguments_name_extractors(tmp_path, speech_encoder):
         ("audio", '{"extractor_type": "log-mel", "hops": 1}', "no setting hops"),
         ("audio", '{"extractor_type": "log-mel"', "`audio_extractor`"),
         ("audio", str(tmp_path / "nothing"), "nothing"),
-        ("text", str(tmp_path / "nothing.txt"), "no such file"),
+        ("text", str(tmp_path / "nothing.txt"), "does not exist"),
     ):
         with pytest.raises(CorpusError, match=message):
             extractor_from_argument(modality, argument)

@@ -48,7 +48,7 @@ def test_from_the_corpus_to_a_model_of_its_own(packaged_network_file, source, tm
     write_text_encoder(tmp_path / "encoder")
     options = {"dataset": corpus, "text_model": tmp_path / "encoder", "output_dir": model, "num_train_epochs": 1}
     options |= {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "vision_num_hidden_layers": 1}
-    options |= {"modalities": "text vision", "use_cpu": True, "test_split": ""}
+    options |= {"modalities": "text vision", "use_cpu": True, "test_split": "", "contrastive_loss": "none"}
     arguments = [part for name, value in options.items() for part in (f"--{name}", *str(value).split(" "))]
     assert train_hf.main(arguments) == 0, capsys.readouterr().err
     assert "only this machine" not in capsys.readouterr().err

@@ -23,7 +23,7 @@ from modeling_univa.benchmark.store import RunStore, StoredRun
 from modeling_univa.scores.predictions import read_predictions
 
 
-EPOCHS = 40
+EPOCHS = 80
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ def test_killed_benchmark_started_again_ends_the_same(write, tmp_path):
     stopped.finish()
     (one,), (other,) = (job.store.read_all().values() for job in (whole, stopped))
     assert one.id == other.id and one.status == other.status == "complete"
-    assert (other.folder / "log.txt").read_text().count("Going on from") == 2
+    assert (other.folder / "log.txt").read_text().count("Resuming from") == 2
     expected, found = read_predictions(one.predictions), read_predictions(other.predictions)
     for split, rows in expected[0].items():
         np.testing.assert_allclose(found[0][split].scores, rows.scores, rtol=0, atol=1e-6)

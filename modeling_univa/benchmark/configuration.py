@@ -47,7 +47,7 @@ def resolved_configuration(
     for name in ("system", *_OF_THE_CORPUS):
         settings.pop(name)
     settings |= _settings_of_the_system(model_args)
-    for name in ("model", "text_model"):
+    for name in ("model", "text_model", "test_dataset"):
         settings[name] = _without_place(settings[name])
     off = _off_by_default(model_args, data_args, training_args)
     kept = {name: value for name, value in sorted(settings.items()) if not _is_off(value, off.get(name))}
@@ -113,11 +113,11 @@ def _option_without_place(option: str) -> str:
     return f"{name}{equals}{Path(value).name if _is_place(value) else value}"
 
 
-def _without_place(model: str | None) -> str | None:
+def _without_place(name: str | None) -> str | None:
     """A Hub id or package as it is; of a folder its name and what is in it."""
-    if model is None or not _is_place(model):
-        return model
-    folder = Path(model).resolve()
+    if name is None or not _is_place(name):
+        return name
+    folder = Path(name).resolve()
     return f"{folder.name}@{_content(folder)}" if folder.is_dir() else folder.name
 
 

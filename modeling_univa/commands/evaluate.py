@@ -24,7 +24,7 @@ __all__ = ["add_options", "run"]
 logger = logging.get_logger(__name__)
 
 # Arguments that a predictions file has no use for.
-_OF_A_MODEL = ("dataset", "output", "revision", "dataset_revision", "dataset_id", "device")
+_OF_A_MODEL = ("dataset", "output", "revision", "dataset_revision", "dataset_id", "device", "label_map")
 
 
 def add_options(parser: OptionParser) -> None:
@@ -37,6 +37,10 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
     parser.add_argument("--dataset-revision", help="branch, tag or commit of a data set on the Hub")
     parser.add_argument("--dataset-id", metavar="ORG/NAME", help="Hub id of a data set that is given as a folder")
+    parser.add_argument(
+        "--label-map",
+        help="score a data set with other labels on those in common: joy=happy,contempt= (or a JSON object)",
+    )
     parser.add_argument("--device", choices=("cpu",), help="cpu: leave a GPU alone")
     chosen = parser.add_argument_group("chosen on validation")
     chosen.add_argument(
@@ -61,6 +65,8 @@ def run(options: argparse.Namespace) -> int:
         check_plotting(options.plot)
     evaluation = _evaluate(options)
     print(results_table({options.split: evaluation.scores}))
+    if evaluation.label_note:
+        print(evaluation.label_note)
     _tell_choices(evaluation, options)
     _write_files(evaluation, options)
     if Path(options.model).is_file():
@@ -90,6 +96,7 @@ def _evaluate(options: argparse.Namespace) -> Evaluation:
         dataset_id=options.dataset_id,
         device=options.device,
         choices=choices,
+        label_map=options.label_map,
     )
 
 

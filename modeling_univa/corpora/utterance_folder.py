@@ -22,6 +22,7 @@ from ..data.schema import (
     check_inferred_labels,
     check_label_names,
 )
+from ..data.speed_copies import name_of_copy
 from ..data.tables import files_of, read_text
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
 from ..features.engine import feature_engine
@@ -187,7 +188,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
         for speed in self._speeds if split == _TRAIN else ():
             for row in self._rows(split):
                 for name in ("utterance_id", "dialogue_id"):
-                    row[name] = f"sp{speed:g}-{row[name]}"
+                    row[name] = name_of_copy(row[name], speed)
                 self._speed_of[row["utterance_id"]] = speed
                 yield row
 
@@ -204,7 +205,7 @@ class UtteranceFolder(UnivaCorpusBuilder):
     def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Features that came with the row."""
         copy = row["utterance_id"]
-        original = copy.removeprefix(f"sp{self._speed_of[copy]:g}-") if copy in self._speed_of else copy
+        original = copy.removeprefix(name_of_copy("", self._speed_of[copy])) if copy in self._speed_of else copy
         found: dict[str, Any] = {}
         for modality, features in self._precomputed.items():
             try:

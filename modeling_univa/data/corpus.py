@@ -32,6 +32,8 @@ class Corpus:
             `face_emotions`, and for `faces` how they were found in videos.
         affect_scorers: for text, audio and vision what scored its valence and arousal, where a scorer did.
         revision: branch, tag or commit on the Hub.
+        fold: which fold of a cross-validation the splits are, if they are one; see [`fold_corpus`].
+        fold_note: what the card says of it.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Corpus:
     extractors: dict[str, dict[str, Any]] = field(default_factory=dict)
     affect_scorers: dict[str, dict[str, Any]] = field(default_factory=dict)
     revision: str | None = None
+    fold: str | None = None
+    fold_note: str | None = None
 
     @property
     def on_hub(self) -> bool:

@@ -4,6 +4,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ..models.files_univa import one_line
 from ..models.processing_univa import UnivaProcessor
 from ..models.trusted_paths_univa import has_hub_form, without_places
 from .corpus import EXTRACTORS_FILE, SCORERS_FILE, Corpus
+from .label_map import resolve_label_map
 from .parquet import check_files, damage, read_options
 from .schema import VA_COLUMNS, CorpusError, holds_frames
 from .streaming import StreamedCorpus
@@ -53,6 +55,7 @@ def make_split(
     config: EmotionConfig,
     va_scaling: str | None = None,
     text_encoder: PreTrainedModel | None = None,
+    label_map: Mapping[str, str] | None = None,
 ) -> UtteranceDataset:
     """
     One split for the model.
@@ -60,10 +63,14 @@ def make_split(
     Args:
         va_scaling: see `scale_va`; only with it there is VA, which is for training.
         text_encoder: see `UtteranceDataset`.
+        label_map: of a corpus with other labels than the model, which of the model's its labels stand for; see
+            [`resolve_label_map`].
     """
-    rows = corpus.split(split)
+    rows, name = corpus.split(split), f"{corpus.name} ({split})"
     va = None if va_scaling is None else scaled_va(rows, va_scaling, config.modalities)
-    dataset = UtteranceDataset(rows, processor, config.label_names, va, f"{corpus.name} ({split})", text_encoder)
+    if label_map is not None:
+        label_map = resolve_label_map(label_map, corpus.label_names, config.label_names, corpus.name)
+    dataset = UtteranceDataset(rows, processor, config.label_names, va, name, text_encoder, label_map)
     for modality, count in dataset.count_cut().items():
         if count:
             logger.warning(

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a corpus as a memory-mapped torch data set, and their way into model inputs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from transformers import PreTrainedModel
 from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
 from ..models.processing_univa import UnivaProcessor, pad_frames, speaker_indices
+from ..scores.shared_labels import SharedLabels
+from .label_map import describe_label_map
 from .schema import FACE_EMOTIONS, CorpusError, feature_column
 from .text_states import TEXT_STATES, TextStates
 from .va_scaling import scale_va
@@ -57,6 +59,8 @@ class UtteranceDataset(TorchDataset):
         name: of the split, for messages.
         text_encoder: of a model that does not train it. Its states of the utterances' own tokens are then computed
             once, where it lies, and batches have them in place of tokens; see `TextStates`.
+        label_map: of rows with other labels than the model, the model's label for each of theirs, or the empty string;
+            see [`resolve_label_map`]. What is scored then is `shared_labels`.
 
     Raises:
         CorpusError: no row, a column that the model needs is missing, features of another width, other labels, null
@@ -72,6 +76,7 @@ class UtteranceDataset(TorchDataset):
         va: dict[str, np.ndarray] | None = None,
         name: str = "rows",
         text_encoder: PreTrainedModel | None = None,
+        label_map: Mapping[str, str] | None = None,
     ):
         self.name = name
         self.processor = processor
@@ -80,7 +85,8 @@ class UtteranceDataset(TorchDataset):
         self._check_columns(rows)
         for column in ("utterance_id", "dialogue_id", "emotions"):
             self._check_known(rows, column)
-        self.labels = _multi_hot(rows, label_names, name)
+        self.labels = _multi_hot(rows, label_names, name, label_map)
+        self.shared_labels = None if label_map is None else self._shared_labels(rows, label_names, label_map)
         self.dialogues = _dialogue_numbers(rows, name)
         self.positions, self.speakers = _positions(rows, self.dialogues), _speaker_numbers(rows, self.dialogues)
         # In place of a column of the file; and rows that have nothing of a column.
@@ -97,6 +103,19 @@ class UtteranceDataset(TorchDataset):
             self._tokenize(rows)
             if text_encoder is not None:
                 self._encode(text_encoder)
+
+    def _shared_labels(
+        self, rows: datasets.Dataset, label_names: Sequence[str], label_map: Mapping[str, str]
+    ) -> SharedLabels:
+        names = [name for name in label_names if name in label_map.values()]
+        lost = (_list_lengths(_column(rows, "emotions")) > 0) & ~self.labels.any(axis=1)
+        if lost.all():
+            raise CorpusError(
+                f"{self.name}: every row has labels that `label_map` maps to nothing alone, so that none can be "
+                "scored; map more of them"
+            )
+        columns = np.array([list(label_names).index(name) for name in names])
+        return SharedLabels(names, columns, ~lost, describe_label_map(label_map, label_names))
 
     def _check_columns(self, rows: datasets.Dataset) -> None:
         if len(rows) == 0:
@@ -434,13 +453,19 @@ def _list_lengths(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     return pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _multi_hot(rows: datasets.Dataset, label_names: Sequence[str], name: str) -> np.ndarray:
+def _multi_hot(
+    rows: datasets.Dataset, label_names: Sequence[str], name: str, label_map: Mapping[str, str] | None = None
+) -> np.ndarray:
     found = rows.features["emotions"].feature.names
-    if sorted(found) != sorted(label_names):
-        raise CorpusError(f"{name}: the corpus has the labels {found}, and the model has {list(label_names)}")
-    column = _column(rows, "emotions")
-    to_model = np.array([list(label_names).index(label) for label in found])
-    labels = np.zeros((len(rows), len(found)), dtype=np.uint8)
+    if label_map is None and sorted(found) != sorted(label_names):
+        raise CorpusError(
+            f"{name}: the corpus has the labels {found}, and the model has {list(label_names)}; an evaluation with "
+            "`label_map` scores those that they share"
+        )
+    column, places = _column(rows, "emotions"), {label: place for place, label in enumerate(label_names)}
+    # −1 is a label that is left out.
+    to_model = np.array([places.get(label if label_map is None else label_map[label], -1) for label in found])
+    labels = np.zeros((len(rows), len(label_names)), dtype=np.uint8)
     numbers = pc.fill_null(column.flatten(), -1).to_numpy(zero_copy_only=False)
     owners = np.repeat(np.arange(len(rows)), _list_lengths(column))
     wrong = np.flatnonzero((numbers < 0) | (numbers >= len(found)))
@@ -449,7 +474,8 @@ def _multi_hot(rows: datasets.Dataset, label_names: Sequence[str], name: str) ->
             f"{name}: row {rows[int(owners[wrong[0]])]['utterance_id']!r} has the label {numbers[wrong[0]]}, expected "
             f"numbers from 0 to {len(found) - 1}, which stand for {', '.join(found)}; build the corpus again"
         )
-    labels[owners, to_model[numbers]] = 1
+    targets = to_model[numbers]
+    labels[owners[targets >= 0], targets[targets >= 0]] = 1
     return labels
 
 

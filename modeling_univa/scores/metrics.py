@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metrics of `metrics/multilabel_emotion` on a model's logits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from transformers import EvalPrediction
 
 from ..shipped import shipped
+from .shared_labels import SharedLabels
 from .thresholds import AUTO, Threshold, choose_threshold, threshold_metrics
 
 
@@ -30,6 +31,7 @@ class MultilabelMetrics:
     def __init__(self, config: Any = None):
         self.config = config
         self._choice: str | None = None
+        self._shared: SharedLabels | None = None
         self._metric: evaluate.EvaluationModule | None = None
 
     @property
@@ -51,6 +53,15 @@ class MultilabelMetrics:
         finally:
             self._choice = before
 
+    @contextmanager
+    def restricted_to(self, shared: SharedLabels | None) -> Iterator[None]:
+        """Inside this context only labels and rows are scored that a model shares with a corpus; by default all."""
+        before, self._shared = self._shared, shared
+        try:
+            yield
+        finally:
+            self._shared = before
+
     def __call__(self, prediction: EvalPrediction) -> dict[str, float]:
         scores = self.config.probabilities(torch.from_numpy(np.asarray(prediction.predictions))).numpy()
         if not np.isfinite(scores).all():
@@ -58,18 +69,37 @@ class MultilabelMetrics:
         chosen = None if self._choice is None else choose_threshold(scores, prediction.label_ids, self._choice)
         if chosen is not None:
             self.config.decision_threshold = chosen
-        metrics = self.compute(scores, prediction.label_ids)
-        return {**metrics, **threshold_metrics(self.threshold, self.config.label_names)}
+        return self._scored(scores, prediction.label_ids)
 
-    def compute(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Metrics of probabilities `(rows, C)` against multi-hot labels `(rows, C)`, one number a name."""
+    def _scored(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        shared, names, threshold = self._shared, self.config.label_names, self.threshold
+        if shared is None:
+            return {**self.compute(scores, labels), **threshold_metrics(threshold, names)}
+        names, threshold = shared.names, shared.threshold_of(threshold)
+        metrics = self.compute(shared.of(scores), shared.of(labels), names, threshold)
+        return {**metrics, "num_rows_excluded": shared.num_excluded, **threshold_metrics(threshold, names)}
+
+    def compute(
+        self,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        label_names: Sequence[str] | None = None,
+        threshold: Threshold | None = None,
+    ) -> dict[str, float]:
+        """
+        Metrics of probabilities `(rows, C)` against multi-hot labels `(rows, C)`, one number a name.
+
+        Args:
+            label_names: of the C labels; by default all of the model.
+            threshold: for them; by default that of the model.
+        """
         if self._metric is None:
             self._metric = evaluate.load(str(metric_path()), "multi_hot", keep_in_memory=True)
         metrics = self._metric.compute(
             predictions=scores.tolist(),
             references=labels.astype(int).tolist(),
-            threshold=self.threshold,
-            label_names=self.config.label_names,
+            threshold=self.threshold if threshold is None else threshold,
+            label_names=list(label_names or self.config.label_names),
         )
         by_label = {f"f1_{label}": value for label, value in metrics.pop("label_f1").items()}
         support = {f"support_{label}": value for label, value in metrics.pop("label_support").items()}

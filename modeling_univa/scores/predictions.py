@@ -16,9 +16,11 @@ from ..models.files_univa import whole_file
 from .thresholds import Threshold
 
 
-__all__ = ["PREDICTIONS_FILE", "Predictions", "read_predictions", "write_predictions"]
+__all__ = ["PREDICTIONS_FILE", "TEST_PREDICTIONS_FILE", "Predictions", "read_predictions", "write_predictions"]
 
 PREDICTIONS_FILE = "predictions.parquet"
+# Of a corpus with other labels than the system: of those in common alone.
+TEST_PREDICTIONS_FILE = "test_dataset_predictions.parquet"
 _COLUMNS = ("split", "utterance_id", "dialogue_id", "scores", "labels")
 # Not in files of earlier versions.
 _SPEAKER = "speaker"

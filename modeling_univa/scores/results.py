@@ -37,6 +37,7 @@ _COUNTS = {
     "num_rows": "rows",
     "num_rows_without_label": "of them without any label",
     "num_rows_without_prediction": "of them without any prediction",
+    "num_rows_excluded": "rows more that are not scored, since all of their labels are left out",
 }
 
 
@@ -57,6 +58,7 @@ class Evaluation:
         threshold_split: which chose the threshold in this evaluation, where it is not that of the model.
         temperature: that of least negative log likelihood on validation, where it was asked for.
         predictions: of the rows that were scored, and of those that chose anything, by split.
+        label_note: how the labels of a corpus were mapped to those of the model, where they differ.
     """
 
     dataset: str
@@ -69,6 +71,7 @@ class Evaluation:
     threshold_split: str | None = None
     temperature: float | None = None
     predictions: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
+    label_note: str | None = None
 
     @property
     def label_names(self) -> list[str]:
@@ -84,7 +87,8 @@ class Evaluation:
         threshold = f"threshold {threshold_text(self.threshold, self.label_names)}"
         if self.threshold_split is not None:
             threshold += f" chosen on {self.threshold_split}, not that of the model"
-        return "; ".join([threshold, *counts, rule])
+        mapped = [self.label_note.rstrip(".")] if self.label_note else []
+        return "; ".join([threshold, *counts, rule, *mapped])
 
 
 def model_index_results(evaluation: Evaluation, task: str) -> list[EvalResult]:
@@ -105,11 +109,16 @@ def model_index_results(evaluation: Evaluation, task: str) -> list[EvalResult]:
             metric_type=metric.hub_type,
             metric_name=metric.name,
             metric_value=round(evaluation.scores[key], 4),
-            metric_args={**metric.hub_arguments, "threshold": evaluation.threshold},
+            metric_args={**metric.hub_arguments, "threshold": evaluation.threshold, **_label_arguments(evaluation)},
         )
         for key, metric in METRICS.items()
         if key in evaluation.scores
     ]
+
+
+def _label_arguments(evaluation: Evaluation) -> dict[str, list[str]]:
+    """Which labels were scored, where that is not all of them."""
+    return {} if evaluation.label_note is None else {"labels": evaluation.label_names}
 
 
 def merged(previous: Iterable[EvalResult], new: list[EvalResult]) -> list[EvalResult]:
@@ -119,12 +128,17 @@ def merged(previous: Iterable[EvalResult], new: list[EvalResult]) -> list[EvalRe
 
 
 def write_eval_results(folder: Path, evaluation: Evaluation) -> Path:
-    """Write `.eval_results/DATASET-SPLIT.yaml`, in place of that of a previous evaluation."""
+    """
+    Write `.eval_results/DATASET-SPLIT.yaml`, in place of that of a previous evaluation.
+
+    Scores on mapped labels are of a task of another name, so that no benchmark ranks them beside those on all labels.
+    """
+    task = evaluation.split if evaluation.label_note is None else f"{evaluation.split}_shared_labels"
     notes = evaluation.conditions if evaluation.on_hub else f"data set not on the Hub; {evaluation.conditions}"
     entries = [
         EvalResultEntry(
             dataset_id=evaluation.dataset,
-            task_id=f"{evaluation.split}_{key}",
+            task_id=f"{task}_{key}",
             value=round(evaluation.scores[key], 4),
             dataset_revision=evaluation.revision,
             date=evaluation.date,
@@ -173,6 +187,8 @@ def results_section(evaluation: Evaluation) -> str:
             f"| {name} | {scores[f'f1_{name}']:.2f} | {scores[f'support_{name}']:.0f} |"
             for name in evaluation.label_names
         ]
+    if evaluation.label_note:
+        lines += ["", evaluation.label_note]
     return "\n".join(lines)
 
 
@@ -199,11 +215,15 @@ def results_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     scores = {split: without_prefix(metrics) for split, metrics in results.items()}
     shown = {key: metric for key, metric in METRICS.items() if all(key in one for one in scores.values())}
     columns = "".join(f"{metric.column:>{_width(metric)}}" for metric in shown.values())
-    lines = [f"{'split':<12}{columns}{'rows':>8}{'no label':>10}{'none given':>12}"]
+    has_excluded = any("num_rows_excluded" in found for found in scores.values())
+    excluded = f"{'excluded':>10}" if has_excluded else ""
+    width = max([12, *(len(split) + 2 for split in scores)])
+    lines = [f"{'split':<{width}}{columns}{'rows':>8}{'no label':>10}{'none given':>12}{excluded}"]
     for split, found in scores.items():
         values = "".join(f"{found[key]:>{_width(one)}.{one.decimals}f}" for key, one in shown.items())
         counts = [found[f"num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
-        lines.append(f"{split:<12}{values}{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}")
+        excluded = f"{found.get('num_rows_excluded', 0):>10}" if has_excluded else ""
+        lines.append(f"{split:<{width}}{values}{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}{excluded}")
     return "\n".join(lines)
 
 

@@ -224,7 +224,8 @@ def _data(corpus: Corpus | None, about: Mapping[str, Any]) -> list[str]:
     title = about.get("pretty_name") or Path(corpus.name).name
     license = about.get("license")
     licensed = "" if license in (None, "unknown") else f" Its licence: {license}."
-    return [f"Trained on {title}{f' ({name})' if name else ''}.{licensed}"]
+    trained = f"Trained on {title}{f' ({name})' if name else ''}.{licensed}"
+    return [trained, *([corpus.fold_note] if corpus.fold_note else [])]
 
 
 def _split_rows(corpus: Corpus) -> dict[str, int]:

@@ -5,6 +5,7 @@
 import argparse
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, make_dataclass
@@ -17,6 +18,7 @@ from transformers import HfArgumentParser
 from transformers.hf_argparser import string_to_bool
 from transformers.utils import logging
 
+from ..data.folds import ALL_FOLDS, FoldBy, FoldChoice
 from ..models.files_univa import one_line
 from ..options import OptionParser, nearest
 from ..scores.thresholds import AUTO, THRESHOLD_CHOICES
@@ -181,15 +183,103 @@ class DataArguments:
         },
     )
     test_split: str | None = field(
-        default="test", metadata={"help": "Split tested at the end, if there is one; `none` for no test."}
+        default="test",
+        metadata={
+            "help": "Split tested at the end, if there is one, of `test_dataset` if that is given; `none` for no test."
+        },
+    )
+    num_folds: int | str | None = field(
+        default=None,
+        metadata={
+            "help": "Train on one fold of a cross-validation over the rows of all splits, of this many folds; all is "
+            "one a speaker or dialogue (leave-one-out)."
+        },
+    )
+    fold: int | str | None = field(
+        default=None,
+        metadata={
+            "help": "Which fold is tested: its number from 1 to `num_folds`, or if that is all the name of a speaker "
+            "or dialogue. The next one is for validation, unless `eval_split` is none; the others are for training."
+        },
+    )
+    fold_by: FoldBy | None = field(
+        default=None,
+        metadata={
+            "help": "What is in one fold alone, by default speaker; speakers who have a dialogue in common are kept "
+            "together."
+        },
+    )
+    fold_seed: int = field(default=0, metadata={"help": "Of the order in which speakers or dialogues become folds."})
+    test_dataset: str | None = field(
+        default=None,
+        metadata={"help": "Another corpus, folder or Hub id, of which `test_split` is tested instead of `dataset`'s."},
+    )
+    test_dataset_revision: str | None = field(
+        default=None, metadata={"help": "Branch, tag or commit of `test_dataset` on the Hub."}
+    )
+    label_map: str | None = field(
+        default=None,
+        metadata={
+            "help": "What the labels of `test_dataset` are called in `dataset`: joy=happy,contempt= leaves contempt "
+            "out, and labels of one name need no entry; also as a JSON object."
+        },
     )
 
     def __post_init__(self) -> None:
-        self.dataset = self.dataset or None
+        self.dataset, self.test_dataset = self.dataset or None, self.test_dataset or None
         if self.test_split in ("none", ""):
             self.test_split = None
         if self.eval_split == "":
             self.eval_split = None
+        self.num_folds = _whole_number(self.num_folds)
+        if self.num_folds != ALL_FOLDS:
+            self.fold = _whole_number(self.fold)
+        if self.num_folds is not None:
+            self.fold_by = self.fold_by or "speaker"
+        self._check_folds()
+        self._check_test_dataset()
+
+    @property
+    def fold_choice(self) -> FoldChoice | None:
+        """The fold of a cross-validation to train on, if it is one."""
+        if self.num_folds is None or self.fold is None:
+            return None
+        return FoldChoice(self.num_folds, self.fold, str(self.fold_by), self.fold_seed, self.eval_split != "none")
+
+    def _check_folds(self) -> None:
+        if (self.num_folds is None) != (self.fold is None):
+            given, missing = ("num_folds", "fold") if self.fold is None else ("fold", "num_folds")
+            raise ValueError(f"`{given}` is {getattr(self, given)!r} without `{missing}`: pass both or neither.")
+        if self.fold_choice is None:
+            for name in ("fold_by", "fold_seed"):
+                if getattr(self, name):
+                    raise ValueError(f"`{name}` is {getattr(self, name)!r} without `num_folds`: leave it out.")
+            return
+        made = {"train_split": "train", "eval_split": "validation", "test_split": "test"}
+        for name, split in made.items():
+            if getattr(self, name) not in (split, None, "none"):
+                raise ValueError(
+                    f"`{name}` is {getattr(self, name)!r}, and `num_folds` makes the splits train, validation and "
+                    f"test: leave it out, or pass `{name}` {split}."
+                )
+        for name, reason in (
+            ("streaming", "needs all rows at once"),
+            ("test_dataset", "keeps rows of `dataset` to test on"),
+        ):
+            if getattr(self, name):
+                raise ValueError(f"`num_folds` {reason}: leave `{name}` out, or `num_folds`.")
+
+    def _check_test_dataset(self) -> None:
+        for name in ("test_dataset_revision", "label_map"):
+            if getattr(self, name) is not None and self.test_dataset is None:
+                raise ValueError(f"`{name}` is for another corpus to test on: pass `test_dataset` too.")
+        if self.test_dataset is not None and self.test_split is None:
+            raise ValueError("`test_split` is none, and `test_dataset` is there to be tested: leave one of them out.")
+
+
+def _whole_number(value: int | str | None) -> int | str | None:
+    """A number of folds or of a fold, where it is one."""
+    return int(value) if isinstance(value, str) and re.fullmatch("-?[0-9]+", value) else value
 
 
 def parse_arguments(

@@ -52,6 +52,7 @@ class ModelCardCallback(TrainerCallback):
         corpus: that it is trained on.
         model_args: arguments of the run that made the model.
         threshold_split: which chooses the decision threshold, if one does.
+        test_corpus: that it is tested on, if that is another one.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class ModelCardCallback(TrainerCallback):
         corpus: Corpus | None = None,
         model_args: ModelArguments | None = None,
         threshold_split: str | None = None,
+        test_corpus: Corpus | None = None,
     ):
+        self.test_corpus = test_corpus
         self.processor, self.corpus, self.model_args = processor, corpus, model_args
         self.threshold_split = threshold_split
         self._scores: dict[tuple[str, str], dict[int, Evaluation]] = {}
@@ -87,15 +90,20 @@ class ModelCardCallback(TrainerCallback):
         if metrics is None or dataset is None:
             return
         source, split = _source_of(dataset.name)
-        on_hub = self.corpus is not None and self.corpus.on_hub and source == self.corpus.name
+        own = next((known for known in (self.corpus, self.test_corpus) if known and known.name == source), None)
+        fold, shared = own and own.fold, getattr(dataset, "shared_labels", None)
+        threshold = kwargs["model"].config.decision_threshold
+        # Rows of a fold are not those of the split that the Hub knows by this name.
+        on_hub = own is not None and own.on_hub and fold is None
         self._scores.setdefault((source, split), {})[state.global_step] = Evaluation(
             source if on_hub else Path(source).name,
-            split,
+            f"{split} of {fold}" if fold else split,
             without_prefix(metrics),
-            kwargs["model"].config.decision_threshold,
+            threshold if shared is None else shared.threshold_of(threshold),
             on_hub=on_hub,
-            revision=self.corpus.revision if on_hub and self.corpus is not None else None,
+            revision=own.revision if own is not None and on_hub else None,
             date=time.strftime("%Y-%m-%d"),
+            label_note=None if shared is None else shared.note,
         )
         if self._started is None:
             self.write(args, state, kwargs["model"])

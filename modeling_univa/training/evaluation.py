@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from transformers.utils import logging
 
 from ..data.corpus import VALIDATION_NAMES, Corpus, find_validation_split
+from ..data.label_map import read_label_map
 from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.utterances import UtteranceDataset
 from ..models.configuration_emotion import EmotionConfig
@@ -39,6 +41,7 @@ from ..scores.thresholds import Threshold, choose_threshold
 from ..sharing.adapters import is_adapter, load_model
 from ..sharing.card import ModelFacts, write_model_card
 from .card_callback import label_similarity
+from .same_run import check_not_of_a_fold
 from .trainer import UnivaTrainer
 from .training_arguments import UnivaTrainingArguments
 
@@ -99,10 +102,16 @@ class OnValidation:
 
 
 def predictions_of(trainer: UnivaTrainer, rows: UtteranceDataset) -> Predictions:
-    """What the model says of the rows that were evaluated last."""
+    """What the model says of the rows that were evaluated last; of those with other labels, of what is scored."""
     evaluation: Any = trainer.last_evaluation
     scores = trainer.model.config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
-    return Predictions(rows.utterance_ids, rows.dialogue_ids, scores, evaluation.label_ids, rows.speaker_names)
+    labels, shared = evaluation.label_ids, rows.shared_labels
+    found = Predictions(rows.utterance_ids, rows.dialogue_ids, scores, labels, rows.speaker_names)
+    if shared is None:
+        return found
+    ids, dialogues = (list(compress(names, shared.rows)) for names in (found.utterance_ids, found.dialogue_ids))
+    speakers = None if found.speakers is None else list(compress(found.speakers, shared.rows))
+    return Predictions(ids, dialogues, shared.of(scores), shared.of(labels), speakers)
 
 
 def evaluate_model(
@@ -116,9 +125,14 @@ def evaluate_model(
     dataset_id: str | None = None,
     device: str | None = None,
     choices: OnValidation = OnValidation(),
+    label_map: str | None = None,
 ) -> Evaluation:
     """
     Score a model on a split with `metrics/multilabel_emotion`.
+
+    With a `label_map` the labels that model and corpus share are scored. The model's probabilities and its threshold
+    stay as they are; about a label that the corpus lacks nothing is decided. A row all of whose labels are left out is
+    read, as a part of its dialogue, and not scored.
 
     Args:
         model_name: folder or Hub id of a model or adapter.
@@ -129,17 +143,22 @@ def evaluate_model(
         dataset_id: Hub id of a corpus that is given as a folder.
         device: "cpu" keeps the model off a GPU that is there.
         choices: what is chosen on validation; by default nothing.
+        label_map: of a corpus with other labels than the model, which of the model's they stand for; see
+            [`read_label_map`].
 
     Raises:
         CorpusError, ValueError, OSError: either cannot be loaded, or they do not fit each other.
     """
     if batch_size < 1:
         raise ValueError(f"the batch size must be at least 1, got {batch_size}")
+    check_not_of_a_fold(model_name, dataset)
+    _check_chooses_nothing(label_map, choices)
     corpus = load_corpus(dataset, dataset_revision)
     model = load_model(model_name, revision).eval()
     processor = UnivaProcessor.from_pretrained(model_name, revision=revision or "main")
     check_extractors(corpus, processor)
-    rows = {split: make_split(corpus, split, processor, model.config)}
+    table = None if label_map is None else read_label_map(label_map)
+    rows = {split: make_split(corpus, split, processor, model.config, label_map=table)}
     validation = choices.split_of(corpus.splits)
     if validation is not None:
         rows.setdefault(validation, make_split(corpus, validation, processor, model.config))
@@ -221,14 +240,24 @@ def _evaluated(
     split = empty.split
     metrics = trainer.evaluate(rows[split], metric_key_prefix="eval" if split in VALIDATION_NAMES else "test")
     found[split] = predictions_of(trainer, rows[split])
+    shared, threshold = rows[split].shared_labels, config.decision_threshold
     return replace(
         empty,
         scores=without_prefix(metrics),
-        threshold=config.decision_threshold,
+        threshold=threshold if shared is None else shared.threshold_of(threshold),
         threshold_split=None if chosen is None else validation,
         temperature=temperature,
         predictions=found,
+        label_note=None if shared is None else shared.note,
     )
+
+
+def _check_chooses_nothing(label_map: str | None, choices: OnValidation) -> None:
+    if label_map is not None and choices != OnValidation():
+        raise ValueError(
+            "`label_map` is for scores at the threshold of the model, which another corpus does not choose: leave it "
+            "out, or what is to be chosen on validation."
+        )
 
 
 def _commit(corpus: Corpus) -> str | None:

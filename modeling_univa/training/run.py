@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -21,6 +21,8 @@ from transformers.utils import logging
 from ..convert.packages import resolve_package
 from ..corpora.build import build_from_options, corpus_class, corpus_parser, summary
 from ..data.corpus import VALIDATION_NAMES, Corpus
+from ..data.folds import fold_corpus
+from ..data.label_map import read_label_map
 from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.schema import CorpusError, odd_labels
 from ..data.streaming import StreamedCorpus, StreamedUtterances
@@ -31,8 +33,9 @@ from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..models.systems import system_named, system_of
 from ..models.trusted_paths_univa import has_hub_form
-from ..scores.predictions import PREDICTIONS_FILE, Predictions, write_predictions
+from ..scores.predictions import PREDICTIONS_FILE, TEST_PREDICTIONS_FILE, Predictions, write_predictions
 from ..scores.results import results_table
+from ..scores.shared_labels import SharedLabels
 from ..scores.thresholds import threshold_for
 from ..sharing.adapters import is_adapter
 from ..sharing.embedding import embed_small_networks
@@ -43,7 +46,7 @@ from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoi
 from .config_options import system_config
 from .evaluation import predictions_of
 from .frozen_text import check_text_states, freeze_lower_layers, freeze_text_encoder, frozen_encoder
-from .same_run import check_same_run
+from .same_run import RESULTS_FILE, check_same_run
 from .trainer import UnivaTrainer
 from .training_arguments import UnivaTrainingArguments
 
@@ -98,37 +101,49 @@ def _run_training(
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)
     check_labels(corpus, model_args)
+    test_corpus = prepare_test_corpus(data_args, corpus)
     check_same_run(checkpoint, model_args, data_args, training_args, corpus)
-    eval_split, test_split = choose_splits(corpus, data_args, training_args)
+    eval_split, test_split = choose_splits(corpus, data_args, training_args, test_corpus)
     model, processor = build_model(model_args, corpus)
     if model_args.text_states:
         model.to(training_args.device)
     encoder = frozen_encoder(model, model_args)
     # Before training, so that what does not fit does not end it at the last moment.
-    test = make_split(corpus, test_split, processor, model.config, text_encoder=encoder) if test_split else None
+    test = make_test_split(test_corpus, test_split, data_args, processor, model.config, encoder)
     if training_args.should_save:
         embed_small_networks(training_args.output_dir, processor)
     if model_args.lora_rank is not None:
         write_base = checkpoint is None and training_args.should_save
         model = add_adapter(model, model_args, training_args.output_dir, write_base, processor)
-    trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args, eval_split)
+    trainer = build_trainer(model, processor, corpus, data_args, training_args, model_args, eval_split, test_corpus)
     for callback in callbacks:
         trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=checkpoint)
-    results, predictions = {}, {}
+    results, predictions, shared = {}, {}, {}
     if eval_split:
         results[eval_split] = trainer.evaluate()
         predictions[eval_split] = predictions_of(trainer, trainer.eval_dataset)
     if test is not None:
-        results[str(test_split)] = trainer.evaluate(test, metric_key_prefix="test")
-        predictions[str(test_split)] = predictions_of(trainer, test)
-    finish(trainer, results, predictions)
+        # Splits of two corpora may have one name.
+        name = str(test_split) if test_corpus is corpus else f"{Path(test_corpus.name).name}/{test_split}"
+        results[name] = trainer.evaluate(test, metric_key_prefix="test")
+        predictions[name] = predictions_of(trainer, test)
+        shared = {} if test.shared_labels is None else {name: test.shared_labels}
+    finish(trainer, results, predictions, shared)
     return results
 
 
-def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]], predictions: dict[str, Predictions]) -> None:
+def finish(
+    trainer: UnivaTrainer,
+    results: dict[str, dict[str, Any]],
+    predictions: dict[str, Predictions],
+    shared: Mapping[str, SharedLabels],
+) -> None:
     """
     Save the model, its metrics and its predictions, tell them, and push them where that is wanted.
+
+    Args:
+        shared: what is scored of those splits that have other labels than the model; they get a file of their own.
 
     Raises:
         ValueError: training has diverged.
@@ -143,10 +158,13 @@ def finish(trainer: UnivaTrainer, results: dict[str, dict[str, Any]], prediction
     trainer.save_state()
     if trainer.is_world_process_zero():
         output, config = Path(trainer.args.output_dir), trainer.model.config
-        write_text(output / "all_results.json", json.dumps(results, indent=2) + "\n")
-        if predictions:
-            file = output / PREDICTIONS_FILE
-            write_predictions(file, predictions, config.label_names, config.decision_threshold)
+        write_text(output / RESULTS_FILE, json.dumps(results, indent=2) + "\n")
+        own = {name: found for name, found in predictions.items() if name not in shared}
+        if own:
+            write_predictions(output / PREDICTIONS_FILE, own, config.label_names, config.decision_threshold)
+        for name, labels in shared.items():
+            file, threshold = output / TEST_PREDICTIONS_FILE, labels.threshold_of(config.decision_threshold)
+            write_predictions(file, {name: predictions[name]}, labels.names, threshold)
         if results:
             print(results_table(results))
     if trainer.args.push_to_hub:
@@ -164,7 +182,12 @@ def check_world_size(args: UnivaTrainingArguments) -> None:
 
 
 def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArguments) -> Corpus:
-    """Load the corpus, building it first where the recipe says how and it is not there yet."""
+    """
+    Load the corpus, or one fold of it, building it first where the recipe says how and it is not there yet.
+
+    Raises:
+        CorpusError, ValueError: there is none, or not what was asked for.
+    """
     if data_args.dataset is None:
         raise ValueError("There is no corpus to train on: pass `dataset`, a folder or a Hub id.")
     if data_args.corpus_script and not Path(data_args.dataset).exists():
@@ -181,7 +204,46 @@ def prepare_corpus(data_args: DataArguments, training_args: UnivaTrainingArgumen
         logger.warning(
             f"{corpus.name} has odd labels: {problems[0]}{more}. Build the corpus again if that is not one label."
         )
-    return corpus
+    return corpus if data_args.fold_choice is None else fold_corpus(corpus, data_args.fold_choice)
+
+
+def prepare_test_corpus(data_args: DataArguments, corpus: Corpus) -> Corpus:
+    """
+    The corpus to test on: another one if `test_dataset` names it, otherwise that which is trained on.
+
+    Raises:
+        CorpusError: there is no such corpus, or no such split of it.
+    """
+    if data_args.test_dataset is None:
+        return corpus
+    found = load_corpus(data_args.test_dataset, data_args.test_dataset_revision)
+    if data_args.test_split not in found.splits:
+        raise CorpusError(
+            f"`test_dataset` {found.name} has no split {data_args.test_split!r} to test on; it has "
+            f"{', '.join(found.splits)}: pass one of them as `test_split`"
+        )
+    return found
+
+
+def make_test_split(
+    corpus: Corpus,
+    split: str | None,
+    data_args: DataArguments,
+    processor: UnivaProcessor,
+    config: EmotionConfig,
+    text_encoder: PreTrainedModel | None = None,
+) -> UtteranceDataset | None:
+    """
+    The split to test on, of `corpus`, with labels as `label_map` says; `None` for no test.
+
+    Raises:
+        CorpusError, ValueError: labels or features that the model does not know.
+    """
+    if split is None:
+        return None
+    check_extractors(corpus, processor)
+    label_map = None if data_args.label_map is None else read_label_map(data_args.label_map)
+    return make_split(corpus, split, processor, config, text_encoder=text_encoder, label_map=label_map)
 
 
 def _check_is_folder(dataset: str) -> None:
@@ -194,24 +256,29 @@ def _check_is_folder(dataset: str) -> None:
 
 
 def choose_splits(
-    corpus: Corpus, data_args: DataArguments, training_args: UnivaTrainingArguments
+    corpus: Corpus,
+    data_args: DataArguments,
+    training_args: UnivaTrainingArguments,
+    test_corpus: Corpus | None = None,
 ) -> tuple[str | None, str | None]:
     """
     Names of the splits to validate and to test on, as far as there are any; without validation the arguments are
     changed to keep the last checkpoint.
 
+    Args:
+        test_corpus: to test on, if that is another one than `corpus`.
+
     Raises:
         CorpusError, ValueError: a split that there is not, or one split for both.
     """
-    corpus_splits = list(corpus.splits)
-    for name in (data_args.train_split, data_args.eval_split, data_args.test_split):
-        if name not in (None, "none", DataArguments.test_split, *corpus_splits):
-            raise CorpusError(f"{corpus.name} has no split {name!r}; it has {', '.join(corpus_splits)}")
+    test_corpus = test_corpus or corpus
+    _check_splits(corpus, data_args.train_split, data_args.eval_split)
+    _check_splits(test_corpus, data_args.test_split)
     eval_split = data_args.eval_split
     if eval_split is None:
         eval_split = corpus.validation_split or "none"
-    test_split = data_args.test_split if data_args.test_split in corpus_splits else None
-    if eval_split in (test_split, data_args.train_split):
+    test_split = data_args.test_split if data_args.test_split in test_corpus.splits else None
+    if eval_split in (test_split if test_corpus is corpus else None, data_args.train_split):
         raise ValueError(
             f"`eval_split` is {eval_split!r}, which is the split to {'test' if eval_split == test_split else 'train'} "
             "on: the checkpoint and the threshold would be chosen on rows that must not decide about them. Choose "
@@ -226,6 +293,12 @@ def choose_splits(
             "Nothing is evaluated while training (`eval_strategy`, `eval_split`): the last checkpoint is kept."
         )
     return (None if eval_split == "none" else eval_split), test_split
+
+
+def _check_splits(corpus: Corpus, *names: str | None) -> None:
+    for name in names:
+        if name not in (None, "none", DataArguments.test_split, *corpus.splits):
+            raise CorpusError(f"{corpus.name} has no split {name!r}; it has {', '.join(corpus.splits)}")
 
 
 def _train_without_validation(corpus: Corpus, data_args: DataArguments, training_args: UnivaTrainingArguments) -> None:
@@ -424,8 +497,12 @@ def build_trainer(
     training_args: UnivaTrainingArguments,
     model_args: ModelArguments | None = None,
     eval_split: str | None = "validation",
+    test_corpus: Corpus | None = None,
 ) -> UnivaTrainer:
-    """The trainer of a run; `model_args` are for the model card and say whether the threshold is chosen."""
+    """
+    The trainer of a run; `model_args` are for the model card and say whether the threshold is chosen, and
+    `test_corpus`, if that is another one, is for the card.
+    """
     config, args = model.config, model_args or ModelArguments()
     choice = None if eval_split is None or shares_base(config, args) else args.threshold_choice
     encoder = frozen_encoder(model, args)
@@ -436,5 +513,5 @@ def build_trainer(
         eval_dataset=make_split(corpus, eval_split, processor, config, text_encoder=encoder) if eval_split else None,
         processing_class=processor,
         choose_threshold=choice or False,
-        callbacks=[ModelCardCallback(processor, corpus, model_args, eval_split if choice else None)],
+        callbacks=[ModelCardCallback(processor, corpus, model_args, eval_split if choice else None, test_corpus)],
     )

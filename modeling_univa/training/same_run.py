@@ -14,11 +14,19 @@ from .arguments import DataArguments, ModelArguments
 from .training_arguments import UnivaTrainingArguments
 
 
-__all__ = ["ARGUMENTS_FILE", "check_same_run", "code_digest", "decisive_arguments"]
+__all__ = [
+    "ARGUMENTS_FILE",
+    "RESULTS_FILE",
+    "check_not_of_a_fold",
+    "check_same_run",
+    "code_digest",
+    "decisive_arguments",
+]
 
 logger = logging.get_logger(__name__)
 
 ARGUMENTS_FILE = "run_arguments.json"
+RESULTS_FILE = "all_results.json"
 
 # Training arguments that change the weights a run ends with.
 _DECISIVE_ARGUMENTS = (
@@ -114,3 +122,26 @@ def code_digest() -> str:
     """SHA-256 of the package's Python files: a run that resumes with other code is neither the old one nor the new."""
     package = Path(__file__).parents[1]
     return sha256_of_files(*sorted(package.rglob("*.py")))
+
+
+def check_not_of_a_fold(model_name: str, dataset: str) -> None:
+    """
+    Refuse the splits of a corpus for a model that was trained on a fold of it, across these splits.
+
+    Args:
+        model_name, dataset: folder or Hub id of each; of a model from the Hub it is not known.
+
+    Raises:
+        ValueError: says where the scores of the fold are.
+    """
+    file = Path(model_name, ARGUMENTS_FILE)
+    run = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if run.get("num_folds") is not None and _place(str(run.get("dataset"))) == _place(dataset):
+        raise ValueError(
+            f"{model_name} was trained on rows of all splits of {dataset}, as fold {run.get('fold')} of `num_folds` "
+            f"{run['num_folds']}: its scores on the fold that it has not seen are in {Path(model_name, RESULTS_FILE)}."
+        )
+
+
+def _place(name: str) -> str:
+    return str(Path(name).resolve()) if Path(name).is_dir() else name

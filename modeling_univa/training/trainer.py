@@ -30,6 +30,7 @@ from ..models.modeling_emotion import EmotionModel, EmotionOutput
 from ..models.processing_univa import UnivaProcessor
 from ..scores.headline import METRICS
 from ..scores.metrics import MultilabelMetrics
+from ..scores.shared_labels import SharedLabels
 from ..scores.thresholds import AUTO, THRESHOLD_CHOICES, Threshold, logged_threshold, threshold_problem
 from ..sharing.adapters import BASE_FOLDER, set_base_threshold
 from ..sharing.push import check_base_repository, make_repository, push_folder
@@ -273,11 +274,15 @@ class UnivaTrainer(Trainer):
         self.last_evaluation = output
         if output.predictions is not None and output.label_ids is not None:
             logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
-            model = self.accelerator.unwrap_model(self.model)
-            loss = model.with_loss(EmotionOutput(logits=logits), labels).loss
-            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
+            shared, loss_name = _shared_labels(dataloader), f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
+            if shared is None:
+                model = self.accelerator.unwrap_model(self.model)
+                output.metrics[loss_name] = model.with_loss(EmotionOutput(logits=logits), labels).loss.item()
+            else:
+                # That a label is absent from the corpus does not mean that it does not hold.
+                output.metrics.pop(loss_name, None)
             if not self.is_in_train:
-                self._tell_problem(logits, output.label_ids)
+                self._tell_problem(logits, output.label_ids, shared)
         return output
 
     def _gather_uneven(self, rows_of_last_round: int, rows: torch.Tensor) -> torch.Tensor:
@@ -288,10 +293,12 @@ class UnivaTrainer(Trainer):
         is_last = self.accelerator.gradient_state.end_of_dataloader
         return gathered[:rows_of_last_round] if is_last else gathered
 
-    def _tell_problem(self, logits: torch.Tensor, labels: np.ndarray) -> None:
+    def _tell_problem(self, logits: torch.Tensor, labels: np.ndarray, shared: SharedLabels | None) -> None:
         config = self._metrics.config
-        scores = config.probabilities(logits).numpy()
-        problem = threshold_problem(scores, labels, config.decision_threshold, config.decision)
+        scores, threshold = config.probabilities(logits).numpy(), config.decision_threshold
+        if shared is not None:
+            scores, labels, threshold = shared.of(scores), shared.of(labels), shared.threshold_of(threshold)
+        problem = threshold_problem(scores, labels, threshold, config.decision)
         if problem is not None and self.is_world_process_zero():
             logger.warning(problem)
 
@@ -301,11 +308,20 @@ class UnivaTrainer(Trainer):
 
         Of `eval_dataset`, while training, at the threshold that `choose_threshold` chooses, which the model gets.
         After training the model's threshold stays as it is, but for a model that was not evaluated when it was saved.
+
+        Of rows with other labels than the model (`UtteranceDataset.shared_labels`) those in common are scored, and
+        there is no loss.
         """
         is_due = self.is_in_train or (self.state.global_step > 0 and self._threshold_of(self._kept_step) is None)
         how = AUTO if self.choose_threshold is True else self.choose_threshold or None
         choice = how if eval_dataset is None and is_due else None
-        with self._averaged(), self._kept_precision(), self._metrics.choosing(choice):
+        shared = getattr(eval_dataset, "shared_labels", None)
+        with (
+            self._averaged(),
+            self._kept_precision(),
+            self._metrics.choosing(choice),
+            self._metrics.restricted_to(shared),
+        ):
             return super().evaluate(eval_dataset, *args, **kwargs)
 
     def hyperparameter_search(
@@ -552,6 +568,11 @@ def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:
         near = get_close_matches(name, known, n=len(known), cutoff=0.5)
         ordered = [*near, *(other for other in known if other not in near)]
         raise ValueError(f"`metric_for_best_model` must be one of {', '.join(ordered)}, got {name!r}.")
+
+
+def _shared_labels(dataloader: DataLoader) -> SharedLabels | None:
+    """What is scored of rows that have other labels than the model."""
+    return getattr(dataloader.dataset, "shared_labels", None)
 
 
 def _reads_dialogues(model: Any) -> bool:

@@ -225,6 +225,25 @@ def test_name_does_not_depend_on_where_corpus_and_encoder_lie(tmp_path, monkeypa
     assert name(dataset=str(other), text_model=str(inputs / "encoder")) not in names
 
 
+def test_corpus_that_is_tested_is_known_by_its_content(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_training_inputs(tmp_path / "first"))
+    shutil.copytree("corpus", tmp_path / "second" / "corpus")
+    places = ["corpus", str(tmp_path / "first" / "corpus"), str(tmp_path / "second" / "corpus")]
+    assert len({name(test_dataset=place) for place in places}) == 1
+    assert str(tmp_path) not in json.dumps(configuration(test_dataset=places[1]))
+    other = shutil.copytree("corpus", tmp_path / "third" / "corpus")
+    (other / "more.txt").write_text("x")
+    assert len({name(), *(name(test_dataset=place) for place in (places[0], str(other), "ORG/other"))}) == 4
+
+
+def test_folds_are_runs_of_their_own_and_runs_without_keep_their_names():
+    assert not {"num_folds", "fold", "fold_by", "fold_seed", "label_map"} & set(configuration()["settings"])
+    fold = {"num_folds": 5, "fold": 1}
+    others = [fold, {**fold, "fold": 2}, {**fold, "fold_by": "dialogue"}, {**fold, "fold_seed": 1}]
+    assert len({name(), *(name(**other) for other in others)}) == 5
+    assert name(**fold) == name(**fold, fold_by="speaker") == name(num_folds="5", fold="1", fold_seed=0)
+
+
 def test_corpus_that_a_script_builds_is_known_by_script_options_and_source():
     def built(**changes: object) -> str:
         options = ["--va=from-emotion", "--emotion-va=/data/words.csv"]

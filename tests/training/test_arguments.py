@@ -10,6 +10,8 @@ import pytest
 from testing_utils import REPOSITORY
 from transformers import CONFIG_MAPPING, AutoConfig
 
+from modeling_univa.data.folds import FoldChoice
+from modeling_univa.data.label_map import read_label_map
 from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig
 from modeling_univa.models.systems import SYSTEMS
@@ -330,3 +332,59 @@ def test_how_a_corpus_is_built_belongs_to_the_dataset_beside_it(write):
         assert data.dataset == "ORG/NAME"
         assert (data.corpus_script, data.corpus_source, data.corpus_options) == (None, None, None)
     assert parse_arguments([recipe, "--dataset", "x", "--corpus_script", "mosei"])[1].corpus_script == "mosei"
+
+
+# Folds, and another corpus to test on
+
+
+def test_folds_are_numbers_and_left_out_speakers_are_names(write):
+    recipe = write("num_folds: 5\nfold: 2\nfold_by: dialogue\n")
+    data = parse_arguments([recipe])[1]
+    assert data.fold_choice == FoldChoice(5, 2, "dialogue", 0, True)
+    data = parse_arguments([recipe, "--fold", "4", "--eval_split", "none", "--fold-seed", "3"])[1]
+    assert data.fold_choice == FoldChoice(5, 4, "dialogue", 3, False)
+    data = parse_arguments(["--num-folds", "all", "--fold", "01"])[1]
+    assert data.fold_choice == FoldChoice("all", "01", "speaker", 0, True)
+    none = parse_arguments([])[1]
+    # Off, so that runs without folds keep their names in benchmarks.
+    assert none.fold_choice is None and not (none.num_folds or none.fold or none.fold_by or none.fold_seed)
+    DataArguments(num_folds=5, fold=1, train_split="train", eval_split="validation", test_split="test")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"num_folds": 5}, "`num_folds` is 5 without `fold`: pass both or neither"),
+        ({"fold": "s1"}, "`fold` is 's1' without `num_folds`"),
+        ({"num_folds": 5, "fold": 0}, "`fold` must be a number from 1 to 5, got 0"),
+        ({"num_folds": "five", "fold": 1}, "`num_folds` must be all or a number of at least 3"),
+        ({"num_folds": 5, "fold": 1, "fold_by": "row"}, "`fold_by` must be one of speaker, dialogue, got 'row'"),
+        (
+            {"num_folds": 5, "fold": 1, "eval_split": "valid"},
+            "`eval_split` is 'valid', and .* pass `eval_split` validation",
+        ),
+        ({"num_folds": 5, "fold": 1, "test_split": "dev"}, "`test_split` is 'dev', and .* pass `test_split` test"),
+        ({"num_folds": 5, "fold": 1, "train_split": "dev"}, "`train_split` is 'dev', and .* pass `train_split` train"),
+        ({"num_folds": 5, "fold": 1, "streaming": True}, "`num_folds` needs all rows at once: leave `streaming` out"),
+        (
+            {"num_folds": 5, "fold": 1, "test_dataset": "b"},
+            "`num_folds` keeps rows of `dataset` to test on: leave `test_d",
+        ),
+        ({"fold_by": "dialogue"}, "`fold_by` is 'dialogue' without `num_folds`: leave it out"),
+        ({"fold_seed": 1}, "`fold_seed` is 1 without `num_folds`: leave it out"),
+        ({"label_map": "joy=happy"}, "`label_map` is for another corpus to test on: pass `test_dataset` too"),
+        ({"test_dataset_revision": "v1"}, "`test_dataset_revision` is for another corpus to test on"),
+        (
+            {"test_dataset": "b", "test_split": "none"},
+            "`test_split` is none, and `test_dataset` is there to be tested",
+        ),
+    ],
+)
+def test_folds_and_test_corpora_that_contradict_the_rest_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        DataArguments(**given)
+
+
+def test_a_recipe_may_map_labels_line_by_line(write):
+    recipe = write("test_dataset: b\nlabel_map:\n  joy: happy\n  contempt:\n")
+    assert read_label_map(parse_arguments([recipe])[1].label_map) == {"joy": "happy", "contempt": ""}

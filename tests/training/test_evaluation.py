@@ -5,8 +5,10 @@
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 
+import datasets
 import evaluate
 import numpy as np
 import pytest
@@ -21,11 +23,13 @@ from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor, 
 from modeling_univa import cli
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
 from modeling_univa.models.media_univa import read_image
+from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.scores.calibration import calibration_table, fit_temperature
 from modeling_univa.scores.metrics import metric_path
 from modeling_univa.scores.predictions import Predictions, read_predictions, write_predictions
 from modeling_univa.scores.results import Evaluation, merged, model_index_results, with_section, write_eval_results
 from modeling_univa.scores.thresholds import choose_threshold, threshold_text
+from modeling_univa.sharing.adapters import load_model
 from modeling_univa.training.evaluation import OnValidation, evaluate_model, evaluate_predictions, record_evaluation
 
 
@@ -344,3 +348,148 @@ def test_evaluation_of_an_earlier_threshold_is_replaced(tmp_path, saved):
     text = (tmp_path / "README.md").read_text()
     assert "| Micro F1, % | 60.00 |" in text and "50.00" not in text
     assert [item.metric_value for item in ModelCard(text).data.eval_results] == [60.0]
+
+
+# A corpus with other labels
+
+
+OTHER_LABELS = ("joy", "excited", "anger", "contempt", "sad")
+LABEL_MAP = "joy=happy,excited=happy,contempt="
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory) -> Path:
+    """Its first rows have contempt alone, nothing, contempt and joy, joy and excited."""
+    rows = random_rows([4, 3, 5], seed=5, label_names=OTHER_LABELS)
+    first = [[3], [], [0, 3], [0, 1]]
+    columns = {**rows[:], "emotions": [*first, *rows["emotions"][4:]]}
+    rows = datasets.Dataset.from_dict(columns, features=rows.features)
+    return write_corpus(tmp_path_factory.mktemp("foreign") / "other", {"test": rows})
+
+
+def test_scores_on_another_corpus_are_those_of_the_labels_in_common(saved, foreign, tmp_path, capsys):
+    assert run(saved, foreign, "--label-map", LABEL_MAP, "--output", tmp_path, "--dataset-id", "lab/other") == 0
+    printed = capsys.readouterr().out
+    model, processor = load_model(str(saved)).eval(), UnivaProcessor.from_pretrained(saved)
+    rows, names = load_dataset(str(foreign))["test"].to_list(), list(MOSEI_EMOTIONS)
+    shared = [name for name in names if name in ("happy", "anger", "sad")]
+    to_model = {0: "happy", 1: "happy", 2: "anger", 4: "sad"}
+    predicted, expected, excluded = [], [], 0
+    for row in rows:
+        held = {to_model[label] for label in row["emotions"] if label in to_model}
+        if row["emotions"] and not held:
+            excluded += 1
+            continue
+        # The dialogue also has the utterances that are not scored.
+        dialogue = [other["text"] for other in rows if other["dialogue_id"] == row["dialogue_id"]]
+        features = {
+            name: [None if row[name] is None else np.array(row[name], np.float32)]
+            for name in ("audio_features", "vision_features")
+        }
+        with torch.inference_mode():
+            scores = model(**processor([dialogue], [(0, row["position"])], **features)).logits.softmax(-1)[0]
+        predicted.append([int(scores[names.index(name)] > 0.17) for name in shared])
+        expected.append([int(name in held) for name in shared])
+    assert excluded >= 1
+    metric = evaluate.load(str(metric_path()), "multi_hot", keep_in_memory=True)
+    wanted = metric.compute(predictions=predicted, references=expected, label_names=shared)
+    (found,) = entries(tmp_path).values()
+    assert {entry.task_id: entry.value for entry in found} == {
+        f"test_shared_labels_{name}": pytest.approx(wanted[name], abs=1e-3)
+        for name in ("accuracy", "hamming_loss", "micro_f1", "macro_f1")
+    }
+    head, line, note = printed.splitlines()[:3]
+    assert head.split()[-1] == "excluded"
+    assert line.split()[-4:] == [str(wanted["num_rows"]), str(wanted["num_rows_without_label"]),
+                                 str(wanted["num_rows_without_prediction"]), str(excluded)]  # fmt: skip
+    assert "joy as happy, excited as happy" in note and "no such label: contempt" in note
+    text = (tmp_path / "README.md").read_text()
+    assert note in text and f"all of their labels are left out | {excluded} |" in text
+    assert f"{excluded} rows more that are not scored" in found[0].notes
+    assert re.findall(r"^\| (\w+) \| [\d.]+ \| \d+ \|$", text, flags=re.MULTILINE) == shared
+    assert ModelCard(text).data.eval_results[0].metric_args["labels"] == shared
+
+
+def test_same_labels_in_another_order_are_scored_as_without_a_table(saved, corpus, tmp_path):
+    rows = load_dataset(str(corpus))["test"]
+    names = list(reversed(MOSEI_EMOTIONS))
+    kinds = {**rows.features, "emotions": datasets.List(datasets.ClassLabel(names=names))}
+    columns = {**rows[:], "emotions": [[5 - label for label in row] for row in rows["emotions"]]}
+    turned = datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+    other = write_corpus(tmp_path / "talks", {"test": turned})
+    plain, mapped = (evaluate_model(str(saved), str(place), label_map=given).scores
+                     for place, given in ((corpus, None), (other, "happy=happy")))  # fmt: skip
+    for name, value in plain.items():
+        # How long it took, and the loss, which is one over all labels.
+        if not name.endswith(("_second", "runtime", "loss", "_time")) or name == "hamming_loss":
+            assert mapped[name] == pytest.approx(value), name
+    assert mapped["num_rows_excluded"] == 0 and "loss" in plain and "loss" not in mapped
+
+
+def test_what_is_shared_is_written_and_drawn_alone(foreign, tmp_path, capsys):
+    folder = save(tmp_path / "model", decision_threshold=[0.1, 0.15, 0.2, 0.25, 0.3, 0.35])
+    file = tmp_path / "scores.parquet"
+    given = ["--label-map", LABEL_MAP, "--predictions", file, "--plot", tmp_path / "scores.png"]
+    assert run(folder, foreign, *given) == 0, capsys.readouterr().err
+    names = [name for name in MOSEI_EMOTIONS if name in ("happy", "anger", "sad")]
+    splits, found, threshold = read_predictions(file)
+    assert found == names and splits["test"].scores.shape[1] == 3
+    assert threshold == [[0.1, 0.15, 0.2, 0.25, 0.3, 0.35][MOSEI_EMOTIONS.index(name)] for name in names]
+    line = capsys.readouterr().out.splitlines()[1].split()
+    again = evaluate_predictions(file).scores
+    assert line[3] == f"{again['micro_f1']:.2f}" and line[5] == str(again["num_rows"])
+
+
+@pytest.mark.parametrize("choice", [["--tune-threshold", "auto"], ["--calibrate"]])
+def test_another_corpus_chooses_nothing(choice, saved, foreign, capsys):
+    assert run(saved, foreign, "--label-map", LABEL_MAP, "--validation-split", "test", *choice) == 2
+    assert "--label-map is for scores at the threshold of the model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("label_map", "message"),
+    [
+        (None, "an evaluation with --label-map scores those that they share"),
+        ("joy=happy", "has the label 'excited', which the model does not have"),
+        ("joy=hapy", "--label-map maps 'joy' to 'hapy', which the model does not have, the nearest is 'happy'"),
+        ("joi=happy", "--label-map names the label 'joi', which"),
+        ("joy", "--label-map must be pairs such as joy=happy,contempt="),
+    ],
+)
+def test_labels_that_are_not_mapped_are_refused(label_map, message, saved, foreign, capsys, tmp_path):
+    given = [] if label_map is None else ["--label-map", label_map]
+    assert run(saved, foreign, *given, "--output", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_features_of_another_extractor_are_refused_there_too(saved, foreign, tmp_path, capsys):
+    folder = shutil.copytree(saved, tmp_path / "model")
+    extractors = {"audio": {"extractor_type": "precomputed", "name": "another", "feature_size": 5}}
+    tiny_processor(tiny_config(), extractors=extractors).save_pretrained(folder)
+    assert run(folder, foreign, "--label-map", LABEL_MAP) == 2
+    assert "were made by" in capsys.readouterr().err
+
+
+def test_rows_that_all_vanish_are_refused(saved, tmp_path, capsys):
+    rows = random_rows([3], label_names=OTHER_LABELS)
+    columns = {**rows[:], "emotions": [[3], [3], [3]]}
+    corpus = write_corpus(tmp_path / "c", {"test": datasets.Dataset.from_dict(columns, features=rows.features)})
+    assert run(saved, corpus, "--label-map", LABEL_MAP, "--output", tmp_path / "out") == 2
+    assert "so that none can be scored; map more of them" in capsys.readouterr().err
+
+
+# A model of a fold
+
+
+def test_a_model_of_a_fold_is_not_scored_on_the_splits_of_its_corpus(saved, corpus, tmp_path, capsys):
+    folder = shutil.copytree(saved, tmp_path / "model")
+    settings = {"dataset": str(corpus), "num_folds": 5, "fold": 2}
+    (folder / "run_arguments.json").write_text(json.dumps(settings))
+    assert run(folder, corpus) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "was trained on rows of all splits of" in message and "as fold 2 of `num_folds` 5" in message
+    (folder / "run_arguments.json").write_text(json.dumps({**settings, "dataset": "elsewhere"}))
+    assert run(folder, corpus) == 0
+    (folder / "run_arguments.json").write_text(json.dumps({**settings, "num_folds": None}))
+    assert run(folder, corpus) == 0

@@ -2,20 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """train_hf.py from end to end in this process, the model it builds, and what it says of a user's mistakes."""
 
+import dataclasses
 import json
 import logging
 import shutil
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from testing_utils import FEATURE_SIZES, bert_tokenizer, random_rows, write_corpus
 from training_runs import SIZES, training_options, write_training_inputs
 from transformers import AutoConfig
 
 import train_hf
+from modeling_univa import cli
 from modeling_univa.convert.packages import resolve_package
 from modeling_univa.data.loading import load_corpus, make_split
 from modeling_univa.data.schema import CorpusError
@@ -28,10 +32,13 @@ from modeling_univa.scores.predictions import read_predictions
 from modeling_univa.scores.results import results_table, without_prefix
 from modeling_univa.scores.thresholds import threshold_for
 from modeling_univa.training.arguments import DataArguments, ModelArguments
+from modeling_univa.training.evaluation import evaluate_predictions
 from modeling_univa.training.run import (
     build_model,
+    build_trainer,
     check_labels,
     choose_splits,
+    make_test_split,
     make_training_split,
     prepare_corpus,
     with_new_labels,
@@ -537,6 +544,147 @@ def test_run_that_resumes_with_other_code_warns(code, inputs, trained_folder, tm
     logging.getLogger("transformers").removeHandler(caplog.handler)
     assert "Resuming from" in caplog.text
     assert ("was written by other code of this package" in caplog.text) == (code == "other")
+
+
+# One fold of a cross-validation
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory) -> Path:
+    """Dialogues of two of eight speakers, in splits that folds do not keep to."""
+    speakers = {"train": ["a", "b"], "valid": ["c", "d"], "test": ["e", "f"], "more": ["g", "h"]}
+    rows = {
+        name: random_rows([4, 5], seed=seed, prefix=name, speakers=own)
+        for seed, (name, own) in enumerate(speakers.items())
+    }
+    return write_corpus(tmp_path_factory.mktemp("spoken") / "talks", rows)
+
+
+def test_statistics_of_a_fold_are_those_of_its_training_rows(spoken, tmp_path, monkeypatch):
+    """Of the model, of VA scaling and of the frequencies of labels."""
+    data = DataArguments(dataset=str(spoken), num_folds=4, fold=3)
+    args = UnivaTrainingArguments(str(tmp_path), use_cpu=True, max_steps=1, va_scaling="standardize",
+                                  logit_adjustment=1.0, disable_tqdm=True)  # fmt: skip
+    found = prepare_corpus(data, args)
+    choose_splits(found, data, args)
+    model, processor = build_model(model_arguments(modalities=["audio"]), found)
+    trainer = build_trainer(model, processor, found, data, args)
+    seen = []
+    monkeypatch.setattr(type(model), "fit_statistics", lambda self, rows: seen.append(list(rows.utterance_ids)))
+    trainer.train()
+    rows = found.split("train")
+    assert seen == [list(rows["utterance_id"])]
+    held_out = {name for split in ("validation", "test") for name in found.split(split)["speaker"]}
+    assert len(held_out) == 4 and not held_out & set(rows["speaker"])
+    labels = np.array([[label in row for label in range(6)] for row in rows["emotions"]])
+    frequencies = np.log(labels.sum(axis=0).clip(1) / len(labels))
+    np.testing.assert_allclose(trainer._label_offsets.numpy(), frequencies, rtol=1e-6)
+    va = np.array(rows["audio_va"], dtype=np.float64)
+    known = va[~np.isnan(va).any(axis=1)]
+    expected = (va - known.mean(axis=0)) / known.std(axis=0, ddof=1)
+    np.testing.assert_allclose(trainer.train_dataset.va["audio"], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_run_of_a_fold_says_so_and_goes_on_with_that_fold_alone(spoken, tmp_path, capsys):
+    options = {"dataset": spoken, "text_model": None, "modalities": "audio", "num_folds": "all", "fold": "e"}
+    assert train_hf.main(training_options(tmp_path, tmp_path / "run", **options)) == 0, capsys.readouterr().err
+    splits, *_ = read_predictions(tmp_path / "run" / "predictions.parquet")
+    assert set(splits["test"].dialogue_ids) == {"test0", "test1"} and len(splits["test"].scores) == 9
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "This model is of fold e of leave-one-speaker-out of a cross-validation." in card
+    assert "e, f for test" in card and "### talks, test of fold e of leave-one-speaker-out" in card
+    assert "| train | 18 |" in card
+    assert train_hf.main(training_options(tmp_path, tmp_path / "run", **{**options, "fold": "a"})) == 2
+    assert "is of a run with fold = 'e', and now it is 'a'" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(tmp_path / "run"), str(spoken)]) == 2
+    assert "was trained on rows of all splits of" in capsys.readouterr().err
+
+
+def test_scores_of_a_fold_are_not_those_of_a_split_of_the_hub(spoken, tmp_path):
+    data = DataArguments(dataset=str(spoken), num_folds=4, fold=1)
+    args = UnivaTrainingArguments(str(tmp_path), use_cpu=True, eval_strategy="no", disable_tqdm=True)
+    found = prepare_corpus(data, args)
+    model, processor = build_model(model_arguments(modalities=["audio"]), found)
+    for corpus in (found, dataclasses.replace(found, fold=None, fold_note=None)):
+        corpus.name, corpus.revision = "lab/talks", None
+        trainer = build_trainer(model, processor, corpus, data, args)
+        trainer.evaluate(make_split(corpus, "test", processor, model.config), metric_key_prefix="test")
+        (result,) = {(item.dataset_type, item.dataset_split) for item in _results(tmp_path)}
+        expected = ("talks", "test of fold 1 of 4 by speaker") if corpus.fold else ("lab/talks", "test")
+        assert result == expected
+        assert (tmp_path / ".eval_results").exists() is (corpus.fold is None)
+
+
+def _results(folder: Path) -> list:
+    return ModelCard.load(folder / "README.md").data.eval_results
+
+
+# Another corpus to test on
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory) -> Path:
+    kinds = {"label_names": ("joy", "contempt", "sad"), "modalities": ("text", "audio", "vision")}
+    rows = random_rows([4, 3], seed=9, speakers=("a", "b", "c"), **kinds)
+    columns = {**rows[:], "emotions": [[1], [], [0, 1], *rows["emotions"][3:]]}
+    return write_corpus(
+        tmp_path_factory.mktemp("foreign") / "other",
+        {"dev": datasets.Dataset.from_dict(columns, features=rows.features)},
+    )
+
+
+@pytest.mark.slow
+def test_run_is_tested_on_another_corpus_with_its_labels_mapped(inputs, foreign, tmp_path, capsys):
+    options = {"test_dataset": foreign, "test_split": "dev", "label_map": "joy=happy,contempt="}
+    assert train_hf.main(training_options(inputs, tmp_path, **options)) == 0, capsys.readouterr().err
+    results = json.loads((tmp_path / "all_results.json").read_text())
+    assert list(results) == ["validation", "other/dev"]
+    metrics = results["other/dev"]
+    assert [name for name in metrics if name.startswith("test_f1_")] == ["test_f1_happy", "test_f1_sad"]
+    assert "test_loss" not in metrics and "eval_loss" in results["validation"]
+    assert list(read_predictions(tmp_path / "predictions.parquet")[0]) == ["validation"]
+    splits, names, threshold = read_predictions(tmp_path / "test_dataset_predictions.parquet")
+    assert list(splits) == ["other/dev"] and names == ["happy", "sad"]
+    found, rows = splits["other/dev"], load_corpus(str(foreign)).split("dev").to_list()
+    scored = [row for row in rows if row["emotions"] != [1]]
+    assert len(scored) < len(rows) and found.utterance_ids == [row["utterance_id"] for row in scored]
+    expected = [[int(0 in row["emotions"]), int(2 in row["emotions"])] for row in scored]
+    np.testing.assert_array_equal(found.labels, expected)
+    assert found.speakers == [row["speaker"] for row in scored]
+    assert metrics["test_num_rows"] == len(scored)
+    assert metrics["test_num_rows_excluded"] == len(rows) - len(scored)
+    # What is printed can be computed from the file alone, at the threshold that the model's own corpus chose.
+    again = evaluate_predictions(tmp_path / "test_dataset_predictions.parquet", "other/dev").scores
+    assert again["micro_f1"] == metrics["test_micro_f1"] and metrics["test_threshold"] == threshold
+    card = (tmp_path / "README.md").read_text()
+    assert "### other, dev" in card and "joy as happy" in card and "no such label: contempt" in card
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"test_split": "test"}, "has no split 'test' to test on; it has dev: pass one of them as `test_split`"),
+        ({"test_dataset": "nowhere"}, "nowhere is neither a folder nor a data set id"),
+        ({"label_map": None}, "an evaluation with `label_map` scores those that they share"),
+        ({"label_map": "joy=happy"}, "has the label 'contempt', which the model does not have"),
+    ],
+)
+def test_test_corpora_that_do_not_fit_are_refused_before_training(extra, message, inputs, foreign, tmp_path, capsys):
+    options = {"test_dataset": foreign, "test_split": "dev", "label_map": "joy=happy,contempt=", **extra}
+    assert train_hf.main(training_options(inputs, tmp_path, **options)) == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_features_of_the_test_corpus_are_those_of_the_model(corpus, inputs, foreign):
+    model, processor = build_model(model_arguments(text_model=str(inputs / "encoder")), corpus)
+    other = load_corpus(str(foreign))
+    data = DataArguments(test_dataset=str(foreign), test_split="dev", label_map="joy=happy,contempt=")
+    assert len(make_test_split(other, "dev", data, processor, model.config)) == 7
+    other.extractors["audio"] = {**other.extractors["audio"], "name": "another encoder"}
+    with pytest.raises(ValueError, match="audio features of .*other were made by .*'another encoder'"):
+        make_test_split(other, "dev", data, processor, model.config)
 
 
 def test_corpus_error_is_a_value_error():

@@ -1,7 +1,8 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What decides the result of a run, and runs that are not to be resumed."""
+"""What decides the result of a run, runs that are not to be resumed, and models of a fold."""
 
+import json
 from dataclasses import fields
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import TrainingArguments
 
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.training.arguments import parse_arguments
-from modeling_univa.training.same_run import check_same_run, decisive_arguments
+from modeling_univa.training.same_run import check_not_of_a_fold, check_same_run, decisive_arguments
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
@@ -58,3 +59,27 @@ def test_run_is_not_resumed_on_other_rows(tmp_path):
     check_same_run(None, *arguments, corpora[0])
     with pytest.raises(ValueError, match="is of a run with corpus_rows = {'train': 2}, and now it is {'train': 3}"):
         check_same_run("checkpoint-1", *arguments, corpora[1])
+
+
+# A model of a fold
+
+
+def test_the_corpus_of_a_fold_is_known_by_its_folder_or_id(tmp_path, monkeypatch):
+    model, corpus = tmp_path / "model", tmp_path / "talks"
+    model.mkdir()
+    corpus.mkdir()
+    monkeypatch.chdir(tmp_path)
+    for trained, scored in (("talks", str(corpus)), (str(corpus), "./talks"), ("lab/talks", "lab/talks")):
+        settings = {"dataset": trained, "num_folds": "all", "fold": "s1"}
+        (model / "run_arguments.json").write_text(json.dumps(settings))
+        with pytest.raises(ValueError, match="as fold s1 of `num_folds` all: its scores .*/all_results.json"):
+            check_not_of_a_fold(str(model), scored)
+    check_not_of_a_fold(str(model), "lab/others")
+
+
+@pytest.mark.parametrize("settings", [{"dataset": "lab/talks"}, {"dataset": "lab/talks", "num_folds": None}, None])
+def test_other_models_may_be_scored_on_their_corpus(settings, tmp_path):
+    if settings is not None:
+        (tmp_path / "run_arguments.json").write_text(json.dumps(settings))
+    check_not_of_a_fold(str(tmp_path), "lab/talks")
+    check_not_of_a_fold("lab/model", "lab/talks")

@@ -28,6 +28,7 @@ import torch
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from ..data.corpus import Corpus
 from ..data.loading import make_split
 from ..features.shards import library_versions
 from ..models.files_univa import explanation, whole_file
@@ -37,6 +38,7 @@ from ..training.arguments import parse_arguments
 from ..training.frozen_text import frozen_encoder
 from ..training.run import build_model, choose_splits, prepare_corpus, run_training
 from ..training.same_run import ARGUMENTS_FILE
+from .baselines import BASELINES, fit_baseline
 from .store import RunStore
 
 
@@ -107,6 +109,13 @@ def _train(store: RunStore, run: str, keep_model: bool) -> None:
     started = time.perf_counter()
     output = ["--output_dir", str(store.model_folder(run)), "--disable_tqdm", "true"]
     arguments = parse_arguments([str(store.recipe_file(run)), *output])
+    stored = store.read(run)
+    system = stored.content["system"] if stored else ""
+    if system in BASELINES:
+        facts = _baseline_facts(fit_baseline(system, *arguments, store.run_folder(run) / PREDICTIONS_FILE))
+        store.complete(run, {"seconds": round(time.perf_counter() - started, 1), **facts, **_facts("cpu")})
+        store.tidy(run, keep_model)
+        return
     measured = _Measured()
     run_training(*arguments, callbacks=[measured])
     model = store.model_folder(run)
@@ -118,6 +127,14 @@ def _train(store: RunStore, run: str, keep_model: bool) -> None:
     device = arguments[2].device.type
     store.complete(run, {"seconds": round(seconds, 1), **measured.sizes, **_facts(device), **_corpus_facts(model)})
     store.tidy(run, keep_model)
+
+
+def _baseline_facts(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "corpus_rows": {split: len(rows) for split, rows in corpus.splits.items()},
+        "corpus_labels": corpus.label_names,
+        "corpus_extractors": {name: without_places(made_by) for name, made_by in corpus.extractors.items()},
+    }
 
 
 class _Measured(TrainerCallback):

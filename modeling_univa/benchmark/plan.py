@@ -10,6 +10,7 @@ from typing import Any
 from ..options import nearest
 from ..scores.headline import METRICS
 from ..training.arguments import merged_recipes, parse_arguments, read_recipe
+from .baselines import BASELINES, baseline_configuration
 from .configuration import SCHEMA_VERSION, resolved_configuration, run_id
 
 
@@ -20,7 +21,7 @@ _OF_A_TABLE = ("title", "metrics", "seeds", "features", "rows", "published")
 # Which features systems are trained on, the usual ones first; only rows of the same ones are compared.
 FEATURES = {"common": "ours, common features", "original": "ours, their features"}
 # Keys of a row that are no keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
-_OF_A_ROW = ("recipe", "seeds", "features")
+_OF_A_ROW = ("recipe", "seeds", "features", "baseline")
 _NOT_OF_A_ROW = {
     "seed": "write `seeds`",
     "output_dir": "runs lie in the output folder of the benchmark",
@@ -63,7 +64,7 @@ class Row:
 
     Args:
         name: as it stands in the table.
-        system: that is trained.
+        system: that is trained, or one of `BASELINES`.
         runs: one a seed.
         features: a key of `FEATURES`.
     """
@@ -219,8 +220,16 @@ class _Reader:
         except ValueError as error:
             raise self._error(f"{where}: {error}") from error
         configuration = resolved_configuration(*arguments)
+        if "baseline" in content:
+            configuration, seeds = self._baseline(where, content, configuration), [0]
         runs = {seed: self._run(configuration, recipe, seed, (table, name)) for seed in seeds}
         return Row(name, configuration["system"], runs, content["features"])
+
+    def _baseline(self, where: str, content: Mapping[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
+        self._check([content["baseline"]], BASELINES, f"{where}, `baseline`")
+        if "seeds" in content:
+            raise self._error(f"{where} has `seeds` and a `baseline`, in which nothing is random: leave `seeds` out.")
+        return baseline_configuration(content["baseline"], configuration)
 
     def _run(self, configuration: dict, recipe: dict, seed: int, place: tuple[str, str]) -> Run:
         configuration = {**configuration, "settings": {**configuration["settings"], "seed": seed}}

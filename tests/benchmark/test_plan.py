@@ -14,6 +14,7 @@ import yaml
 from testing_utils import REPOSITORY, subprocess_environment
 from training_runs import write_training_inputs
 
+from modeling_univa.benchmark.baselines import BASELINES
 from modeling_univa.benchmark.configuration import resolved_configuration, run_id
 from modeling_univa.benchmark.plan import read_plan
 from modeling_univa.models.systems import SYSTEMS
@@ -102,6 +103,17 @@ def test_rows_say_which_features_they_have(write):
     assert len(plan.runs()) == 2
 
 
+def test_baselines_are_one_run_each(write):
+    rows = {"UniVA": {}, "wide": {"hidden_size": 48}, "prior": {"baseline": "prior"}, "linear": {"baseline": "linear"}}
+    plan = read_plan(write({"t": {"rows": rows}, "u": {"rows": {"p": {"baseline": "prior", "hidden_size": 48}}}}))
+    assert [(run.configuration["system"], run.seed) for run in plan.runs(["prior", "linear", "p"])] == [
+        ("prior", 0), ("linear", 0),
+    ]  # fmt: skip
+    assert plan.tables[1].rows[0].runs[0] is plan.tables[0].rows[2].runs[0] and len(plan.runs()) == 6
+    # The recipe is that of the row, which a job reads.
+    assert parse_arguments([], plan.runs(["linear"])[0].recipe)[0].system == "univa"
+
+
 def test_only_some_tables_and_rows(write):
     plan = read_plan(write())
     assert {run.places[0][1] for run in plan.runs(["MulT"])} == {"MulT"}
@@ -151,6 +163,12 @@ def test_corpus_of_a_setting_is_not_built_as_that_of_the_recipe(write, tmp_path)
             {},
             r"t \| a, `features` has the unknown key 'own'; there are co",
         ),
+        (
+            {"t": {"rows": {"a": {"baseline": "x"}}}},
+            {},
+            r"t \| a, `baseline` has the unknown key 'x'; there are m",
+        ),
+        ({"t": {"rows": {"a": {"baseline": "all", "seeds": [1]}}}}, {}, r"t \| a has `seeds` and a `baseline`, in"),
         ({"t": {"rows": {"a": 3}}}, {}, r"t \| a must hold `name: value` lines, found int"),
         ({"t": {"rows": ["a"]}}, {}, "t, `rows` must hold `name: value` lines, found list"),
         ({"t": {"rows": {}}}, {}, "t has no `rows`"),
@@ -279,9 +297,10 @@ def test_shipped_plans_expand_to_models(path, monkeypatch, tmp_path):
     plan = read_plan(path)
     runs = plan.runs()
     assert {table.name for table in plan.tables} >= {"table2", "table3", "table4", "table5", "table6", "figure5"}
-    assert {row.system for table in plan.tables for row in table.rows} == set(SYSTEMS)
+    assert {row.system for table in plan.tables for row in table.rows} == {*SYSTEMS, *BASELINES}
     for table in plan.tables:
-        assert {len(row.runs) for row in table.rows} == {10 if table.name == "table3" else 5}
+        systems = [row for row in table.rows if row.system not in BASELINES]
+        assert {len(row.runs) for row in systems} == {10 if table.name == "table3" else 5}
         # No two rows of a table are one.
         assert len({run.id for row in table.rows for run in row.runs.values()}) == sum(
             len(row.runs) for row in table.rows

@@ -53,6 +53,22 @@ def only(runs: dict[str, StoredRun], status: str) -> StoredRun:
 
 
 @pytest.mark.slow
+def test_baselines_are_runs_and_the_report_has_them(write, tmp_path, capfd):
+    rows = {"UniVA": {}, "frequencies": {"baseline": "prior"}, "linear": {"baseline": "linear"}}
+    assert cli.main(["reproduce", str(write(rows))]) == 0, capfd.readouterr()
+    runs = RunStore("outputs/benchmark").read_all().values()
+    for run in runs:
+        assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt", "predictions.parquet", "run.json"]
+        assert run.content["corpus_rows"] == {"train": 12, "validation": 7, "test": 5} and run.content["seconds"] > 0
+    assert {run.content["system"] for run in runs} == {"univa", "prior", "linear"}
+    assert cli.main(["report", "outputs/benchmark", "--split", "validation", "--output", "outputs/report"]) == 0
+    text = Path("outputs/report/report.md").read_text(encoding="utf-8")
+    for name in rows:
+        assert f"| {name} | ours, common features | 1 |" in text
+    assert "Split validation: 7 rows of 2 dialogues" in text
+
+
+@pytest.mark.slow
 def test_runs_are_made_kept_and_listed(write, inputs, capfd):
     rows = {"UniVA": {}, "too wide": {"hidden_size": 15}, "frozen": {"text_states": True, "modalities": ["text"]}}
     plan = str(write(rows))

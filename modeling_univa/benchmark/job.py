@@ -4,6 +4,7 @@
 The process of one run of a benchmark, by the same door as `train_hf.py`.
 
     python -m modeling_univa.benchmark.job train STORE RUN
+    python -m modeling_univa.benchmark.job analyse STORE RUN
     python -m modeling_univa.benchmark.job prepare RECIPE.yaml
 
 What it needs lies in the store, so that it may run on any machine that sees it.
@@ -34,15 +35,16 @@ from ..features.shards import library_versions
 from ..models.files_univa import explanation, whole_file
 from ..models.trusted_paths_univa import without_places
 from ..scores.predictions import PREDICTIONS_FILE
-from ..training.arguments import parse_arguments
+from ..training.arguments import DataArguments, parse_arguments
 from ..training.frozen_text import frozen_encoder
 from ..training.run import build_model, choose_splits, prepare_corpus, run_training
 from ..training.same_run import ARGUMENTS_FILE
+from .analyses import make_analyses
 from .baselines import BASELINES, fit_baseline
 from .store import RunStore
 
 
-__all__ = ["FAILED", "INTERRUPTED", "main", "prepare_command", "train_command"]
+__all__ = ["FAILED", "INTERRUPTED", "analyse_command", "main", "prepare_command", "train_command"]
 
 FAILED, INTERRUPTED = 1, 130
 _MODULE = "modeling_univa.benchmark.job"
@@ -54,6 +56,12 @@ def train_command(store: RunStore, run: str, keep_model: bool) -> list[str]:
     return [sys.executable, "-m", _MODULE, "train", str(store.folder.resolve()), run, *keep]
 
 
+def analyse_command(store: RunStore, run: str, keep_model: bool) -> list[str]:
+    """The command line of the analyses, that the store has noted, of a run that is complete."""
+    keep = ["--keep-model"] if keep_model else []
+    return [sys.executable, "-m", _MODULE, "analyse", str(store.folder.resolve()), run, *keep]
+
+
 def prepare_command(recipe: Path) -> list[str]:
     """The command line that makes what several runs share: the corpus, and the states of a frozen text encoder."""
     return [sys.executable, "-m", _MODULE, "prepare", str(recipe)]
@@ -62,7 +70,7 @@ def prepare_command(recipe: Path) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status: 0, `FAILED` with the reason told, or `INTERRUPTED`."""
     parser = argparse.ArgumentParser(prog=_MODULE)
-    parser.add_argument("task", choices=("train", "prepare"))
+    parser.add_argument("task", choices=("train", "analyse", "prepare"))
     parser.add_argument("place")
     parser.add_argument("run", nargs="?")
     parser.add_argument("--keep-model", action="store_true")
@@ -73,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.task == "prepare":
         return _guarded(lambda: _prepare(options.place))
     store = RunStore(options.place)
+    if options.task == "analyse":
+        return _guarded(lambda: _analyse(store, options.run, options.keep_model))
     return _guarded(
         lambda: _train(store, options.run, options.keep_model),
         lambda reason: _fail(store, options.run, reason),
@@ -101,6 +111,9 @@ def _guarded(work: Callable[[], None], on_failure: Callable[[str], None] = lambd
 
 
 def _fail(store: RunStore, run: str, reason: str) -> None:
+    stored = store.read(run)
+    if stored is not None and stored.status == "complete":  # an analysis broke, not the run
+        return
     store.fail(run, reason, FAILED)
     store.tidy(run, keep_model=False)
 
@@ -126,7 +139,34 @@ def _train(store: RunStore, run: str, keep_model: bool) -> None:
     seconds = measured.former_seconds + time.perf_counter() - started
     device = arguments[2].device.type
     store.complete(run, {"seconds": round(seconds, 1), **measured.sizes, **_facts(device), **_corpus_facts(model)})
-    store.tidy(run, keep_model)
+    if store.requested_analyses(run) is not None:
+        _analyse(store, run, keep_model)
+    else:
+        store.tidy(run, keep_model)
+
+
+def _analyse(store: RunStore, run: str, keep_model: bool) -> None:
+    """Make what is noted; the model stays where it was kept on purpose, or where an analysis of it failed."""
+    request = store.requested_analyses(run)
+    if request is None:
+        return
+    recipe = {**request["recipe"], "output_dir": str(store.model_folder(run)), "disable_tqdm": True}
+    arguments = parse_arguments([], recipe)
+    found = request["media_root"] or _media_root(arguments[1])
+    media_root = Path(found) if found else None
+    folders = store.run_folder(run), store.model_folder(run)
+    failed = make_analyses(request["analyses"], *folders, arguments, media_root)
+    store.end_analyses(run)
+    if not failed and store.recipe_file(run).exists():
+        store.tidy(run, keep_model)
+
+
+def _media_root(data_args: DataArguments) -> str | None:
+    """The folder that a corpus was built from, as far as the recipe says it."""
+    if data_args.corpus_source is not None or data_args.corpus_script is None:
+        return data_args.corpus_source
+    beside = f"{str(data_args.dataset).rstrip(os.sep)}-media"
+    return beside if Path(beside).is_dir() else None
 
 
 def _baseline_facts(corpus: Corpus) -> dict[str, Any]:

@@ -10,18 +10,19 @@ from typing import Any
 from ..options import nearest
 from ..scores.headline import METRICS
 from ..training.arguments import merged_recipes, parse_arguments, read_recipe
+from .analysis_files import ANALYSES
 from .baselines import BASELINES, baseline_configuration
 from .configuration import SCHEMA_VERSION, resolved_configuration, run_id
 
 
 __all__ = ["FEATURES", "Plan", "Row", "Run", "Table", "read_plan"]
 
-_OF_A_PLAN = ("corpus", "base", "seeds", "settings", "tables")
+_OF_A_PLAN = ("corpus", "base", "seeds", "settings", "analyses", "media_root", "tables")
 _OF_A_TABLE = ("title", "metrics", "seeds", "features", "rows", "published")
 # Which features systems are trained on, the usual ones first; only rows of the same ones are compared.
 FEATURES = {"common": "ours, common features", "original": "ours, their features"}
 # Keys of a row that are no keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
-_OF_A_ROW = ("recipe", "seeds", "features", "baseline")
+_OF_A_ROW = ("recipe", "seeds", "features", "baseline", "analyses")
 _NOT_OF_A_ROW = {
     "seed": "write `seeds`",
     "output_dir": "runs lie in the output folder of the benchmark",
@@ -39,12 +40,14 @@ class Run:
         configuration: see `resolved_configuration`.
         recipe: settings that `parse_arguments` takes, without `output_dir`.
         places: table and row of each place where its result stands.
+        analyses: that are made of its model, in the order of `ANALYSES`; they are not part of the id.
     """
 
     id: str
     configuration: Mapping[str, Any]
     recipe: Mapping[str, Any]
     places: list[tuple[str, str]] = field(default_factory=list)
+    analyses: list[str] = field(default_factory=list)
 
     @property
     def seed(self) -> int:
@@ -104,11 +107,13 @@ class Plan:
         name: of its file, without the suffix.
         corpus: its name in reports.
         tables: in order.
+        media_root: folder of the corpus' media, for noisy speech; by default the one it is built from.
     """
 
     name: str
     corpus: str
     tables: Sequence[Table]
+    media_root: str | None = None
 
     def runs(self, only: Collection[str] = ()) -> list[Run]:
         """
@@ -145,6 +150,7 @@ def _table_dict(table: Table) -> dict[str, Any]:
             "system": row.system,
             "features": row.features,
             "runs": {str(seed): run.id for seed, run in row.runs.items()},
+            "analyses": sorted({name for run in row.runs.values() for name in run.analyses}),
         }
         for row in table.rows
     }
@@ -175,6 +181,7 @@ class _Reader:
         self._check(self.content, _OF_A_PLAN, "The plan")
         self.settings = self._mapping("settings", self.content.get("settings"))
         self.decided = settings
+        self.analyses = self._names("`analyses`", self.content.get("analyses"), ANALYSES)
         self._runs: dict[str, Run] = {}
 
     def plan(self) -> Plan:
@@ -182,7 +189,9 @@ class _Reader:
         if not tables:
             raise self._error("The plan has no `tables`.")
         read = [self._table(str(name), self._mapping(str(name), table)) for name, table in tables.items()]
-        return Plan(self.path.stem, str(self.content.get("corpus", self.path.stem)), read)
+        media_root = self.content.get("media_root")
+        corpus = str(self.content.get("corpus", self.path.stem))
+        return Plan(self.path.stem, corpus, read, None if media_root is None else str(media_root))
 
     def _table(self, name: str, content: Mapping[str, Any]) -> Table:
         self._check(content, _OF_A_TABLE, name)
@@ -190,9 +199,7 @@ class _Reader:
         rows = {str(row): self._mapping(f"{name} | {row}", of) for row, of in rows.items()}
         if not rows:
             raise self._error(f"{name} has no `rows`.")
-        metrics = content.get("metrics", list(METRICS))
-        metrics = metrics if isinstance(metrics, list) else [metrics]
-        self._check(metrics, METRICS, f"{name}, `metrics`")
+        metrics = self._names(f"{name}, `metrics`", content.get("metrics", list(METRICS)), METRICS)
         published = self._mapping(f"{name}, `published`", content.get("published"))
         published = {str(row): self._mapping(f"{name}, `published`", of) for row, of in published.items()}
         self._check(published, rows, f"{name}, `published`")
@@ -220,22 +227,28 @@ class _Reader:
         except ValueError as error:
             raise self._error(f"{where}: {error}") from error
         configuration = resolved_configuration(*arguments)
+        analyses = self._names(f"{where}, `analyses`", content.get("analyses", self.analyses), ANALYSES)
         if "baseline" in content:
-            configuration, seeds = self._baseline(where, content, configuration), [0]
-        runs = {seed: self._run(configuration, recipe, seed, (table, name)) for seed in seeds}
+            configuration, seeds, analyses = self._baseline(where, content, configuration), [0], []
+        runs = {seed: self._run(configuration, recipe, seed, (table, name), analyses) for seed in seeds}
         return Row(name, configuration["system"], runs, content["features"])
 
     def _baseline(self, where: str, content: Mapping[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
         self._check([content["baseline"]], BASELINES, f"{where}, `baseline`")
         if "seeds" in content:
             raise self._error(f"{where} has `seeds` and a `baseline`, in which nothing is random: leave `seeds` out.")
+        if content.get("analyses"):
+            raise self._error(f"{where} has `analyses` and a `baseline`, which has no model: leave `analyses` out.")
         return baseline_configuration(content["baseline"], configuration)
 
-    def _run(self, configuration: dict, recipe: dict, seed: int, place: tuple[str, str]) -> Run:
+    def _run(
+        self, configuration: dict, recipe: dict, seed: int, place: tuple[str, str], analyses: Collection[str]
+    ) -> Run:
         configuration = {**configuration, "settings": {**configuration["settings"], "seed": seed}}
         run = Run(run_id(configuration), configuration, {**recipe, "seed": seed})
         run = self._runs.setdefault(run.id, run)
         run.places.append(place)
+        run.analyses[:] = [name for name in ANALYSES if name in {*run.analyses, *analyses}]
         return run
 
     def _recipe(self, where: str, name: Any) -> dict[str, Any]:
@@ -256,6 +269,12 @@ class _Reader:
         if not is_list or not seeds or len(set(seeds)) < len(seeds):
             raise self._error(f"`seeds` of {where} is {seeds!r}, expected a list of different whole numbers.")
         return seeds
+
+    def _names(self, where: str, content: Any, known: Collection[str]) -> list[str]:
+        """A list of names, or a single one."""
+        names = content if isinstance(content, list) else [] if content is None else [content]
+        self._check(names, known, where)
+        return names
 
     def _mapping(self, where: str, content: Any) -> dict[str, Any]:
         if content is not None and not isinstance(content, dict):

@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from .job import INTERRUPTED, prepare_command, train_command
+from .analysis_files import write_analysis
+from .job import INTERRUPTED, analyse_command, prepare_command, train_command
 from .plan import Plan, Run
 from .processes import Executor, Job
 from .store import RunStore
@@ -23,12 +24,12 @@ from .store import RunStore
 
 __all__ = ["OVERWRITE", "Estimates", "Outcome", "Runner", "duration"]
 
-# What is made, by what is there of a run: nothing or an unfinished beginning, an error, all.
+# What is made, by what is there of a run: nothing or an unfinished beginning, all but analyses, an error, all.
 OVERWRITE: dict[str, tuple[str, ...]] = {
-    "only-missing": ("missing",),
-    "retry-errors": ("missing", "failed"),
+    "only-missing": ("missing", "without analyses"),
+    "retry-errors": ("missing", "without analyses", "failed"),
     "only-cached": (),
-    "always": ("missing", "failed", "complete"),
+    "always": ("missing", "without analyses", "failed", "complete"),
 }
 _SECONDS_BETWEEN_LOOKS = 0.1
 _PREPARATION = "preparation"
@@ -146,9 +147,19 @@ class Runner:
         self._failures = 0
 
     def status(self, run: Run) -> str:
-        """What is there of a run: "complete", "failed" or "missing"."""
+        """What is there of a run: "complete", "failed" (it or an analysis), "without analyses" or "missing"."""
         found = self.store.read(run.id)
-        return "missing" if found is None or found.status == "started" else found.status
+        if found is None or found.status == "started":
+            return "missing"
+        if found.status == "failed" or self._failed_analyses(run):
+            return "failed"
+        return "complete" if len(self.store.analyses(run)) == len(run.analyses) else "without analyses"
+
+    def is_trained(self, run: Run) -> bool:
+        """Whether all that is to be made of a run are analyses, and its model is there."""
+        found = self.store.read(run.id)
+        is_complete = found is not None and found.status == "complete" and self.overwrite != "always"
+        return is_complete and self.status(run) != "complete" and self.store.has_model(run.id)
 
     def to_make(self, runs: Iterable[Run]) -> list[Run]:
         """The runs that are not there as `overwrite` wants them."""
@@ -156,7 +167,7 @@ class Runner:
 
     def make(self, runs: Sequence[Run]) -> None:
         """Make runs, whatever is there of them; how they ended is in the store."""
-        self._tidy_complete()
+        self._tidy_complete({run.id for run in runs})
         self._left, self._failures = {run.id: run for run in runs}, 0
         self._execute(self._corpora())
         if self.executor.jobs > 1:
@@ -165,18 +176,32 @@ class Runner:
 
     def outcome(self, runs: Iterable[Run]) -> Outcome:
         """How some runs stand now."""
-        found = {run.id: (run, self.store.read(run.id)) for run in runs}
-        complete = [run for run, stored in found.values() if stored and stored.status == "complete"]
-        failed = {
-            run.id: (run, str(stored.reason)) for run, stored in found.values() if stored and stored.status == "failed"
-        }
+        found = {run.id: (run, self.status(run)) for run in runs}
+        complete = [run for run, status in found.values() if status == "complete"]
+        failed = {run.id: (run, self._reason(run)) for run, status in found.values() if status == "failed"}
         ended = {run.id for run in complete} | set(failed)
         return Outcome(complete, failed, [run for run, _ in found.values() if run.id not in ended])
 
-    def _tidy_complete(self) -> None:
-        """Remove what runs had to remove that were killed right after their end."""
+    def _failed_analyses(self, run: Run) -> dict[str, str]:
+        found = self.store.analyses(run).items()
+        return {name: str(content.get("reason")) for name, content in found if content["status"] == "failed"}
+
+    def _reason(self, run: Run) -> str:
+        """Why a run failed, or the first of its analyses that did."""
+        stored = self.store.read(run.id)
+        if stored is not None and stored.status == "failed":
+            return str(stored.reason)
+        name, reason = next(iter(self._failed_analyses(run).items()))
+        return f"Its analysis {name}: {reason}"
+
+    def _tidy_complete(self, to_make: set[str]) -> None:
+        """
+        Remove what runs had to remove that were killed right after their end; not the model that an analysis needs,
+        now or, where it failed, later.
+        """
+        failed = {run.id for run in self.plan.runs() if self._failed_analyses(run)}
         for run in self.store.read_all().values():
-            if run.status == "complete" and self.store.recipe_file(run.id).exists():
+            if run.status == "complete" and self.store.recipe_file(run.id).exists() and run.id not in to_make | failed:
                 self.store.tidy(run.id, self.keep_models)
 
     def _corpora(self) -> list[_Task]:
@@ -217,10 +242,7 @@ class Runner:
 
     def _training(self, run: Run) -> _Task:
         def begin() -> Sequence[str]:
-            if self.status(run) == "complete":
-                self.store.remove(run.id)
-            self.store.start(run, self.plan.corpus)
-            return train_command(self.store, run.id, self.keep_models)
+            return self._analyses(run) if self.is_trained(run) else self._new_training(run)
 
         def end(code: int) -> None:
             del self._left[run.id]
@@ -228,16 +250,43 @@ class Runner:
 
         return _Task(str(run), self.store.log_file(run.id), begin, end)
 
-    def _ended(self, run: Run, code: int) -> None:
+    def _analyses(self, run: Run) -> Sequence[str]:
+        """The command of those that a run lacks, after noting them."""
+        made = {name for name, content in self.store.analyses(run).items() if content["status"] != "failed"}
+        lacking = [name for name in run.analyses if name not in made]
+        self.store.request_analyses(run, lacking, self.plan.media_root)
+        return analyse_command(self.store, run.id, self.keep_models)
+
+    def _new_training(self, run: Run) -> Sequence[str]:
+        """The command of a run, after noting that it begins or is resumed."""
         stored = self.store.read(run.id)
         if stored is not None and stored.status == "complete":
+            self.store.remove(run.id)
+        self.store.start(run, self.plan.corpus)
+        self.store.request_analyses(run, run.analyses, self.plan.media_root)
+        return train_command(self.store, run.id, self.keep_models)
+
+    def _ended(self, run: Run, code: int) -> None:
+        stored = self.store.read(run.id)
+        is_interrupted = code in (INTERRUPTED, -signal.SIGINT)
+        if stored is not None and stored.status == "complete" and not is_interrupted:
+            self._note_lost_analyses(run, code)
+        if stored is not None and self.status(run) == "complete":
             self.estimates.add(run.configuration, stored.content["seconds"])
             self._say(f"complete: {run}, {duration(stored.content['seconds'])}")
-        elif code in (INTERRUPTED, -signal.SIGINT):
+        elif is_interrupted:
             self._say(f"interrupted: {run}")
+        elif stored is not None and stored.status == "complete":
+            self._failures += 1
+            self._say(f"failed: {run}: {self._reason(run)}")
         else:
             told = stored is not None and stored.status == "failed"
             self._fail(run, str(stored.reason) if told and stored else _how_it_ended(code), code, told)
+
+    def _note_lost_analyses(self, run: Run, code: int) -> None:
+        """Those that took their process along, or that it did not come to."""
+        for name in set(run.analyses) - set(self.store.analyses(run)):
+            write_analysis(self.store.run_folder(run.id), name, "failed", {"reason": _how_it_ended(code)})
 
     def _fail(self, run: Run, reason: str, code: int, told: bool = False) -> None:
         """Note a failure, in the store too unless the run itself did."""

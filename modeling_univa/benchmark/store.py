@@ -4,7 +4,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..models.files_univa import write_text
 from ..scores.predictions import PREDICTIONS_FILE
+from .analysis_files import analysis_file, read_analysis
 from .configuration import SCHEMA_VERSION
 from .plan import Plan, Run
 
@@ -25,6 +26,8 @@ _ERROR_FILE = "error.json"
 _LOG_FILE = "log.txt"
 _RECIPE_FILE = "recipe.yaml"
 _MODEL_FOLDER = "model"
+# Which analyses a process is to make, and of what.
+_REQUEST = "request"
 _RUNS, _PLANS = "runs", "plans"
 # Of the log of a run that failed, in `error.json`.
 _TAIL_LINES, _TAIL_CHARACTERS = 30, 6000
@@ -113,6 +116,33 @@ class RunStore:
         write_text(self.recipe_file(run.id), yaml.safe_dump(dict(run.recipe), sort_keys=False, allow_unicode=True))
         (self.run_folder(run.id) / _ERROR_FILE).unlink(missing_ok=True)
 
+    def analyses(self, run: Run) -> dict[str, dict[str, Any]]:
+        """What is there of the analyses that a plan asks for, by name; see `read_analysis`."""
+        found = {name: read_analysis(self.run_folder(run.id), name) for name in run.analyses}
+        return {name: content for name, content in found.items() if content is not None}
+
+    def has_model(self, run: str) -> bool:
+        """Whether the model of a run that is complete is there, as a whole."""
+        return (self.model_folder(run) / PREDICTIONS_FILE).is_file()
+
+    def request_analyses(self, run: Run, names: Sequence[str], media_root: str | None) -> None:
+        """Note which analyses the next process of a run is to make."""
+        content = {"analyses": list(names), "media_root": media_root, "recipe": dict(run.recipe)}
+        file = analysis_file(self.run_folder(run.id), _REQUEST)
+        if names:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, _json(content))
+        else:
+            file.unlink(missing_ok=True)
+
+    def requested_analyses(self, run: str) -> dict[str, Any] | None:
+        """What `request_analyses` noted; `None` where there is nothing to make."""
+        return _read_json(analysis_file(self.run_folder(run), _REQUEST)) or None
+
+    def end_analyses(self, run: str) -> None:
+        """Forget what `request_analyses` noted, which names places of this machine."""
+        analysis_file(self.run_folder(run), _REQUEST).unlink(missing_ok=True)
+
     def complete(self, run: str, facts: Mapping[str, Any]) -> None:
         """Note that a run is complete; its predictions lie in its folder."""
         self._end(run, {"status": "complete", **facts})
@@ -133,8 +163,11 @@ class RunStore:
     def tidy(self, run: str, keep_model: bool) -> None:
         """Remove what training left of a run that has ended, but what tables need and, if it is kept, the model."""
         model = self.model_folder(run)
+        if not keep_model:  # of a model that is half removed nothing can be made
+            (model / PREDICTIONS_FILE).unlink(missing_ok=True)
         for folder in model.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if keep_model else [model]:
             shutil.rmtree(folder, ignore_errors=True)
+        self.end_analyses(run)
         # Last: where it is still there, something is left to remove.
         self.recipe_file(run).unlink(missing_ok=True)
 

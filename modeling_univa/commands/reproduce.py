@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             _print_runs(runner, runs, making)
             return 0
         store.write_plan(plan)
-        _tell(f"{len(runs)} runs, {len(making)} to make: {runner.estimates.of_all(making, options.jobs)}")
+        _tell(f"{len(runs)} runs, {len(making)} to make: {_time(runner, making)}")
         runner.make(making)
         return _conclude(runner.outcome(runs), options.overwrite_runs, options.output)
 
@@ -87,10 +87,16 @@ def _print_runs(runner: Runner, runs: Sequence[Run], making: Sequence[Run]) -> N
     for run in runs:
         seconds = runner.estimates.of(run)
         about = "unknown" if seconds is None else f"about {duration(seconds)}"
-        stands = f"to make, {about}" if run.id in chosen else runner.status(run)
+        stands = "to analyse" if runner.is_trained(run) else f"to make, {about}"
+        stands = stands if run.id in chosen else runner.status(run)
         print(f"{run.id}  {run}: {stands}")
-    time = runner.estimates.of_all(making, runner.executor.jobs)
-    print(f"{len(runs)} runs, {len(making)} to make: {time} with --jobs {runner.executor.jobs}")
+    print(f"{len(runs)} runs, {len(making)} to make: {_time(runner, making)} with --jobs {runner.executor.jobs}")
+
+
+def _time(runner: Runner, making: Sequence[Run]) -> str:
+    """How long training takes; analyses come on top of it."""
+    training = [run for run in making if not runner.is_trained(run)]
+    return runner.estimates.of_all(training, runner.executor.jobs)
 
 
 def _conclude(outcome: Outcome, overwrite: str, output: str) -> int:

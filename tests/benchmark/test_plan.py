@@ -169,6 +169,11 @@ def test_corpus_of_a_setting_is_not_built_as_that_of_the_recipe(write, tmp_path)
             r"t \| a, `baseline` has the unknown key 'x'; there are m",
         ),
         ({"t": {"rows": {"a": {"baseline": "all", "seeds": [1]}}}}, {}, r"t \| a has `seeds` and a `baseline`, in"),
+        (
+            {"t": {"rows": {"a": {"baseline": "all", "analyses": ["similarity"]}}}},
+            {},
+            "`baseline`, which has no model",
+        ),
         ({"t": {"rows": {"a": 3}}}, {}, r"t \| a must hold `name: value` lines, found int"),
         ({"t": {"rows": ["a"]}}, {}, "t, `rows` must hold `name: value` lines, found list"),
         ({"t": {"rows": {}}}, {}, "t has no `rows`"),
@@ -185,6 +190,30 @@ def test_mistakes_are_named(tables, changes, message, write):
     with pytest.raises(ValueError, match=message) as error:
         read_plan(write(tables, **changes))
     assert str(error.value).startswith("/") and "plan.yaml: " in str(error.value)
+
+
+def test_analyses_are_not_part_of_a_run(write):
+    rows = {"full": None, "none": {"contrastive_loss": "none", "analyses": []}, "all": {"analyses": ["robustness"]}}
+    tables = {"t": {"rows": rows}, "u": {"rows": {"full": {"analyses": "similarity"}}}}
+    plan = read_plan(write(tables, analyses=["embeddings"], media_root="media"))
+    before = {run.id for run in read_plan(write({"t": {"rows": {"full": None, "none": rows["none"]}}})).runs()}
+    assert {run.id for run in plan.runs()} == before and plan.media_root == "media"
+    # A run that stands in several places has what any of them asks for.
+    assert {tuple(run.analyses) for run in plan.runs() if len(run.places) == 3} == {
+        ("embeddings", "similarity", "robustness")
+    }
+    assert {tuple(run.analyses) for run in plan.runs() if len(run.places) == 1} == {()}
+    assert plan.to_dict()["tables"]["t"]["rows"]["none"]["analyses"] == []
+    # A baseline has no model to analyse.
+    (run,) = read_plan(write({"t": {"rows": {"all": {"baseline": "all"}}}}, analyses=["embeddings"])).runs()
+    assert run.analyses == []
+
+
+def test_unknown_analysis_is_refused(write):
+    with pytest.raises(ValueError, match="`analyses` has the unknown key 'embedings', the nearest is 'embeddings'"):
+        read_plan(write(analyses=["embedings"]))
+    with pytest.raises(ValueError, match=r"t \| full, `analyses` has the unknown key 'x'"):
+        read_plan(write({"t": {"rows": {"full": {"analyses": ["x"]}}}}))
 
 
 def test_missing_plan_is_refused():

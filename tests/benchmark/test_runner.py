@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from modeling_univa.benchmark.analysis_files import write_analysis
 from modeling_univa.benchmark.plan import Plan, Run, read_plan
 from modeling_univa.benchmark.processes import LocalProcesses
 from modeling_univa.benchmark.runner import Estimates, Runner, duration
@@ -243,6 +244,129 @@ def test_interruption_stops_what_runs(plan, store):
         make(plan, stage)
     # The preparation had ended; both runs were under way.
     assert [job.stopped for job in stage.started] == [False, True, True]
+
+
+# Analyses
+
+
+class AnalysingStage(Stage):
+    """
+    Its jobs make what is requested, and leave a model.
+
+    Args:
+        statuses: of analyses that are not complete.
+        end: exit status of the process, after which it has made as many analyses as `made`.
+    """
+
+    def __init__(self, store: RunStore, made: int = 9, end: int = 0, keep: bool = False, **statuses: str):
+        super().__init__(store)
+        self.made, self.end, self.keep, self.statuses = made, end, keep, statuses
+
+    def train(self, run: str, log: Path) -> int:
+        model = self.store.model_folder(run)
+        if self.commands[-1][3] == "train":
+            found = Predictions(["u"], ["d"], np.ones((1, 2), np.float32), np.ones((1, 2), np.int8))
+            for folder in (model, model.parent):
+                write_predictions(folder / "predictions.parquet", {"test": found}, ["a", "b"], 0.5)
+            self.store.complete(run, {"seconds": SECONDS})
+        request = self.store.requested_analyses(run)
+        names = request["analyses"][: self.made] if request else []
+        for name in names:
+            write_analysis(model.parent, name, self.statuses.get(name, "complete"), {"reason": f"{name} broke."})
+        if not self.end and not set(names) & set(self.statuses) and self.store.recipe_file(run).exists():
+            self.store.tidy(run, self.keep)
+        return self.end
+
+    @property
+    def tasks(self) -> list[str]:
+        return [command[3] for command in self.commands]
+
+
+def with_analyses(plan: Plan, *names: str) -> Plan:
+    for run in plan.runs():
+        run.analyses[:] = names
+    return plan
+
+
+def first_run(plan: Plan, stage: Stage, overwrite: str = "only-missing") -> tuple[Runner, Run, list[str]]:
+    """Make the first run, where it is to be made; how it stands is left to look at."""
+    told: list[str] = []
+    runner = Runner(plan, stage.store, stage, overwrite, tell=told.append)
+    run = plan.runs()[0]
+    runner.make(runner.to_make([run]))
+    return runner, run, told
+
+
+def test_analyses_are_made_with_the_training(plan, store):
+    stage = AnalysingStage(store)
+    with_analyses(plan, "embeddings", "robustness")
+    runner, run, _ = first_run(plan, stage)
+    assert stage.tasks == ["train"] and runner.status(run) == "complete"
+    assert set(store.analyses(run)) == {"embeddings", "robustness"}
+    # Neither the model nor places of this machine are left.
+    assert not store.model_folder(run.id).exists() and store.requested_analyses(run.id) is None
+    again = AnalysingStage(store)
+    first_run(plan, again)
+    assert again.tasks == []
+
+
+@pytest.mark.parametrize(("keep", "tasks"), [(True, ["analyse"]), (False, ["train"])])
+def test_analyses_asked_for_later_need_the_model(keep, tasks, plan, store):
+    first_run(plan, AnalysingStage(store, keep=keep))
+    with_analyses(plan, "similarity")
+    cached, run, _ = first_run(plan, AnalysingStage(store), "only-cached")
+    assert cached.status(run) == "without analyses" and cached.outcome([run]).missing == [run]
+    assert cached.is_trained(run) is keep
+    stage = AnalysingStage(store)
+    runner, _, _ = first_run(plan, stage)
+    assert stage.tasks == tasks and runner.status(run) == "complete"
+    assert store.model_folder(run.id).exists() is keep
+    # What is made again is made from the beginning.
+    stage = AnalysingStage(store)
+    first_run(plan, stage, "always")
+    assert stage.tasks == ["train"]
+
+
+def test_analysis_that_fails_is_listed_and_tried_again_with_the_same_model(plan, store):
+    with_analyses(plan, "embeddings", "robustness")
+    runner, run, told = first_run(plan, AnalysingStage(store, robustness="failed"))
+    reason = "Its analysis robustness: robustness broke."
+    assert runner.outcome([run]).failed == {run.id: (run, reason)} and told[-1].startswith(f"failed: {run}: {reason}")
+    # The predictions are there all the same.
+    assert store.read(run.id).status == "complete"
+    idle = AnalysingStage(store)
+    first_run(plan, idle)
+    assert idle.tasks == [] and store.has_model(run.id)
+    stage = AnalysingStage(store)
+    runner, _, _ = first_run(plan, stage, "retry-errors")
+    assert stage.tasks == ["analyse"] and runner.status(run) == "complete"
+    assert not store.model_folder(run.id).exists()
+
+
+def test_what_does_not_apply_is_no_failure(plan, store):
+    with_analyses(plan, "similarity")
+    runner, run, _ = first_run(plan, AnalysingStage(store, similarity="not applicable"))
+    assert runner.status(run) == "complete"
+
+
+def test_analysis_that_takes_its_process_along_leaves_the_predictions(plan, store):
+    with_analyses(plan, "embeddings", "robustness")
+    runner, run, _ = first_run(plan, AnalysingStage(store, made=1, end=-signal.SIGKILL))
+    (_, reason) = runner.outcome([run]).failed[run.id]
+    assert reason.startswith("Its analysis robustness: The process was ended by SIGKILL")
+    assert store.analyses(run)["embeddings"]["status"] == "complete" and store.read(run.id).status == "complete"
+    stage = AnalysingStage(store)
+    first_run(plan, stage, "retry-errors")
+    assert stage.tasks == ["analyse"]
+
+
+def test_interrupted_analyses_go_on_with_the_same_model(plan, store):
+    with_analyses(plan, "embeddings", "robustness")
+    runner, run, told = first_run(plan, AnalysingStage(store, made=1, end=130))
+    assert runner.status(run) == "without analyses" and told[-1].startswith("interrupted")
+    stage = AnalysingStage(store)
+    runner, _, _ = first_run(plan, stage)
+    assert stage.tasks == ["analyse"] and runner.status(run) == "complete"
 
 
 # Estimates

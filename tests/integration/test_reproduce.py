@@ -19,6 +19,9 @@ from testing_utils import REPOSITORY, kill_tree, subprocess_environment
 from training_runs import SIZES, write_training_inputs
 
 from modeling_univa import cli
+from modeling_univa.benchmark.analysis_files import read_analysis
+from modeling_univa.benchmark.embeddings import read_embeddings
+from modeling_univa.benchmark.robustness import read_robustness
 from modeling_univa.benchmark.store import RunStore, StoredRun
 from modeling_univa.scores.predictions import read_predictions
 
@@ -200,3 +203,33 @@ def test_killed_benchmark_started_again_ends_the_same(write, tmp_path):
         np.testing.assert_allclose(found[0][split].scores, rows.scores, rtol=0, atol=1e-6)
         assert found[0][split].utterance_ids == rows.utterance_ids
     assert found[1:] == expected[1:]
+
+
+@pytest.mark.slow
+def test_analyses_are_made_at_the_end_or_from_a_kept_model(write, inputs, capfd):
+    rows = {"UniVA": {}, "w/o prior": {"correlation_prior_weight": 0, "analyses": ["similarity"]}}
+    plan = str(write(rows))
+    assert cli.main(["reproduce", plan, "--keep-models", "--only", "UniVA"]) == 0
+    (run,) = RunStore("outputs/benchmark").read_all().values()
+    predictions = run.predictions.read_bytes()
+    plan = str(write(rows, analyses=["embeddings", "similarity", "robustness"]))
+    capfd.readouterr()
+    assert cli.main(["reproduce", plan, "--dry-run"]) == 0
+    said = capfd.readouterr().out
+    assert "UniVA, seed 1: to analyse" in said and "w/o prior, seed 1: to make, about" in said
+    assert cli.main(["reproduce", plan]) == 0
+    assert run.predictions.read_bytes() == predictions
+    names = ["embeddings.json", "embeddings.npz", "robustness.json", "robustness.parquet", "similarity.json"]
+    assert sorted(path.name for path in (run.folder / "analyses").iterdir()) == names
+    found, before = read_robustness(run.folder), read_predictions(run.predictions)[0]["test"]
+    assert len(found.predictions) == 13 and found.predictions["clean"].utterance_ids == before.utterance_ids
+    assert found.predictions["clean"].scores == pytest.approx(before.scores, abs=1e-5)
+    assert read_embeddings(run.folder)[0].embeds["text"].shape == (5, 16)
+    (other,) = [one for one in RunStore("outputs/benchmark").read_all().values() if one.id != run.id]
+    assert "similarity of labels" in read_analysis(other.folder, "similarity")["reason"]
+    assert sorted(path.name for path in other.folder.iterdir()) == [
+        "analyses", "log.txt", "predictions.parquet", "run.json"
+    ]  # fmt: skip
+    for file in Path("outputs/benchmark/runs").glob("*/analyses/*.json"):
+        assert str(inputs) not in file.read_text()
+    assert cli.main(["reproduce", plan, "--overwrite", "only-cached"]) == 0

@@ -101,12 +101,14 @@ def read_evidence(store: RunStore, split: str) -> Iterator[PlanEvidence]:
         split: a run without predictions of this split is listed as missing.
 
     Raises:
-        ValueError: the folder holds no plan.
+        ValueError: the folder holds no plan, or one that is damaged.
     """
     plans = store.read_plans()
     if not plans:
         raise ValueError(f"`runs` {store.folder} has no plans: pass the output folder of `univa reproduce`.")
     for name, plan in plans.items():
+        if "tables" not in plan:
+            raise ValueError(f"The plan {name} in {store.folder} is damaged: run `univa reproduce` of it again.")
         reader = _Reader(store, split)
         tables = [reader.table(table, content) for table, content in plan["tables"].items()]
         yield PlanEvidence(name, plan["corpus"], tables)

@@ -94,16 +94,21 @@ def choose(table: TableEvidence, split: str, thresholds: str) -> tuple[Rows, lis
         thresholds: a key of `THRESHOLDS`.
 
     Returns:
-        The decided predictions of the rows of a table, and a sentence for each row that has no threshold.
+        The decided predictions of the rows of a table, and a sentence for each row that has no threshold or other
+        labels than the rows before.
 
     Raises:
         ValueError: the threshold would be chosen on the rows that are scored.
     """
     if thresholds == "tuned" and split in VALIDATION_NAMES:
         raise ValueError(f"A threshold that is chosen on {split} rows is not scored on the same rows.")
-    rows: dict[str, dict[int, Predictions]] = {}
+    rows: dict[str, dict[int, Predictions]] = {row.name: {} for row in table.rows}
     problems = []
+    labels = next((run.label_names for row in table.rows for run in row.runs), None)
     for row in table.rows:
+        if any(run.label_names != labels for run in row.runs):
+            problems.append(f"{row.name} has other labels than the rows before it, and is not scored.")
+            continue
         found = {run.seed: _threshold(run, thresholds) for run in row.runs}
         if None in found.values():
             problems.append(f"{row.name} has no validation rows with labels to choose a threshold on.")

@@ -54,3 +54,9 @@ def test_plan_of_an_earlier_version_says_nothing_of_features(tmp_path):
 def test_folder_without_plans_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no plans: pass the output folder of `univa reproduce`"):
         list(read_evidence(RunStore(tmp_path), "test"))
+
+
+def test_damaged_plan_is_named(tmp_path):
+    write_plan(RunStore(tmp_path), {"full": [1]}).write_text('{"name": "mi')
+    with pytest.raises(ValueError, match="The plan mine in .* is damaged: run `univa reproduce` of it again"):
+        list(read_evidence(RunStore(tmp_path), "test"))

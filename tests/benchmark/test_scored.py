@@ -128,6 +128,17 @@ def test_threshold_that_cannot_be_tuned(store):
         choose(table_of(store, "validation"), "validation", "tuned")
 
 
+def test_row_of_other_labels_is_not_scored(store):
+    table = table_of(store)
+    other = replace(table.rows[1], runs=[replace(run, label_names=["a", "b", "c"]) for run in table.rows[1].runs])
+    table = replace(table, rows=[table.rows[0], other, table.rows[2]])
+    rows, problems = choose(table, "test", "own")
+    assert [len(of) for of in rows.values()] == [3, 0, 3]
+    assert problems == ["less has other labels than the rows before it, and is not scored."]
+    scored = score(table, rows, BOOTSTRAP)
+    assert scored.rows[1].estimates is None and scored.rows[2].differences
+
+
 def test_part_of_the_predictions(store):
     table = table_of(store)
     rows, _ = choose(table, "test", "own")

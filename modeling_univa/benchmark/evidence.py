@@ -3,7 +3,8 @@
 """What a store holds of each table of its plans: predictions of the runs, and why others are missing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class RowEvidence:
         runs: that can be scored, one a seed.
         gaps: by seed, why there is no such run.
         published: figures of the paper, by metric.
+        folders: of `runs`, by seed.
     """
 
     name: str
@@ -59,6 +61,7 @@ class RowEvidence:
     runs: Sequence[RunEvidence]
     gaps: Mapping[int, str]
     published: Mapping[str, float]
+    folders: Mapping[int, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ class _Reader:
         runs = [RunEvidence(seed, *one) for seed, one in found.items() if not isinstance(one, str)]
         gaps = {seed: one for seed, one in found.items() if isinstance(one, str)}
         features = content.get("features", next(iter(FEATURES)))
-        return RowEvidence(name, features, list(found), runs, gaps, published)
+        folders = {run.seed: self.store.run_folder(content["runs"][str(run.seed)]) for run in runs}
+        return RowEvidence(name, features, list(found), runs, gaps, published, folders)
 
     def _run(self, run: str) -> tuple[Any, ...] | str:
         """Splits, labels and threshold of a run, or why there are none."""

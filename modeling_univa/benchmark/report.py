@@ -33,6 +33,7 @@ def write_report(
     bootstrap: Bootstrap | None = None,
     figures: bool = True,
     tell: Callable[[str], None] = print,
+    case_texts: str | None = None,
 ) -> None:
     """
     Write `index.html`, `report.md`, `tables/*.csv`, and `figures/` as PNG and SVG to a folder.
@@ -44,14 +45,15 @@ def write_report(
         bootstrap: of all intervals.
         figures: whether there are any.
         tell: takes a line about how far it is.
+        case_texts: folder of the corpus whose transcripts are shown beside cases; its licence must allow that.
 
     Raises:
         ImportError: figures need matplotlib, which is not installed.
-        ValueError: the store holds no plan.
+        ValueError: the store holds no plan, or the licence of `case_texts` does not allow that.
     """
     if figures:
         check_plotting(Path("figure.svg"))
-    maker = SectionMaker(split, bootstrap or Bootstrap(), figures, tell)
+    maker = SectionMaker(split, bootstrap or Bootstrap(), figures, tell, case_texts)
     sections = [Section("about", "About", 2, [ABOUT])]
     for plan in read_evidence(store, split):
         sections += maker.plan(plan)

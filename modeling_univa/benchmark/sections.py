@@ -6,10 +6,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..prediction.scores_plot import draw_scores
 from ..scores.thresholds import threshold_text
+from .analysis_sections import analysed, analysis_blocks, case_grid, systems_of_one_seed
 from .breakdown import (
     Breakdown,
     break_down,
@@ -19,6 +21,7 @@ from .breakdown import (
     label_parts,
     speaker_parts,
 )
+from .cases import choose_cases, with_texts
 from .evidence import PlanEvidence, TableEvidence
 from .figures import (
     draw_breakdown,
@@ -49,10 +52,20 @@ class SectionMaker:
         bootstrap: of all intervals.
         figures: whether there are any.
         tell: takes a line about how far it is.
+        case_texts: corpus whose transcripts are shown beside cases.
     """
 
-    def __init__(self, split: str, bootstrap: Bootstrap, figures: bool, tell: Callable[[str], None]):
+    def __init__(
+        self,
+        split: str,
+        bootstrap: Bootstrap,
+        figures: bool,
+        tell: Callable[[str], None],
+        case_texts: str | None = None,
+    ):
         self.split, self.bootstrap, self.figures, self.tell = split, bootstrap, figures, tell
+        self.case_texts = case_texts
+        self._shown: set[Path] = set()
 
     def plan(self, plan: PlanEvidence) -> Iterator[Section]:
         """The sections of a plan."""
@@ -76,6 +89,7 @@ class SectionMaker:
                 yield from self._scores(self._setting(name, table, thresholds))
             yield from self._labels(self._setting(name, table))
             yield from self._calibration(name, table)
+            yield from self._analyses(name, table)
         yield from _present(gap_grid(name, table))
 
     def _scores(self, setting: Setting) -> Iterator[Block]:
@@ -115,6 +129,26 @@ class SectionMaker:
         yield breakdown_grid(f"{setting.name}-labels", caption, "rows that have it", found, notes)
         yield from self._picture(setting, "labels", caption, _in_words(found), lambda: draw_heat_map(found))
 
+    def _analyses(self, name: str, table: TableEvidence) -> Iterator[Block]:
+        """Those of a table whose runs were not all shown before."""
+        rows = {row.name: row.folders for row in table.rows}
+        found = analysed(rows)
+        if found - self._shown:
+            yield from analysis_blocks(name, table.title, rows, self.bootstrap, self.figures)
+        self._shown |= found
+
+    def _cases(self, name: str, table: TableEvidence) -> Iterator[Block]:
+        """Rows on which the first two systems differ, and what the others say of them."""
+        systems = systems_of_one_seed(table, self.split)
+        if len(systems) < 2:
+            return
+        names = next(row.runs[0].label_names for row in table.rows if row.runs)
+        first, second = list(systems)[:2]
+        found = choose_cases(systems, names, first, second)
+        if self.case_texts is not None:
+            found = with_texts(found, self.case_texts)
+        yield case_grid(f"{name}-cases", table.title, found)
+
     def _calibration(self, name: str, table: TableEvidence) -> Iterator[Block]:
         grid = calibration_grid(name, table, self.split)
         if grid is None:
@@ -129,6 +163,7 @@ class SectionMaker:
     def _parts(self, name: str, table: TableEvidence) -> Iterator[Block]:
         """By number of labels for all rows, by speaker and with all its mistakes for the first row."""
         yield from self._overview(name, table)
+        yield from self._cases(name, table)
         setting = self._setting(name, table)
         rows, _ = choose(table, self.split, _OWN)
         first = table.rows[0].name

@@ -20,6 +20,7 @@ from .tables import Setting, interval_text
 
 
 __all__ = [
+    "FEWEST_DIALOGUES",
     "Breakdown",
     "break_down",
     "breakdown_grid",
@@ -32,8 +33,8 @@ __all__ = [
 _METRIC = "micro_f1"
 # A row with more labels than this counts with those that have as many.
 _MANY_LABELS = 3
-# Speakers that are shown, those with the most rows.
-_MOST_SPEAKERS = 20
+# Speakers that are shown, those with the most rows. Intervals from fewer dialogues would leave the scale.
+_MOST_SPEAKERS, FEWEST_DIALOGUES = 20, 5
 
 View = Callable[[Predictions], Predictions]
 
@@ -68,9 +69,11 @@ def label_count_parts(found: Predictions) -> dict[str, View]:
 
 
 def speaker_parts(found: Predictions) -> dict[str, View]:
-    """One part a speaker, those with the most rows; nothing where speakers are not known."""
+    """One part a speaker, those with the most rows and in enough dialogues; nothing where speakers are not known."""
     rows = Counter(name for name in found.speakers or [] if name is not None)
-    names = sorted(rows, key=lambda name: (-rows[name], name))[:_MOST_SPEAKERS]
+    dialogues = Counter(name for name, _ in set(zip(found.speakers or [], found.dialogue_ids, strict=False)))
+    names = sorted(rows, key=lambda name: (-rows[name], name))
+    names = [name for name in names if dialogues[name] >= FEWEST_DIALOGUES][:_MOST_SPEAKERS]
     return {name: _of_rows(partial(_is_spoken, name)) for name in names}
 
 

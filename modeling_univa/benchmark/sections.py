@@ -13,6 +13,7 @@ from ..prediction.scores_plot import draw_scores
 from ..scores.thresholds import threshold_text
 from .analysis_sections import analysed, analysis_blocks, case_grid, systems_of_one_seed
 from .breakdown import (
+    FEWEST_DIALOGUES,
     Breakdown,
     break_down,
     breakdown_grid,
@@ -39,7 +40,7 @@ from .tables import Setting, conditions, difference_grid, gap_grid, interval_tex
 __all__ = ["SectionMaker"]
 
 _OWN = next(iter(THRESHOLDS))
-_ALONE = "Nothing is shown of a part with rows of one dialogue alone: it has no interval."
+_FEW = f"Speakers in fewer than {FEWEST_DIALOGUES} dialogues are left out, and so are intervals of one dialogue alone."
 Block = str | Grid | Picture
 
 
@@ -177,7 +178,7 @@ class SectionMaker:
         if not parts:
             return
         found = break_down(setting, rows, parts, lambda one: len(one.labels))
-        notes = [conditions(setting, counted(setting.table, rows)), _ALONE]
+        notes = [conditions(setting, counted(setting.table, rows)), _FEW]
         caption = f"Micro-F1 {what}"
         yield breakdown_grid(f"{setting.name}-{kind}", caption, "rows", found, notes)
         yield from self._picture(setting, kind, caption, _in_words(found), lambda: draw_breakdown(found))

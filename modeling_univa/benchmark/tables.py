@@ -51,10 +51,11 @@ def conditions(setting: Setting, scored: Scored) -> str:
     dialogues = _range(row.num_dialogues for row in known)
     unlabelled = _range(row.num_rows_without_label for row in known)
     seeds = _range(row.num_runs for row in known)
+    seeds = f"{seeds} seed{'' if seeds == '1' else 's'}"
     bootstrap = setting.bootstrap
     return (
         f"Split {setting.split}: {rows} rows of {dialogues} dialogues, {unlabelled} of them without any label; mean "
-        f"over {seeds} seeds, {THRESHOLDS[setting.thresholds]}; {100 * bootstrap.confidence:g} % intervals of "
+        f"over {seeds}, {THRESHOLDS[setting.thresholds]}; {100 * bootstrap.confidence:g} % intervals of "
         f"{bootstrap.draws:,} draws over dialogues and seeds (bootstrap seed {bootstrap.seed})."
     )
 

@@ -29,7 +29,6 @@ SEEDS = (1, 2)
 
 def predictions(skill: float, seed: int):
     found = make_predictions(skill, seed)
-    # "Cleo" speaks in one dialogue alone.
     speakers = [None, "Ada", "Ben", "Cleo", *(("Ada", "Ada", "Ben", None) * 11)]
     return replace(found, speakers=speakers)
 
@@ -82,14 +81,24 @@ def test_number_of_labels(setting):
 def test_speakers_by_number_of_rows(setting):
     one = predictions(0.45, 1)
     found = broken_down(setting, speaker_parts(one))
-    assert (found.parts, found.counts) == (["Ada", "Ben", "Cleo"], [23, 12, 1])
+    # Cleo speaks in one dialogue alone.
+    assert (found.parts, found.counts) == (["Ada", "Ben"], [23, 12])
     rows = np.array([place for place, name in enumerate(one.speakers) if name == "Ben"])
     assert found.values["good"][1].value == pytest.approx(expected(0.45, rows, [0, 1, 2]))
-    assert found.values["good"][2] is None  # rows of one dialogue have no interval
-    grid = breakdown_grid("n", "C", "rows", found, [])
-    assert grid.rows[2] == ["Cleo", "1", "–", "–"] and grid.header == ["", "rows", "good", "bad"]
-    assert [line["value"] for line in grid.data[-2:]] == [None, None]
     assert speaker_parts(make_predictions(0.45, 1)) == {}
+
+
+def test_rows_of_one_dialogue_have_no_interval(setting):
+    def first(found):
+        names = list(found.utterance_ids)[:3], list(found.dialogue_ids)[:3]
+        return replace(found, utterance_ids=names[0], dialogue_ids=names[1], scores=found.scores[:3],
+                       labels=found.labels[:3])  # fmt: skip
+
+    found = broken_down(setting, {"all": lambda found: found, "first": first})
+    assert found.values["good"][0] and found.values["good"][1] is None
+    grid = breakdown_grid("n", "C", "rows", found, [])
+    assert grid.rows[1] == ["first", "3", "–", "–"] and grid.header == ["", "rows", "good", "bad"]
+    assert [line["value"] for line in grid.data[-2:]] == [None, None]
 
 
 def test_run_without_speakers_has_none_of_a_speakers_rows(setting):
@@ -98,7 +107,7 @@ def test_run_without_speakers_has_none_of_a_speakers_rows(setting):
     ])  # fmt: skip
     mixed = replace(setting, table=replace(setting.table, rows=[setting.table.rows[0], old]))
     found = broken_down(mixed, speaker_parts(predictions(0.45, 1)))
-    assert found.values["good"][0] is not None and found.values["bad"] == [None] * 3
+    assert found.values["good"][0] is not None and found.values["bad"] == [None] * 2
 
 
 def test_calibration(setting):

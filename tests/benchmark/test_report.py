@@ -94,7 +94,12 @@ def test_text_shows_the_numbers_of_the_csv_file(output):
     assert [row[header.index("seeds")] for row in rows] == ["2", "2", "1 of 3", "0 of 1"]
     assert rows[3][3:] == ["–"] * len(rows[3][3:])
     assert [row[header.index("rows")] for row in rows[:3]] == ["48"] * 3
-    assert "Split test: 48 rows of 12 dialogues" in text and "500 draws" in text and "bootstrap seed 4" in text
+    assert (
+        "Split test: 48 rows of 12 dialogues" in text
+        and "500 draws" in text
+        and "mean over 1 to 2 seeds," in text
+        and "bootstrap seed 4" in text
+    )
 
 
 def test_published_figures_stand_alone(output, store, tmp_path):

@@ -63,18 +63,15 @@ class NaiveCollator(UtteranceCollator):
 class NaiveObjective(UnivaObjective):
     """The objective, whose positive pairs come from a double loop over the utterances of a batch."""
 
-    def _positives(
-        self, modality: str, embeds: torch.Tensor, labels: torch.Tensor, va: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _positives(self, keys: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         positive: Callable[[Any, Any], bool]
-        if self.contrastive_loss == "va" and va is not None:
-            # Plain numbers: element by element on tensors the loop would be some twenty times slower still.
-            items, positive = va.tolist(), lambda a, b: math.dist(a, b) < self.va_distance_threshold
-        elif self.contrastive_loss == "supervised":
-            items, positive = labels.tolist(), lambda a, b: a == b
+        if self.contrastive_loss == "va":
+            positive = lambda a, b: math.dist(a, b) < self.va_distance_threshold  # noqa: E731
         else:
-            items, positive = list(range(len(embeds))), lambda a, b: a == b
-        return torch.tensor([[positive(a, b) for b in items] for a in items], device=embeds.device)
+            positive = lambda a, b: self.contrastive_loss == "supervised" and a == b  # noqa: E731
+        # Plain numbers: element by element on tensors the loop would be some twenty times slower still.
+        items = others.tolist()
+        return torch.tensor([[positive(a, b) for b in items] for a in keys.tolist()], device=keys.device)
 
 
 def longest_clips(*splits: UtteranceDataset) -> dict[str, int]:

@@ -31,7 +31,7 @@ from modeling_univa.models.modeling_univa import UnivaOutput
 def scripts():
     """The scripts, which import each other as those of one folder do."""
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    names = ("speed", "naive", "memory", "interrupted_jobs", "text_states")
+    names = ("speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches")
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
 
@@ -184,6 +184,22 @@ def test_peak_memory_in_a_process_of_its_own(scripts, recipe):
 def test_speed_refuses_a_recipe_without_a_text_encoder(scripts, recipe, capsys):
     assert scripts["speed"].main(["--recipe", str(recipe), "--modalities", "audio"]) == 2
     assert "text_model" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_memory_of_a_step_in_chunks_does_not_grow_with_the_batch(scripts, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "batches.json"
+    arguments = ["--batches", "16", "128", "--chunk", "8", "--frames", "30", "--hidden-size", "64", "--layers", "2"]
+    assert scripts["large_batches"].main([*arguments, "--output", str(output)]) == 0
+    report = json.loads(output.read_text())
+    small, large = report["sizes"]
+    assert large["whole"]["step_mb"] > 3 * small["whole"]["step_mb"]
+    grown = large["chunked"]["step_mb"] - small["chunked"]["step_mb"]
+    assert grown < 0.25 * (large["whole"]["step_mb"] - small["whole"]["step_mb"])
+    assert "    128" in capsys.readouterr().out
+    monkeypatch.setattr(scripts["large_batches"], "GRADIENT_TOLERANCE", -1)
+    assert scripts["large_batches"].main(arguments) == 2
+    assert "The gradients differ" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -61,6 +61,15 @@ class UnivaConfig(EmotionConfig):
             τ of equation 5.
         contrastive_modality_weights (`list[float]`, defaults to `[3, 1, 1]`):
             Weights of the text, audio and vision terms; used by the released objective.
+        gather_across_devices (`bool`, defaults to `False`):
+            Whether, in training over several processes, the contrastive terms are those of the utterances of all
+            processes together. Not part of the paper.
+        contrastive_memory (`int`, defaults to 0):
+            How many utterances of past batches each utterance is contrasted with too. Not part of the paper.
+        contrastive_chunk_size (`int`, defaults to 0):
+            Utterances that go through the network at a time in training, so that its memory does not grow with the
+            batch. Loss and gradients are still those of the whole batch, and a step takes about a third longer. 0 is
+            the whole batch.
         va_distance_threshold (`float`, defaults to 0.1):
             δ: two clips closer than this in valence-arousal space are a positive pair (equation 3).
         correlation_prior_weight (`float`, defaults to 1):
@@ -89,7 +98,7 @@ class UnivaConfig(EmotionConfig):
   doi       = {10.1145/3664647.3681638},
 }"""
     official_code = "[NUSTM/UniVA](https://github.com/NUSTM/UniVA)"
-    deviations = ('`objective="released"` computes what the released code does, `"paper"` what the equations say.',)
+    may_be_zero = (*EmotionConfig.may_be_zero, "contrastive_chunk_size")
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         *EmotionConfig.keys_to_ignore_at_inference,
         "multimodal_embeds",
@@ -122,6 +131,9 @@ class UnivaConfig(EmotionConfig):
     contrastive_weight: float | int = 0.45
     contrastive_temperature: float | int = 0.7
     contrastive_modality_weights: list[float | int] | tuple[float | int, ...] = (3.0, 1.0, 1.0)
+    gather_across_devices: bool = False
+    contrastive_memory: int = 0
+    contrastive_chunk_size: int = 0
     va_distance_threshold: float | int = 0.1
     correlation_prior_weight: float | int = 1.0
     label_affect: list[list[float | int]] | None = None
@@ -162,6 +174,24 @@ class UnivaConfig(EmotionConfig):
         return f"one network a modality{drawn if self.uses_va else ''}"
 
     @property
+    def deviations(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Sentences on what is not as published, for cards."""
+        found = ['`objective="released"` computes what the released code does, `"paper"` what the equations say.']
+        if self.contrastive_loss != "none" and self.gather_across_devices:
+            found.append("The contrastive terms are over the utterances of all processes (`gather_across_devices`).")
+        if self.memory_size:
+            found.append(
+                f"Each utterance is also contrasted with the last {self.memory_size} utterances of past batches "
+                "(`contrastive_memory`)."
+            )
+        return tuple(found)
+
+    @property
+    def memory_size(self) -> int:
+        """Utterances of past batches that are kept; none without a contrastive loss."""
+        return self.contrastive_memory if self.contrastive_loss != "none" else 0
+
+    @property
     def uses_va(self) -> bool:
         """Whether positive pairs are chosen by valence and arousal."""
         return self.contrastive_loss == "va"
@@ -179,6 +209,10 @@ class UnivaConfig(EmotionConfig):
         super().validate_architecture()
         total = sum(self._estimated_parameters(modality) for modality in MODALITIES if modality in self.modalities)
         check_limit("parameters", max(1, total), "The network")
+        if self.contrastive_memory < 0:
+            raise ValueError(f"`contrastive_memory` must be at least 0, got {self.contrastive_memory}.")
+        remembered = self.contrastive_memory * self.hidden_size * len(self.modalities)
+        check_limit("parameters", max(1, remembered), "The memory of `contrastive_memory` utterances")
         if not self.mask_padding or self.fixed_length is not None:
             raise ValueError("UniVA never attends padding: leave `mask_padding` and `fixed_length` as they are.")
         if len(self.contrastive_modality_weights) != len(MODALITIES):

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 
 from .configuration_emotion import MODALITIES
 from .configuration_univa import UnivaConfig
+from .contrast_rows_univa import gather_rows
 from .modeling_emotion import EmotionOutput
 
 
@@ -122,7 +123,7 @@ def correlation_prior_loss(logits: torch.Tensor, label_similarity: torch.Tensor,
     return (label_similarity.float() * distances).sum() / batch_size
 
 
-def va_positives(va: torch.Tensor, distance_threshold: float) -> torch.Tensor:
+def va_positives(va: torch.Tensor, distance_threshold: float, others: torch.Tensor | None = None) -> torch.Tensor:
     r"""
     Pairs of utterances that are close in valence-arousal space: Euclidean distance < δ (equation 3).
 
@@ -131,35 +132,43 @@ def va_positives(va: torch.Tensor, distance_threshold: float) -> torch.Tensor:
             Valence and arousal of one modality, NaN where unknown. An unknown utterance pairs with no other.
         distance_threshold (`float`):
             δ, in the units of `va`.
+        others (`torch.Tensor` of shape `(N, 2)`, *optional*):
+            Of the utterances to pair with; by default those of `va`.
 
     Returns:
-        `torch.Tensor`: bool, shape `(B, B)`.
+        `torch.Tensor`: bool, shape `(B, N)`, by default `(B, B)`.
 
     Raises:
-        `ValueError`: `va` is not (B, 2).
+        `ValueError`: `va` is not (B, 2), or `others` not (N, 2).
     """
+    others = va if others is None else others
     _check_shape("va", va, (None, 2))
-    va = va.detach().float()
+    _check_shape("others", others, (None, 2))
+    va, others = va.detach().float(), others.detach().float()
     # From the differences: cdist expands the square for large batches and then loses the digits that δ needs.
-    return torch.linalg.vector_norm(va.unsqueeze(1) - va.unsqueeze(0), dim=-1) < distance_threshold
+    return torch.linalg.vector_norm(va.unsqueeze(1) - others.unsqueeze(0), dim=-1) < distance_threshold
 
 
-def supervised_positives(labels: torch.Tensor) -> torch.Tensor:
+def supervised_positives(labels: torch.Tensor, others: torch.Tensor | None = None) -> torch.Tensor:
     r"""
     Pairs of utterances with exactly the same emotions (Sup-CL in Table 6); two without any emotion are such a pair.
 
     Args:
         labels (`torch.Tensor` of shape `(B, C)`):
             Multi-hot targets, any dtype.
+        others (`torch.Tensor` of shape `(N, C)`, *optional*):
+            Of the utterances to pair with; by default those of `labels`.
 
     Returns:
-        `torch.Tensor`: bool, shape `(B, B)`.
+        `torch.Tensor`: bool, shape `(B, N)`, by default `(B, B)`.
 
     Raises:
-        `ValueError`: `labels` is not two-dimensional.
+        `ValueError`: `labels` is not two-dimensional, or `others` not (N, C).
     """
+    others = labels if others is None else others
     _check_shape("labels", labels, (None, None))
-    return (labels.unsqueeze(1) == labels.unsqueeze(0)).all(dim=-1)
+    _check_shape("others", others, (None, labels.shape[1]))
+    return (labels.unsqueeze(1) == others.unsqueeze(0)).all(dim=-1)
 
 
 def self_positives(embeds: torch.Tensor) -> torch.Tensor:
@@ -177,7 +186,11 @@ def self_positives(embeds: torch.Tensor) -> torch.Tensor:
 
 
 def modality_contrastive_loss(
-    embeds: torch.Tensor, positives: torch.Tensor, temperature: float, objective: str
+    embeds: torch.Tensor,
+    positives: torch.Tensor,
+    temperature: float,
+    objective: str,
+    memory: torch.Tensor | None = None,
 ) -> torch.Tensor:
     r"""
     Contrastive loss of one modality (equations 4 and 5).
@@ -188,15 +201,21 @@ def modality_contrastive_loss(
 
         L_i = −1/|P(i)| Σ_{p ∈ P(i)} log( exp(h_i·h_p / τ) / Σ_{a ∈ A(i)} exp(h_i·h_a / τ) )
 
+    With a memory, which is not part of the paper, A(i) has its N rows too, twice as those of the batch; they are no
+    anchors.
+
     Args:
         embeds (`torch.Tensor` of shape `(B, H)`):
             Embeddings of one modality, any floating dtype.
-        positives (`torch.Tensor` of shape `(B, B)`):
-            True where column j is a positive of anchor i. The diagonal is taken as True.
+        positives (`torch.Tensor` of shape `(B, B)` or `(B, B + N)`):
+            True where column j is a positive of anchor i; the rows of the memory come last. The diagonal is taken as
+            True.
         temperature (`float`):
             τ > 0.
         objective (`str`):
             `"paper"`: sum of L_i over the anchors. `"released"`: mean of L_i.
+        memory (`torch.Tensor` of shape `(N, H)`, *optional*):
+            Embeddings of past batches, taken as constant.
 
     Returns:
         `torch.Tensor`: float32 scalar.
@@ -206,13 +225,14 @@ def modality_contrastive_loss(
     """
     _check_option("objective", objective, OBJECTIVES)
     _check_shape("embeds", embeds, (None, None))
-    _check_shape("positives", positives, (len(embeds), len(embeds)))
     embeds = embeds.float()
+    others = embeds if memory is None else torch.cat([embeds, memory.detach().float()])
+    _check_shape("positives", positives, (len(embeds), len(others)))
     with torch.autocast(embeds.device.type, enabled=False):
-        similarities = embeds @ embeds.T / temperature
+        similarities = embeds @ others.T / temperature
     # Both views are the same embedding, so the (B, 2B) similarities are a (B, B) matrix of which every entry counts
     # twice, but on the diagonal, where A(i) holds one copy. A count is a term log(count) inside the softmax.
-    own_copy = self_positives(embeds)
+    own_copy = torch.eye(len(embeds), len(others), dtype=torch.bool, device=embeds.device)
     counts = 2.0 - own_copy.float()
     log_probs = (similarities + counts.log()).log_softmax(dim=-1) - counts.log()
     weights = (positives | own_copy) * counts
@@ -251,6 +271,9 @@ class UnivaObjective:
             δ. Read with `contrastive_loss="va"` only.
         correlation_prior_weight (`float`):
             Factor on η in the loss; 0 leaves the prior out.
+        gather_across_devices (`bool`, *optional*, defaults to `False`):
+            Whether the contrastive losses are those of the utterances of all processes together; see
+            [`gather_rows`] for the gradients.
 
     Raises:
         `ValueError`: an unknown option, a temperature that is not positive, not three modality weights.
@@ -264,6 +287,7 @@ class UnivaObjective:
     contrastive_modality_weights: Sequence[float]
     va_distance_threshold: float
     correlation_prior_weight: float
+    gather_across_devices: bool = False
 
     def __post_init__(self) -> None:
         _check_option("objective", self.objective, OBJECTIVES)
@@ -290,6 +314,7 @@ class UnivaObjective:
         text_va: torch.Tensor | None = None,
         audio_va: torch.Tensor | None = None,
         vision_va: torch.Tensor | None = None,
+        memory: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         r"""
         Compute the loss and its terms.
@@ -303,6 +328,8 @@ class UnivaObjective:
             text_va, audio_va, vision_va (`torch.Tensor` of shape `(B, 2)`, *optional*):
                 Valence and arousal, scaled as the distance threshold expects them; NaN where unknown. Needed for the
                 model's modalities with `contrastive_loss="va"`.
+            memory (`torch.Tensor` of shape `(N, M, H + K)`, *optional*):
+                `contrast_rows` of past batches, with which the contrastive losses compare too.
 
         Returns:
             `dict[str, torch.Tensor]`: float32 scalars. `loss`; and its terms before λ and `correlation_prior_weight`
@@ -325,8 +352,8 @@ class UnivaObjective:
             terms["prior"] = correlation_prior_loss(logits, similarity, self.objective)
             prior = self.correlation_prior_weight * terms["prior"]
         if self.contrastive_loss != "none":
-            va = {"text": text_va, "audio": audio_va, "vision": vision_va}
-            terms |= self._contrastive_terms(outputs, labels, va)
+            va = {"text_va": text_va, "audio_va": audio_va, "vision_va": vision_va}
+            terms |= self._contrastive_terms(outputs, labels, va, memory)
         return {"loss": self._total(terms["kl"], prior, terms.get("contrastive")), **terms}
 
     def weighted(self, terms: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -353,35 +380,62 @@ class UnivaObjective:
         drops_factor = self.objective == "released" and self.contrastive_loss == "none"
         return 1.0 if drops_factor else 1 - self.contrastive_weight
 
+    def contrast_rows(
+        self, outputs: UnivaOutput, labels: torch.Tensor, va: Mapping[str, torch.Tensor | None]
+    ) -> torch.Tensor:
+        """
+        All that the contrastive losses know of each utterance.
+
+        Args:
+            outputs, labels: of the call.
+            va: `text_va`, `audio_va` and `vision_va` of the call.
+
+        Returns:
+            `torch.Tensor`: float32, shape `(B, M, H + K)`, for each of the model's M modalities the embedding and what
+            decides the pairs: K = 2 for valence and arousal, C for labels, 0 for the own copy alone.
+
+        Raises:
+            `ValueError`: a tensor that is needed is missing or has the wrong shape.
+        """
+        parts = [self._compared(modality, outputs, labels, va[f"{modality}_va"]) for modality in self._in_order]
+        return torch.stack([torch.cat([embeds.float(), keys.float()], dim=1) for embeds, keys in parts], dim=1)
+
+    @property
+    def _in_order(self) -> list[str]:
+        return [modality for modality in MODALITIES if modality in self.modalities]
+
     def _contrastive_terms(
-        self, outputs: UnivaOutput, labels: torch.Tensor, va: dict[str, torch.Tensor | None]
+        self,
+        outputs: UnivaOutput,
+        labels: torch.Tensor,
+        va: dict[str, torch.Tensor | None],
+        memory: torch.Tensor | None,
     ) -> dict[str, torch.Tensor]:
         """The contrastive loss of every modality of the model, and their combination as `contrastive`."""
+        rows = [self._compared(modality, outputs, labels, va[f"{modality}_va"]) for modality in self._in_order]
+        width = rows[0][0].shape[1]
+        if self.gather_across_devices:
+            rows = _split(gather_rows(self.contrast_rows(outputs, labels, va), with_gradient=True), width)
+        past: Any = [None] * len(rows) if memory is None else _split(memory, width)
+        weights = dict(zip(MODALITIES, self.contrastive_modality_weights, strict=True))
         losses, weighted = {}, []
-        for modality, weight in zip(MODALITIES, self.contrastive_modality_weights, strict=True):
-            if modality not in self.modalities:
-                continue
-            name = f"{modality}_embeds"
-            embeds = _required(name, getattr(outputs, name), f"{modality} is one of the model's modalities")
-            _check_shape(name, embeds, (len(labels), None))
-            loss = modality_contrastive_loss(
-                embeds,
-                self._positives(modality, embeds, labels, va[modality]),
-                self.contrastive_temperature,
-                self.objective,
-            )
+        for modality, own, remembered in zip(self._in_order, rows, past, strict=True):
+            loss = self._contrastive_loss(*own, remembered)
             losses[f"contrastive_{modality}"] = loss
-            weighted.append(loss if self.objective == "paper" else loss * weight / len(MODALITIES))
+            weighted.append(loss if self.objective == "paper" else loss * weights[modality] / len(MODALITIES))
         return {"contrastive": torch.stack(weighted).sum(), **losses}
 
-    def _positives(
-        self, modality: str, embeds: torch.Tensor, labels: torch.Tensor, va: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Which utterances are positives of which, (B, B) bool, in one modality."""
+    def _compared(
+        self, modality: str, outputs: UnivaOutput, labels: torch.Tensor, va: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings (B, H) of one modality, and what decides which utterances are positives of which, (B, K)."""
+        name = f"{modality}_embeds"
+        embeds = _required(name, getattr(outputs, name), f"{modality} is one of the model's modalities")
+        _check_shape(name, embeds, (len(labels), None))
         if self.contrastive_loss == "self":
-            return self_positives(embeds)
+            return embeds, embeds.new_empty(len(embeds), 0)
         if self.contrastive_loss == "supervised":
-            return supervised_positives(labels)
+            return embeds, labels
         name = f"{modality}_va"
         va = _required(
             name,
@@ -390,7 +444,23 @@ class UnivaObjective:
             "with contrastive_loss 'supervised', 'self' or 'none'",
         )
         _check_shape(name, va, (len(labels), 2))
-        return va_positives(va, self.va_distance_threshold)
+        return embeds, va
+
+    def _contrastive_loss(
+        self, embeds: torch.Tensor, keys: torch.Tensor, past: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> torch.Tensor:
+        """Of one modality; `past` are embeddings and keys of the memory."""
+        memory, others = (None, keys) if past is None else (past[0], torch.cat([keys.float(), past[1]]))
+        positives = self._positives(keys, others)
+        return modality_contrastive_loss(embeds, positives, self.contrastive_temperature, self.objective, memory)
+
+    def _positives(self, keys: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        """Which of the others, (N, K), are positives of each utterance, (B, N) bool; the own copy may be missing."""
+        if self.contrastive_loss == "self":
+            return torch.zeros(len(keys), len(others), dtype=torch.bool, device=keys.device)
+        if self.contrastive_loss == "supervised":
+            return supervised_positives(keys, others)
+        return va_positives(keys, self.va_distance_threshold, others)
 
     def _total(self, kl: torch.Tensor, prior: torch.Tensor | float, contrastive: torch.Tensor | None) -> torch.Tensor:
         """Equation 11, or what the released code makes of it."""
@@ -404,6 +474,11 @@ class UnivaObjective:
             "modalities": list(self.modalities),
             "contrastive_modality_weights": list(self.contrastive_modality_weights),
         }
+
+
+def _split(rows: torch.Tensor, width: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Embeddings of this width, and what decides the pairs, of each modality out of `contrast_rows`."""
+    return [(part[:, :width], part[:, width:]) for part in rows.unbind(dim=1)]
 
 
 def _required(name: str, tensor: torch.Tensor | None, reason: str) -> torch.Tensor:

@@ -11,11 +11,12 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import initialization as init
 
+from .contrast_rows_univa import gather_rows
 from .frame_encoder_univa import FrameEncoder, FrameEncoderConfig
 from .linear_layers_univa import XavierLinear
 from .modeling_emotion import EmotionOutput, FrameModel, Frames, logits_of
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
-from .queue_contrast_univa import ContrastQueue, gather_rows, label_classes
+from .queue_contrast_univa import ContrastQueue, label_classes
 
 
 __all__ = ["CaratConfig", "CaratForEmotionClassification", "CaratOutput"]
@@ -351,7 +352,7 @@ class CaratForEmotionClassification(FrameModel):
         rows = torch.rand(num_labels, modalities, batch_size, device=self.device).argsort(dim=-1)
         return rows, torch.rand(num_labels, batch_size, modalities, device=self.device).argsort(dim=-1)
 
-    def remember(self, output: Any, labels: torch.Tensor) -> None:
+    def remember(self, output: Any, labels: torch.Tensor, va: Any) -> None:
         """Write the projections into the queue, and move the prototypes towards those of the features."""
         projections, labels = gather_rows(output.projections), gather_rows(labels)
         self.queue.write(projections.flatten(0, 2), self._classes(labels))

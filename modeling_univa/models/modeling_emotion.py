@@ -208,14 +208,29 @@ class EmotionModel(EmotionNetwork):
             dataset: `UtteranceDataset`, with `labels` `(rows, C)`, and `batches(size)`, the inputs of `forward`.
         """
 
-    def remember(self, output: Any, labels: torch.Tensor) -> None:
+    def remember(self, output: Any, labels: torch.Tensor, va: Mapping[str, torch.Tensor | None]) -> None:
         """
-        Keep what the method needs of past training batches, in buffers; called after the loss of each, without
-        gradients.
+        Keep what the method needs of past training batches, in buffers or as `resume_state` has it; called after the
+        loss of each, without gradients.
 
         Args:
             output: of `classify`.
             labels (`torch.FloatTensor` of shape `(B, C)`): multi-hot targets.
+            va: `text_va`, `audio_va` and `vision_va` of `forward`.
+        """
+
+    def resume_state(self) -> dict[str, torch.Tensor]:
+        """
+        What training goes on from beside weights and buffers, by name; checkpoints have it, a saved model has not.
+        """
+        return {}
+
+    def load_resume_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """
+        Take up what `resume_state` was.
+
+        Raises:
+            `ValueError`: something that the configuration asks for is missing.
         """
 
     # The one way from a batch to a loss
@@ -280,15 +295,26 @@ class EmotionModel(EmotionNetwork):
         }  # fmt: skip
         self._check_face_emotions(face_emotions, vision_features)
         extra = {"position": position, "speaker_index": speaker_index, "face_emotions": face_emotions}
-        output = self.classify(self.read(inputs), dialogue_index=dialogue_index, **extra, **options)
+        output = self.classify_batch({**inputs, **extra}, **options)
         if labels is not None:
             va = {"text_va": text_va, "audio_va": audio_va, "vision_va": vision_va}
             output = self.with_loss(output, labels, va if self.training else None, logit_offsets)
             if self.training:
                 with torch.no_grad():
-                    self.remember(output, labels)
+                    self.remember(output, labels, va)
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         return output if wants_dict else output.to_tuple()
+
+    def classify_batch(self, inputs: dict[str, torch.Tensor | None], **options: Any) -> Any:
+        """
+        Output of `classify` for a batch.
+
+        Args:
+            inputs: those of `forward` that scores depend on, each by its name, `None` where it is missing.
+            options: of the system's `classify`.
+        """
+        extra = {name: inputs[name] for name in ("dialogue_index", "position", "speaker_index", "face_emotions")}
+        return self.classify(self.read(inputs), **extra, **options)
 
     def with_loss(
         self,

@@ -11,11 +11,12 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import initialization as init
 
+from .contrast_rows_univa import gather_rows
 from .frame_encoder_univa import FrameEncoder, FrameEncoderConfig
 from .linear_layers_univa import XavierLinear
 from .modeling_emotion import EmotionOutput, FrameModel, Frames, logits_of
 from .processing_univa import UnivaProcessor  # noqa: F401  (saved beside the network)
-from .queue_contrast_univa import ContrastQueue, gather_rows, label_classes
+from .queue_contrast_univa import ContrastQueue, label_classes
 
 
 __all__ = ["LdduConfig", "LdduForEmotionClassification", "LdduOutput", "calibration_loss"]
@@ -237,7 +238,7 @@ class LdduForEmotionClassification(FrameModel):
             self.config.queue_anchors,
         )
 
-    def remember(self, output: Any, labels: torch.Tensor) -> None:
+    def remember(self, output: Any, labels: torch.Tensor, va: Any) -> None:
         """Write the distributions into the queue."""
         directions, labels = gather_rows(_directions(output)), gather_rows(labels)
         self.queue.write(directions.flatten(0, 2), label_classes(labels, len(self.order)).flatten())

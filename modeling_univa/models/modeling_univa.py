@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -17,14 +18,18 @@ from transformers.utils import ModelOutput, logging
 
 from .checked_loading_univa import refusal
 from .configuration_univa import UnivaConfig
+from .contrast_rows_univa import ContrastMemory, gather_rows
 from .losses_univa import UnivaObjective, UnivaOutput, kl_divergence_loss
 from .modeling_emotion import DialogueFrames, EmotionModel, EmotionNetwork, Frames, build_text_encoder
+from .row_chunks_univa import classify_in_chunks
 
 
 logger = logging.get_logger(__name__)
 
 # Patterns of the parameters whose shape or meaning comes from the labels.
 _HEAD = (r"classifier\.", r"correlation_prior\.")
+_SIMILARITY = "label_similarity"
+_MEMORY = "contrast_memory"
 _HUB_ARGUMENTS = ("cache_dir", "local_files_only", "revision", "subfolder", "token")
 
 
@@ -295,6 +300,7 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel, EmotionModel):
         self.classifier = nn.Linear(config.hidden_size * len(config.modalities), config.num_labels)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.correlation_prior = UnivaCorrelationPrior(config) if config.label_affect is not None else None
+        self.contrast_memory = ContrastMemory(config.memory_size) if config.memory_size else None
         self.post_init()
 
     @classmethod
@@ -365,6 +371,18 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel, EmotionModel):
         """Face embeddings `(B, hidden_size)`; see [`UnivaModel.get_vision_features`]."""
         return self.univa.get_vision_features(**inputs)
 
+    def classify_batch(self, inputs: dict[str, torch.Tensor | None], **options: Any) -> UnivaOutput:
+        """As [`EmotionModel.classify_batch`]; in training `config.contrastive_chunk_size` utterances at a time."""
+        classify: Any = partial(super().classify_batch, **options)
+        if not (self.training and self.config.contrastive_chunk_size):
+            return classify(inputs)
+        chunks = classify_in_chunks(classify, inputs, self.config.contrastive_chunk_size)
+        # All have the same M.
+        joined: dict[str, Any] = {
+            name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0] if name != _SIMILARITY
+        }
+        return UnivaOutput(**joined, label_similarity=chunks[0].label_similarity)
+
     def classify(
         self, frames: dict[str, Frames], output_pooling_attentions: bool = False, **inputs: Any
     ) -> UnivaOutput:
@@ -383,7 +401,27 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel, EmotionModel):
         objective = self.objective_class.from_config(self.config)
         if va is None:
             return objective.weighted({"kl": kl_divergence_loss(output.logits, labels, objective.objective)})
-        return objective.weighted(objective(output, labels, **va))
+        memory = None if self.contrast_memory is None else self.contrast_memory.rows
+        return objective.weighted(objective(output, labels, **va, memory=memory))
+
+    def remember(self, output: Any, labels: torch.Tensor, va: Mapping[str, torch.Tensor | None]) -> None:
+        """Keep the embeddings of all processes, and what decides the pairs, where there is a memory for them."""
+        if self.contrast_memory is not None:
+            rows = self.objective_class.from_config(self.config).contrast_rows(output, labels, va)
+            self.contrast_memory.write(gather_rows(rows))
+
+    def resume_state(self) -> dict[str, torch.Tensor]:
+        """The utterances of past batches, as far as they are kept."""
+        rows = None if self.contrast_memory is None else self.contrast_memory.rows
+        return {} if rows is None else {_MEMORY: rows}
+
+    def load_resume_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on with the utterances of past batches of a checkpoint. Raises `ValueError` where it has none."""
+        if self.contrast_memory is None:
+            return
+        if _MEMORY not in state:
+            raise ValueError("it was saved without `contrastive_memory`.")
+        self.contrast_memory.rows = state[_MEMORY].to(self.device)
 
 
 def label_similarity(label_affect: torch.Tensor) -> torch.Tensor:

@@ -7,11 +7,11 @@ feature. A class is a label of a modality that is there, or one that is not; see
 """
 
 import torch
-from torch import distributed, nn
+from torch import nn
 from transformers import initialization as init
 
 
-__all__ = ["ContrastQueue", "gather_rows", "label_classes", "queue_contrastive_loss"]
+__all__ = ["ContrastQueue", "label_classes", "queue_contrastive_loss"]
 
 # Class of a place of the queue that no batch has written yet: it is nothing's positive, and has none.
 _NO_CLASS = -1
@@ -157,32 +157,10 @@ class ContrastQueue(nn.Module):
 
         Args:
             features (`torch.Tensor` of shape `(N, k)`), classes (`torch.LongTensor` of shape `(N,)`): of all
-                processes, see [`gather_rows`]. Of more than Q the last Q stay.
+                processes, see `gather_rows`. Of more than Q the last Q stay.
         """
         size, count = len(self.features), len(features)
         places = (self.position + torch.arange(count, device=features.device)) % size
         self.features[places[-size:]] = features[-size:].detach().to(self.features.dtype)
         self.classes[places[-size:]] = classes[-size:]
         self.position.add_(count).remainder_(size)
-
-
-@torch.no_grad()
-def gather_rows(rows: torch.Tensor) -> torch.Tensor:
-    """
-    Rows of all processes in their order, without gradient; all of them have to call it.
-
-    Args:
-        rows (`torch.Tensor` of shape `(N, …)`): of this process; N may differ from process to process.
-    """
-    if not distributed.is_available() or not distributed.is_initialized():
-        return rows.detach()
-    count = torch.tensor(len(rows), device=rows.device)
-    counts = [torch.empty_like(count) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(counts, count)
-    lengths = torch.stack(counts).tolist()
-    # Collectives take the same shape of every process.
-    padded = rows.new_zeros(max(lengths), *rows.shape[1:])
-    padded[: len(rows)] = rows
-    parts = [torch.empty_like(padded) for _ in lengths]
-    distributed.all_gather(parts, padded)
-    return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])

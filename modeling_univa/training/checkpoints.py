@@ -6,17 +6,29 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, logging
 
 
-__all__ = ["check_checkpoint", "clear_scratch", "last_complete_checkpoint", "weights_damage"]
+__all__ = [
+    "RESUME_STATE_NAME",
+    "check_checkpoint",
+    "clear_scratch",
+    "last_complete_checkpoint",
+    "load_resume_state",
+    "save_resume_state",
+    "weights_damage",
+]
 
 logger = logging.get_logger(__name__)
 
+# In a checkpoint: what training goes on from, and a saved model does without.
+RESUME_STATE_NAME = "resume_state.safetensors"
 # What a run needs to go on, as Trainer, DeepSpeed or FSDP write it.
 _PARTS = {
     "weights": ("model.safetensors", "model*.safetensors*", "adapter_model*", "global_step*", "pytorch_model_fsdp*"),
@@ -97,6 +109,35 @@ def _unreadable(folder: Path, pattern: str = "*") -> str | None:
         except (OSError, SafetensorError, zipfile.BadZipFile) as error:
             return f"{file.name} is damaged ({error})"
     return None
+
+
+def save_resume_state(model: Any, folder: str | Path) -> None:
+    """
+    Write what training goes on from beside weights and buffers into a checkpoint.
+
+    Args:
+        model: any; a system of this package says by `resume_state` what that is.
+        folder: the checkpoint.
+    """
+    state = model.resume_state() if hasattr(model, "resume_state") else {}
+    if state:
+        save_file({name: value.contiguous() for name, value in state.items()}, Path(folder, RESUME_STATE_NAME))
+
+
+def load_resume_state(model: Any, folder: str | Path) -> None:
+    """
+    Give a model what `save_resume_state` has written.
+
+    Raises:
+        ValueError: the checkpoint lacks what the model needs.
+    """
+    if not hasattr(model, "load_resume_state"):
+        return
+    file = Path(folder, RESUME_STATE_NAME)
+    try:
+        model.load_resume_state(load_file(file) if file.is_file() else {})
+    except ValueError as error:
+        raise ValueError(f"{folder} is not a checkpoint to go on from: {error}") from error
 
 
 def clear_scratch(output_dir: str | Path) -> None:

@@ -35,7 +35,7 @@ from ..scores.thresholds import AUTO, THRESHOLD_CHOICES, Threshold, logged_thres
 from ..sharing.adapters import BASE_FOLDER, set_base_threshold
 from ..sharing.push import check_base_repository, make_repository, push_folder
 from .card_callback import ModelCardCallback
-from .checkpoints import last_complete_checkpoint, weights_damage
+from .checkpoints import last_complete_checkpoint, load_resume_state, save_resume_state, weights_damage
 from .training_arguments import UnivaTrainingArguments
 from .weight_averaging import WeightAveraging
 
@@ -435,6 +435,7 @@ class UnivaTrainer(Trainer):
         super()._load_from_checkpoint(resume_from_checkpoint, model)
         state = TrainerState.load_from_json(str(Path(resume_from_checkpoint, TRAINER_STATE_NAME)))
         self._set_threshold(_logged_threshold(state, self._metrics.config.label_names))
+        load_resume_state(self.accelerator.unwrap_model(model or self.model), resume_from_checkpoint)
         if self.averaging is not None:
             self.averaging.resume(model or self.model, resume_from_checkpoint)
 
@@ -442,6 +443,8 @@ class UnivaTrainer(Trainer):
         super()._save_rng_state(output_dir)
         if self.averaging is not None and self.args.should_save:
             self.averaging.save_raw_weights(output_dir)
+        if self.args.should_save:
+            save_resume_state(self.accelerator.unwrap_model(self.model), output_dir)
         # The first process writes `trainer_state.json` next, which declares the checkpoint of all of them complete.
         self.accelerator.wait_for_everyone()
 

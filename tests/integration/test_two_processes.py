@@ -41,6 +41,10 @@ def splits(**options: Any) -> dict[str, Any]:
 VARIANTS = {
     "pretrained text": ({}, ["--heads_learning_rate", "0.02"]),
     "frozen text": ({}, ["--text_states", "true"]),
+    "beyond the paper": (
+        {},
+        ["--gather_across_devices", "true", "--contrastive_memory", "5", "--contrastive_chunk_size", "2"],
+    ),
     # An absent modality in every row, a prior that is off while M is trainable, and recomputed activations.
     "absent modality": (
         {"modalities": ("text", "audio", "vision"), "absent": {"audio": 1.0, "text": 0.2, "vision": 0.2}},

@@ -37,6 +37,7 @@ OPTIONS = {
     "contrastive_modality_weights": [3.0, 1.0, 0.5],
     "va_distance_threshold": 0.3,
     "correlation_prior_weight": 1.0,
+    "gather_across_devices": False,
 }
 Tensors = dict[str, torch.Tensor]
 
@@ -130,19 +131,20 @@ def naive_is_positive(anchor: int, other: int, batch: Tensors, modality: str, op
     return math.sqrt((v1 - v2) ** 2 + (a1 - a2) ** 2) < options["va_distance_threshold"]
 
 
-def naive_contrastive(batch: Tensors, modality: str, options: dict) -> torch.Tensor:
+def naive_contrastive(batch: Tensors, modality: str, options: dict, past: Tensors | None = None) -> torch.Tensor:
+    batch_size = len(batch["labels"])
+    if past is not None:
+        names = ("labels", f"{modality}_va", f"{modality}_embeds")
+        batch = {name: torch.cat([batch[name], past[name].detach()]) for name in names}
     embeds = batch[f"{modality}_embeds"]
-    batch_size = len(embeds)
-    views = torch.cat([embeds, embeds])
+    views, rows = torch.cat([embeds, embeds]), len(embeds)
     total = embeds.new_zeros(())
     for i in range(batch_size):
         scores = {
-            a: torch.dot(views[i], views[a]) / options["contrastive_temperature"]
-            for a in range(2 * batch_size)
-            if a != i
+            a: torch.dot(views[i], views[a]) / options["contrastive_temperature"] for a in range(2 * rows) if a != i
         }
         log_denominator = torch.logsumexp(torch.stack(list(scores.values())), 0)
-        positives = [a for a in scores if naive_is_positive(i, a % batch_size, batch, modality, options)]
+        positives = [a for a in scores if naive_is_positive(i, a % rows, batch, modality, options)]
         total = total - sum(scores[p] - log_denominator for p in positives) / len(positives)
     return total if options["objective"] == "paper" else total / batch_size
 
@@ -225,6 +227,70 @@ def test_equals_double_loop(case: str, objective: str, contrastive_loss: str) ->
         for name in gradients.keys() - (set() if learned else {"label_similarity"}):
             gradient = batch[name].grad
             assert_near(name, torch.zeros_like(batch[name]) if gradient is None else gradient, gradients[name], 1e-5)
+
+
+def outputs_of(batch: Tensors) -> tuple[SimpleNamespace, Tensors]:
+    """What a model gives, and valence and arousal."""
+    outputs = {key: value for key, value in batch.items() if key != "labels" and not key.endswith("_va")}
+    return SimpleNamespace(**outputs), {key: value for key, value in batch.items() if key.endswith("_va")}
+
+
+@pytest.mark.parametrize("contrastive_loss", ["va", "supervised", "self"])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("case", ["ordinary", "one_row", "unknown_va", "all_va_unknown", "equal_labels", "big_embeds"])
+def test_a_memory_equals_double_loop(case: str, objective: str, contrastive_loss: str) -> None:
+    options = OPTIONS | {"objective": objective, "contrastive_loss": contrastive_loss}
+    past = make_batch(batch_size=9)
+    for modality, rows in (("text", [0, 5]), ("audio", [3]), ("vision", list(range(9)))):
+        past[f"{modality}_va"][rows] = math.nan
+    # As a row of the batch is, so that there are pairs of equal ones.
+    past["text_va"][1], past["labels"][1] = CASES[case]["text_va"][0], CASES[case]["labels"][0]
+    batch = prepare(CASES[case], torch.float32, True)
+    objective_of = UnivaObjective.from_config(SimpleNamespace(**options))
+    (outputs, va), (past_outputs, past_va) = outputs_of(batch), outputs_of(past)
+    memory = objective_of.contrast_rows(past_outputs, past["labels"], past_va)
+    assert memory.shape == (9, 3, 5 + {"va": 2, "supervised": 6, "self": 0}[contrastive_loss])
+    terms = objective_of(outputs, batch["labels"], **va, memory=memory)
+    alone = run_objective(prepare(CASES[case], torch.float32, True), options)
+    leaves = prepare({key: value.double() for key, value in CASES[case].items()}, torch.float64, True)
+    past = {key: value.double() for key, value in past.items()}
+    for modality in MODALITIES:
+        expected = naive_contrastive(leaves, modality, options, past)
+        assert_near(modality, terms[f"contrastive_{modality}"], expected.detach(), 1e-5)
+        assert case == "big_embeds" or terms[f"contrastive_{modality}"] != alone[f"contrastive_{modality}"]
+        expected.backward()
+        terms[f"contrastive_{modality}"].backward(retain_graph=True)
+        assert_near(modality, batch[f"{modality}_embeds"].grad, leaves[f"{modality}_embeds"].grad, 1e-5)
+    assert torch.equal(terms["kl"], alone["kl"]) and torch.equal(terms["prior"], alone["prior"])
+
+
+def test_a_memory_of_one_modality_is_nothing_to_another() -> None:
+    objective = UnivaObjective.from_config(SimpleNamespace(**OPTIONS))
+    batch, past = make_batch(), make_batch(batch_size=9)
+    outputs, va = outputs_of(batch)
+    found = []
+    for rows in (past, past | {"audio_embeds": -past["audio_embeds"], "audio_va": past["audio_va"] / 2}):
+        past_outputs, past_va = outputs_of(rows)
+        memory = objective.contrast_rows(past_outputs, rows["labels"], past_va)
+        found.append(objective(outputs, batch["labels"], **va, memory=memory))
+    first, second = found
+    assert first["contrastive_audio"] != second["contrastive_audio"]
+    assert torch.equal(first["contrastive_text"], second["contrastive_text"])
+    assert torch.equal(first["contrastive_vision"], second["contrastive_vision"])
+
+
+@pytest.mark.parametrize("contrastive_loss", CONTRASTIVE_LOSSES)
+def test_gathering_from_one_process_changes_nothing(contrastive_loss: str) -> None:
+    found = []
+    for gathers in (False, True):
+        batch = prepare(CASES["unknown_va"], torch.float32, True)
+        options = OPTIONS | {"contrastive_loss": contrastive_loss, "gather_across_devices": gathers}
+        terms = run_objective(batch, options)
+        terms["loss"].backward()
+        found.append({**terms, **{name: value.grad for name, value in batch.items() if value.requires_grad}})
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

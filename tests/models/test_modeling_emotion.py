@@ -70,9 +70,9 @@ def test_probabilities(dtype):
 class Remembering(ToyModel):
     """Keeps what it is told after each loss."""
 
-    def remember(self, output, labels):
+    def remember(self, output, labels, va):
         assert not torch.is_grad_enabled()
-        self.told = [*getattr(self, "told", []), (output.loss.item(), labels)]
+        self.told = [*getattr(self, "told", []), (output.loss.item(), labels, va["vision_va"])]
 
 
 def test_batches_are_remembered_after_their_loss_in_training_only():
@@ -83,9 +83,9 @@ def test_batches_are_remembered_after_their_loss_in_training_only():
     model.eval()(**batch, labels=labels)
     model.train()(**batch)
     assert not hasattr(model, "told")
-    output = model(**batch, labels=labels)
+    output = model(**batch, labels=labels, vision_va=labels)
     output.loss.backward()
-    assert model.told == [(output.loss.item(), labels)]
+    assert model.told == [(output.loss.item(), labels, labels)]
 
 
 def test_offsets_of_logits_are_in_the_loss_alone():

@@ -363,6 +363,68 @@ def test_modality_dropout_gives_the_classifier_absent_modalities(route):
     assert torch.equal(output.multimodal_embeds, torch.cat(embeds, dim=-1))
 
 
+# Past batches
+
+
+def training_batch(utterances: Utterances, places: list[tuple[int, int]]) -> dict[str, torch.Tensor]:
+    """Inputs, labels, and valence and arousal, of which some are not known."""
+    batch = utterances.inputs(places)
+    batch["labels"] = utterances.labels[[utterances.places.index(place) for place in places]]
+    for shift, modality in enumerate(utterances.config.modalities):
+        va = torch.tensor(places).float() * torch.tensor([1.0, 0.2])
+        va[shift % len(places)] = torch.nan
+        batch[f"{modality}_va"] = va
+    return batch
+
+
+@pytest.mark.parametrize("contrastive_loss", ["va", "supervised", "self"])
+@pytest.mark.parametrize("size", [3, 5, 100])
+def test_loss_with_a_memory_is_against_the_last_utterances(size, contrastive_loss):
+    options = {"contrastive_loss": contrastive_loss, "va_distance_threshold": 0.5}
+    utterances = Utterances(tiny_config(contrastive_memory=size, **options), sizes=(3, 1, 2, 4))
+    model = tiny_model(utterances.config).train()
+    objective = UnivaObjective.from_config(model.config)
+    past: list[torch.Tensor] = []
+    for rows in (slice(0, 3), slice(3, 5), slice(5, 9), slice(9, 10)):
+        batch = training_batch(utterances, utterances.places[rows])
+        output = model(**batch)
+        output.loss.backward()
+        va = {f"{modality}_va": batch[f"{modality}_va"] for modality in MODALITIES}
+        memory = torch.stack(past[-size:]) if past else None
+        expected = objective.weighted(objective(output, batch["labels"], **va, memory=memory))
+        assert output.loss_terms.keys() == expected.keys()
+        assert all(torch.equal(value, expected[name]) for name, value in output.loss_terms.items())
+        past += objective.contrast_rows(output, batch["labels"], va).detach().unbind()
+    kept = model.contrast_memory.rows
+    assert torch.equal(kept.nan_to_num(7), torch.stack(past[-size:]).nan_to_num(7)) and not kept.requires_grad
+
+
+def test_neither_evaluation_nor_a_model_without_contrast_remembers():
+    utterances = Utterances(tiny_config(contrastive_memory=5))
+    model, batch = tiny_model(utterances.config), training_batch(utterances, utterances.places)
+    model(**batch)
+    assert model.contrast_memory.rows is None
+    model.train()(**batch)
+    assert len(model.contrast_memory.rows) == 5
+    assert tiny_model(tiny_config(contrastive_memory=5, contrastive_loss="none")).contrast_memory is None
+    assert tiny_model(tiny_config()).contrast_memory is None
+
+
+def test_a_saved_model_has_nothing_of_its_memory(tmp_path):
+    utterances = Utterances(tiny_config(contrastive_memory=5))
+    model, plain = tiny_model(utterances.config), tiny_model(tiny_config())
+    model.train()(**training_batch(utterances, utterances.places))
+    model.save_pretrained(tmp_path / "model"), plain.save_pretrained(tmp_path / "plain")
+    files = [tmp_path / name / "model.safetensors" for name in ("model", "plain")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    loaded = UnivaForEmotionClassification.from_pretrained(tmp_path / "model")
+    assert loaded.contrast_memory.rows is None and loaded.contrast_memory.size == 5
+    # Training goes on with another memory, or none.
+    for size in (0, 7):
+        other = UnivaForEmotionClassification.from_pretrained(tmp_path / "model", contrastive_memory=size)
+        assert getattr(other.contrast_memory, "size", 0) == size
+
+
 # Damaged folders
 
 

@@ -150,7 +150,8 @@ def test_what_is_written_after_the_loss_does_not_change_its_gradient():
 TWO_PROCESSES = """
 import os, sys, torch
 from torch import distributed
-from modeling_univa.models.queue_contrast_univa import ContrastQueue, gather_rows
+from modeling_univa.models.contrast_rows_univa import gather_rows
+from modeling_univa.models.queue_contrast_univa import ContrastQueue
 distributed.init_process_group("gloo")
 rank = distributed.get_rank()
 assert distributed.get_world_size() == 2

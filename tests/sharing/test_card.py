@@ -366,6 +366,22 @@ def test_install_line_has_the_versions_of_transformers_that_the_code_runs_with()
     assert f"pip install torch {bound.strip().rstrip(',')}" in str(model_card(ModelFacts(tiny_config())))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"gather_across_devices": True}, ["utterances of all processes (`gather_across_devices`)"]),
+        ({"contrastive_memory": 512}, ["the last 512 utterances of past batches (`contrastive_memory`)"]),
+        ({"contrastive_memory": 512, "gather_across_devices": True, "contrastive_loss": "none"}, []),
+        # Loss and gradients are the same.
+        ({"contrastive_chunk_size": 4}, []),
+    ],
+)
+def test_card_tells_options_that_the_paper_has_not(options, told):
+    lines = str(model_card(ModelFacts(tiny_config(**options)))).splitlines()
+    found = [line for line in lines if "gather_across_devices" in line or "contrastive_memory" in line]
+    assert len(found) == len(told) and all(part in line for part, line in zip(told, found, strict=True))
+
+
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_card_of_any_system_has_its_paper_and_what_is_not_as_published(name):
     config = AutoConfig.for_model(name, id2label=dict(enumerate(MOSEI_EMOTIONS)))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor
 from toy_system import ToyConfig, ToyModel
 from training_runs import tiny_split, tiny_trainer
-from transformers import AutoModel, Trainer, TrainingArguments
+from transformers import AutoModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
 from modeling_univa.data.streaming import StreamedUtterances
@@ -25,6 +25,7 @@ from modeling_univa.models.losses_univa import UnivaObjective
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.scores.metrics import metric_path
+from modeling_univa.training.checkpoints import RESUME_STATE_NAME
 from modeling_univa.training.trainer import UnivaTrainer
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
@@ -565,6 +566,48 @@ def test_threshold_of_each_label_belongs_to_the_checkpoint_too(tmp_path):
     again.choose_threshold = "per-label"
     again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-16"))
     assert again.model.config.decision_threshold == chosen
+
+
+class Stop(TrainerCallback):
+    """Ends training after a step, as an interruption does after a checkpoint."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        control.should_training_stop = state.global_step == self.step
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+def test_run_with_a_memory_is_resumed_to_the_bit(ema_decay, tmp_path):
+    config = tiny_config(contrastive_memory=9, contrastive_chunk_size=3)
+    options = {"save_strategy": "steps", "save_steps": 3, "eval_strategy": "no", "save_total_limit": None}
+    options |= {"ema_decay": ema_decay}
+    whole = tiny_trainer(tmp_path / "whole", config, **options)
+    whole.train()
+    first = tiny_trainer(tmp_path / "first", config, **options)
+    first.add_callback(Stop(3))
+    first.train()
+    checkpoint = tmp_path / "first" / "checkpoint-3"
+    assert 3 == first.state.global_step < whole.state.global_step
+    assert torch.equal(load_file(checkpoint / RESUME_STATE_NAME)["contrast_memory"], first.model.contrast_memory.rows)
+    second = tiny_trainer(tmp_path / "second", config, tiny_model(config, seed=1), **options)
+    second.train(resume_from_checkpoint=str(checkpoint))
+    assert torch.equal(second.model.contrast_memory.rows, whole.model.contrast_memory.rows)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(second.model.state_dict()[name], value), name
+    # The memory decides about it.
+    (checkpoint / RESUME_STATE_NAME).unlink()
+    third = tiny_trainer(tmp_path / "third", config, **options)
+    with pytest.raises(ValueError, match=r"checkpoint-3 is not a checkpoint.*without `contrastive_memory`"):
+        third.train(resume_from_checkpoint=str(checkpoint))
+
+
+def test_checkpoints_and_models_without_a_memory_are_as_ever(tmp_path):
+    trainer = tiny_trainer(tmp_path)
+    trainer.train()
+    trainer.save_model()
+    assert not list(tmp_path.rglob(RESUME_STATE_NAME))
 
 
 def test_unknown_way_of_choosing_a_threshold_is_refused(tmp_path):

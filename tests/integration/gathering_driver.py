@@ -1,0 +1,45 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""
+One of any number of processes: some steps of a saved model by SGD, on batches of its own.
+
+    gathering_driver.py FOLDER OUTPUT: FOLDER has model/ and batch-STEP-RANK.safetensors; weights, the memory and the
+    terms of each step go to OUTPUT-RANK.safetensors.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from transformers import AutoModel
+
+import modeling_univa  # noqa: F401  (registers the systems)
+
+
+def main(folder: Path, output: str) -> None:
+    rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    model = network = AutoModel.from_pretrained(folder / "model").train()
+    if world_size > 1:
+        distributed.init_process_group("gloo")
+        assert distributed.get_world_size() == world_size
+        network = DistributedDataParallel(model, find_unused_parameters=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    found = {"world_size": torch.tensor(world_size)}
+    for step in range(len(list(folder.glob(f"batch-*-{rank}.safetensors")))):
+        result = network(**load_file(folder / f"batch-{step}-{rank}.safetensors"))
+        found |= {f"term.{step}.{name}": value.detach() for name, value in result.loss_terms.items()}
+        optimizer.zero_grad()
+        result.loss.backward()
+        optimizer.step()
+    found |= {f"weight.{name}": value.detach() for name, value in model.named_parameters()}
+    save_file(found | model.resume_state(), f"{output}-{rank}.safetensors")
+    if world_size > 1:
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -51,7 +51,7 @@ def draw_embeddings(runs: Mapping[str, Embeddings], colours: str = "emotion", ro
     Args:
         runs: embeddings by the name of the run, such as with and without VA-CL.
         colours: "emotion" (of rows with exactly one; the others are grey) or "quadrant" of valence and arousal.
-        rows: at most as many of each run, the same ones.
+        rows: at most this many rows of each run, the same ones.
         seed: of t-SNE.
 
     Raises:
@@ -123,6 +123,10 @@ def draw_robustness(scores: Mapping[str, Mapping[str, Sequence[tuple[float, Esti
         words = ["clean" if place == np.inf else f"{place:g}" for place, _ in points]
         panel.set_xticks(np.arange(len(points)) if what == "noise" else [place for place, _ in points], words)
         panel.set_xlabel("speech to white noise, dB" if what == "noise" else f"rows without {what}, %")
+    # One scale for all; a metric in percent ends at 0 and 100, whatever an interval of few seeds says.
+    highest = max(one.high for rows in scores.values() for points in rows.values() for _, one in points)
+    for panel in panels:
+        panel.set_ylim(0, min(100, 1.05 * highest))
     panels[0].set_ylabel(metric)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8,
                   prop={"family": installed_fonts(), "size": 8})  # fmt: skip

@@ -180,7 +180,7 @@ def case_grid(name: str, title: str, found: Cases) -> Grid:
     counts = "; ".join(f"{kind}: {count:,}" for kind, count in found.counts.items())
     notes = [
         f"Of {found.num_rows:,} rows with labels: {counts}. Right means exactly the labels that hold.",
-        "The rows of a kind that come first in the order of their hashed names; no prediction was looked at.",
+        "Of the rows of a kind that one whose hashed name comes first: nothing was picked by hand.",
     ]
     return Grid(name, f"{title}: cases", header, lines, notes)
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from ..scores.calibration import calibration_error, decision_of
 from ..scores.comparison import Estimate
-from ..scores.headline import METRICS
 from ..scores.predictions import Predictions
 from .evidence import RowEvidence, TableEvidence
 from .page import Grid
@@ -97,13 +96,16 @@ def break_down(
     return Breakdown(list(parts), counts, {name: found for name, found in values.items() if rows[name]})
 
 
-def breakdown_grid(name: str, caption: str, counted: str, found: Breakdown, notes: Sequence[str]) -> Grid:
+def breakdown_grid(
+    name: str, caption: str, counted: str, found: Breakdown, notes: Sequence[str], metric: str = _METRIC
+) -> Grid:
     """
     A line a part, a column a row of the table.
 
     Args:
         name, caption, notes: of the table.
         counted: what the counts are.
+        metric: what the figures are called in the data; of one label, its F1.
     """
     header = ["", counted, *found.values]
     columns = list(found.values.values())
@@ -116,13 +118,13 @@ def breakdown_grid(name: str, caption: str, counted: str, found: Breakdown, note
             "part": part,
             "rows": count,
             "row": row,
-            "metric": _METRIC,
+            "metric": metric,
             **{key: getattr(values[place], key, None) for key in ("value", "low", "high")},
         }
         for place, (part, count) in enumerate(zip(found.parts, found.counts, strict=True))
         for row, values in found.values.items()
     ]
-    return Grid(name, f"{caption} ({METRICS[_METRIC].column})", header, lines, notes, data)
+    return Grid(name, caption, header, lines, notes, data)
 
 
 def calibration_grid(name: str, table: TableEvidence, split: str) -> Grid | None:
@@ -144,7 +146,13 @@ def _calibration_line(row: RowEvidence, split: str) -> list[str]:
     found = [run.splits[split] for run in row.runs]
     errors = [calibration_error(one.scores, one.labels, decision_of(one.scores)) for one in found]
     values = (float(np.mean(errors)), min(errors), max(errors))
-    return [row.name, *(f"{value:.4f}" for value in values), str(len(errors)), f"{len(found[0].labels):,}"]
+    return [row.name, *(f"{value:.4f}" for value in values), str(len(errors)), f"{_compared(found[0]):,}"]
+
+
+def _compared(found: Predictions) -> int:
+    """Rows that a calibration error rests on."""
+    is_distribution = decision_of(found.scores) == "softmax"
+    return int(found.labels.any(axis=1).sum()) if is_distribution else len(found.labels)
 
 
 def _of_label(index: int) -> View:

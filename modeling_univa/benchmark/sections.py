@@ -125,9 +125,9 @@ class SectionMaker:
         rows, _ = choose(setting.table, setting.split, setting.thresholds)
         names = next(row.runs[0].label_names for row in setting.table.rows if row.runs)
         found = break_down(setting, rows, label_parts(names), lambda one: int(one.labels.sum()))
-        caption = f"{setting.table.title}: F1 of each label"
+        caption = f"{setting.table.title}: F1 of each label, %"
         notes = [conditions(setting, counted(setting.table, rows))]
-        yield breakdown_grid(f"{setting.name}-labels", caption, "rows that have it", found, notes)
+        yield breakdown_grid(f"{setting.name}-labels", caption, "rows that have it", found, notes, "f1")
         yield from self._picture(setting, "labels", caption, _in_words(found), lambda: draw_heat_map(found))
 
     def _analyses(self, name: str, table: TableEvidence) -> Iterator[Block]:
@@ -179,7 +179,7 @@ class SectionMaker:
             return
         found = break_down(setting, rows, parts, lambda one: len(one.labels))
         notes = [conditions(setting, counted(setting.table, rows)), _FEW]
-        caption = f"Micro-F1 {what}"
+        caption = f"Micro-F1 {what}, %"
         yield breakdown_grid(f"{setting.name}-{kind}", caption, "rows", found, notes)
         yield from self._picture(setting, kind, caption, _in_words(found), lambda: draw_breakdown(found))
 

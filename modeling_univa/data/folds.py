@@ -133,10 +133,24 @@ def fold_corpus(corpus: Corpus, choice: FoldChoice) -> Corpus:
     of_row = folds[groups.of_row]
     places = {"train": np.flatnonzero(~np.isin(of_row, list(held_out.values())))}
     places |= {name: np.flatnonzero((of_row == fold) & ~groups.is_copy) for name, fold in held_out.items()}
+    _tell_linked(groups, choice)
     _tell_uneven_copies(groups, places["train"], corpus.name)
     splits = datasets.DatasetDict({name: rows.select(found) for name, found in places.items()})
     names = {name: _names_in(groups, folds, fold) for name, fold in held_out.items()}
     return dataclasses.replace(corpus, splits=splits, fold=str(choice), fold_note=_note(choice, names))
+
+
+def _tell_linked(groups: _Groups, choice: FoldChoice) -> None:
+    """Leaving one speaker out leaves out those, too, who speak in the same dialogues."""
+    if choice.num_folds != ALL_FOLDS:
+        return
+    members = next(members for members in groups.members if str(choice.fold) in members)
+    if members[1:]:
+        others = [name for name in members if name != str(choice.fold)]
+        logger.warning(
+            f"Common dialogues link {choice.by} {choice.fold} to {len(others)} others, who are tested too: there are "
+            f"{len(groups.members)} groups of linked speakers, and folds of two speakers of one group are the same."
+        )
 
 
 def _pooled(corpus: Corpus) -> datasets.Dataset:

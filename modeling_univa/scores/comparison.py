@@ -55,6 +55,7 @@ from .thresholds import Threshold, predicted_labels
 __all__ = ["Comparison", "Difference", "Estimate", "Run", "compare", "holm", "shared_ranks"]
 
 _NAMES = ("accuracy", "hamming_loss", "micro_f1", "macro_f1")
+_LARGEST = np.array([1 if name == "hamming_loss" else 100 for name in _NAMES])
 # Numbers in the largest array of a chunk of draws: 32 MB.
 _CHUNK_SIZE = 4_000_000
 # Sums in another order differ in the last bits; differences of equal systems have to be zero.
@@ -365,9 +366,9 @@ def _seed_variances(group: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     return np.maximum(between - interaction, 0), between, seeds - 1
 
 
-def _estimates(drawn: np.ndarray, level: float) -> dict[str, Estimate]:
-    """By metric: the estimate, and the percentiles of the draws."""
-    low, high = np.quantile(drawn[1:], [level / 2, 1 - level / 2], axis=0)
+def _estimates(drawn: np.ndarray, level: float, least: float = 0) -> dict[str, Estimate]:
+    """By metric: the estimate, and percentiles of the draws, cut to `least` and 1 times the metric's largest value."""
+    low, high = np.quantile(drawn[1:], [level / 2, 1 - level / 2], axis=0).clip(least * _LARGEST, _LARGEST)
     columns = zip(_NAMES, drawn[0].tolist(), low.tolist(), high.tolist(), strict=True)
     return {name: Estimate(*numbers) for name, *numbers in columns}
 
@@ -383,7 +384,9 @@ def _differences(pairs: Mapping[tuple[str, str], np.ndarray], level: float) -> l
     found = [
         Difference(name, *pair, estimate.value, estimate.low, estimate.high, p_value, p_value, None)
         for pair, drawn in pairs.items()
-        for (name, estimate), p_value in zip(_estimates(drawn, level).items(), _p_values(drawn).tolist(), strict=True)
+        for (name, estimate), p_value in zip(
+            _estimates(drawn, level, -1).items(), _p_values(drawn).tolist(), strict=True
+        )
     ]
     return [one for name in _NAMES for one in _corrected([one for one in found if one.metric == name], level)]
 

@@ -210,11 +210,19 @@ def load_model(name: str | Path, revision: str | None = None, **kwargs: Any) -> 
 
     Raises:
         ImportError, ValueError: as [`load_adapter`].
+        OSError: there is no such folder, and no such model on the Hub.
     """
-    if is_adapter(name, revision):
-        return load_adapter(name, revision, **kwargs).merge_and_unload()
     hub = {"revision": revision or "main"}
-    return system_of(name, **hub).from_pretrained(name, **hub, **kwargs)
+    try:
+        if is_adapter(name, revision):
+            return load_adapter(name, revision, **kwargs).merge_and_unload()
+        return system_of(name, **hub).from_pretrained(name, **hub, **kwargs)
+    except OSError as error:
+        if Path(name).exists():
+            raise
+        raise OSError(
+            f"{name} is not a folder here, and could not be loaded from the Hub: {one_line(error)}"
+        ) from error
 
 
 def merge_adapter(name: str | Path, output: str | Path, revision: str | None = None) -> Path:

@@ -22,7 +22,7 @@ from ..data.folds import ALL_FOLDS, FoldBy, FoldChoice
 from ..models.files_univa import one_line
 from ..options import OptionParser, nearest
 from ..scores.thresholds import AUTO, THRESHOLD_CHOICES
-from .config_options import config_options, system_config
+from .config_options import config_options, system_config, system_names
 from .training_arguments import UnivaTrainingArguments
 
 
@@ -308,8 +308,7 @@ def parse_arguments(
     actions = {action.dest: action for action in parser._actions}
     unknown = sorted(map(str, set(recipe) - set(actions)))
     if unknown:
-        known = nearest(unknown[0], actions)
-        raise ValueError(f"The recipe has the unknown key {unknown[0]!r}{known}; `--help` lists the known ones.")
+        raise ValueError(_unknown_key(unknown[0], recipe.get("system", ModelArguments.system), actions))
     optional = {name for kind in types for name, hint in get_type_hints(kind).items() if type(None) in get_args(hint)}
     for name, value in recipe.items():
         if value is None and name not in optional:
@@ -322,6 +321,16 @@ def parse_arguments(
     for group in (model, data, training):
         _check_values(group)
     return model, data, training
+
+
+def _unknown_key(key: str, system: str, known: Mapping[str, Any]) -> str:
+    others = [name for name in system_names() if any(key == item.name for item in fields(system_config(name)))]
+    if others:
+        return (
+            f"The recipe sets {key!r}, a setting of {', '.join(others)} and not of {system}: remove it, or use a "
+            f"recipe of {system}."
+        )
+    return f"The recipe has the unknown key {key!r}{nearest(key, known)}; `--help` lists the known ones."
 
 
 def merged_recipes(recipe: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:

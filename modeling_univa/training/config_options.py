@@ -15,7 +15,7 @@ from transformers.hf_argparser import string_to_bool
 from ..models.configuration_emotion import EmotionConfig
 
 
-__all__ = ["config_options", "system_config"]
+__all__ = ["config_options", "system_config", "system_names"]
 
 _PLAIN = (bool, int, float, str)
 # `name, name (types):` of a section `Args:` without its indentation, and the lines below.
@@ -32,14 +32,23 @@ def system_config(name: str) -> type[EmotionConfig]:
     Raises:
         ValueError: there is no such system; the message lists those there are.
     """
-    known = {
+    known = _known_systems()
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"`system` must be one of {', '.join(sorted(known))}, got {name!r}.")
+    return known[name]
+
+
+def system_names() -> list[str]:
+    """Names of all systems, sorted."""
+    return sorted(_known_systems())
+
+
+def _known_systems() -> dict[str, type[EmotionConfig]]:
+    return {
         kind.model_type: kind
         for kind in _subclasses(EmotionConfig)
         if kind.model_type in CONFIG_MAPPING and CONFIG_MAPPING[kind.model_type] is kind
     }
-    if not isinstance(name, str) or name not in known:
-        raise ValueError(f"`system` must be one of {', '.join(sorted(known))}, got {name!r}.")
-    return known[name]
 
 
 def config_options(config_class: type[EmotionConfig]) -> list[tuple[str, Any, str]]:

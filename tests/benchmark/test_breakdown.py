@@ -116,6 +116,13 @@ def test_calibration(setting):
         found = [make_predictions(skill, seed) for seed in SEEDS]
         errors = [calibration_error(one.scores, one.labels, "sigmoid") for one in found]
         assert line[1:] == [*(f"{value:.4f}" for value in (np.mean(errors), min(errors), max(errors))), "2", "48"]
+    one = make_predictions(0.2, 1)
+    labels = one.labels.copy()
+    labels[:5] = 0
+    of_distribution = replace(one, scores=one.scores / one.scores.sum(axis=1, keepdims=True), labels=labels)
+    runs = [RunEvidence(1, {"test": of_distribution}, LABELS, 0.5)]
+    grid = calibration_grid("t", replace(setting.table, rows=[replace(setting.table.rows[0], runs=runs)]), "test")
+    assert grid.rows[0][-1] == str(int(labels.any(axis=1).sum()))
     unlabelled = replace(predictions(0.2, 1), labels=np.zeros((48, 3), np.int8))
     runs = [RunEvidence(1, {"test": unlabelled}, LABELS, 0.5)]
     nothing = replace(setting.table, rows=[replace(setting.table.rows[0], runs=runs)])

@@ -112,16 +112,21 @@ def test_leave_one_out_is_that_of_scikit_learn():
         assert len(set(found.splits["train"]["speaker"])) == 4
 
 
-def test_speakers_of_one_dialogue_stay_together_also_through_others():
+def test_speakers_of_one_dialogue_stay_together_also_through_others(caplog):
     """As in IEMOCAP, whose sessions are two speakers each."""
+    logging.getLogger("transformers").addHandler(caplog.handler)
     pairs = [["a", "b"], ["c", "d"], ["b", "e"], ["f"], ["g", "h"], ["d"]]
     corpus = corpus_of(spoken([4, 4, 4, 4, 4, 4], pairs))
     for chosen, members in (("a", "abe"), ("e", "abe"), ("c", "cd"), ("f", "f"), ("h", "gh")):
+        caplog.clear()
         found = fold_corpus(corpus, FoldChoice("all", chosen))
         assert set(found.splits["test"]["speaker"]) == set(members)
+        linked = f"link speaker {chosen} to {len(members) - 1} others, who are tested too: there are 4 groups"
+        assert (linked in caplog.text) == (len(members) > 1)
         for split in ("train", "validation"):
             assert not set(found.splits[split]["speaker"]) & set(members)
             assert not set(found.splits[split]["dialogue_id"]) & set(found.splits["test"]["dialogue_id"])
+    logging.getLogger("transformers").removeHandler(caplog.handler)
 
 
 def test_assignment_does_not_depend_on_the_order_of_rows_or_on_the_splits():

@@ -134,7 +134,8 @@ def with_predictions(run: Run, **values: object) -> Run:
 
 
 def reordered(run: Run, order: np.ndarray) -> Run:
-    return with_predictions(run, **{key: np.asarray(value)[order] for key, value in vars(run.predictions).items()})
+    columns = {key: np.asarray(value)[order] for key, value in vars(run.predictions).items() if value is not None}
+    return with_predictions(run, **columns)
 
 
 def reseeded(run: Run) -> Run:
@@ -335,6 +336,14 @@ class TestSeeds:
             assert width(shuffled, "a", name) == pytest.approx(width(paired, "a", name))
             assert width(other, "a", name) > 2 * width(paired, "a", name)
             assert width(fewer, "a", name) > 2 * width(paired, "a", name)
+
+    def test_intervals_stay_on_the_scale(self, alike):
+        """Student's t of two dialogues is wide."""
+        names = np.asarray(alike["a"][0].predictions.dialogue_ids)
+        few = [reordered(run, np.flatnonzero(np.isin(names, np.unique(names)[:2]))) for run in alike["a"]]
+        found = compare({"a": few}, "a", draws=2000).scores["a"]
+        for name, largest in zip(NAMES, (100, 1, 100, 100), strict=True):
+            assert 0 <= found[name].low <= found[name].value <= found[name].high <= largest
 
     def test_widen_intervals_by_how_much_they_differ(self, alike):
         """Where little else varies: by Student's t of five values."""

@@ -246,6 +246,11 @@ def test_base_that_is_gone_is_named(trained, tmp_path):
         load_model(tmp_path / "moved")
 
 
+def test_a_model_that_is_not_there_is_named(hub_client):
+    with pytest.raises(OSError, match=r"^me/slip is not a folder here, and could not be loaded from the Hub: "):
+        load_model("me/slip")
+
+
 WITHOUT_PACKAGE = """
 import json, sys
 sys.modules["modeling_univa"] = None

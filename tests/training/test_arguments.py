@@ -97,6 +97,11 @@ def test_group_by_dialogue_chooses_the_batching(write):
     [
         ("learning_rat: 1e-5\n", [], "unknown key 'learning_rat', the nearest is 'learning_rate'; `--help` lists"),
         ("contrastive_los: va\n", [], "unknown key 'contrastive_los', the nearest is 'contrastive_loss'"),
+        (
+            "system: mdi\ncontrastive_loss: va\n",
+            [],
+            "sets 'contrastive_loss', a setting of univa and not of mdi: remove",
+        ),
         ("contrastive_loss: some\n", [], "'contrastive_loss' is 'some', expected one of va, supervised, self, none"),
         ("system: unvia\n", [], "`system` must be one of .*univa, got 'unvia'"),
         ("system: bert\n", [], "`system` must be one of .*univa, got 'bert'"),

@@ -201,16 +201,36 @@ def whole_file(file: str | Path) -> Iterator[Path]:
             file, such as `/dev/stdout` or a pipe, is written to: one that ran as root would put a file in its place.
     """
     file = Path(file)
-    if file.exists() and not file.is_file() and not file.is_dir():
+    descriptor = _own_descriptor(file)
+    if descriptor is not None or (file.exists() and not file.is_file() and not file.is_dir()):
         with TemporaryDirectory() as folder:
             yield Path(folder, file.name)
-            with open(Path(folder, file.name), "rb") as source, open(file, "wb") as stream:
+            # Opened by its name, a file that the output goes to would be written from its start.
+            target = file if descriptor is None else os.dup(descriptor)
+            with open(Path(folder, file.name), "rb") as source, open(target, "wb") as stream:
                 shutil.copyfileobj(source, stream)
         return
     with beside(file) as temporary:
         yield temporary
         sync(temporary)
         os.replace(temporary, file)
+
+
+# As many links as Linux follows.
+_LINKS = 40
+
+
+def _own_descriptor(file: Path) -> int | None:
+    """Which open file of this process a path such as `/dev/stdout` leads to, `None` for any other path."""
+    for _ in range(_LINKS):
+        folder = os.path.realpath(file.parent)
+        if folder in (f"/proc/{os.getpid()}/fd", "/dev/fd") and file.name.isdecimal():
+            return int(file.name)
+        place = Path(folder, file.name)
+        if not place.is_symlink():
+            return None
+        file = Path(folder, os.readlink(place))
+    return None
 
 
 @contextmanager

@@ -109,6 +109,18 @@ def test_what_is_not_a_file_is_written_to(tmp_path):
     os.close(reader)
 
 
+def test_output_that_goes_to_a_file_is_written_to_where_it_stands(tmp_path):
+    """`/dev/stdout` is such a link; its target is a file where the shell writes the output to one."""
+    link = tmp_path / "stdout"
+    with open(tmp_path / "output.txt", "wb", buffering=0) as stream:
+        link.symlink_to(f"/proc/self/fd/{stream.fileno()}")
+        stream.write(b"before ")
+        write_text(link, "content ")
+        stream.write(b"after")
+    assert link.is_symlink() and sorted(os.listdir(tmp_path)) == ["output.txt", "stdout"]
+    assert (tmp_path / "output.txt").read_bytes() == b"before content after"
+
+
 def test_file_is_replaced_as_a_whole_or_left_as_it_was(tmp_path):
     file = tmp_path / "new" / "file.txt"
     write_text(file, "été")

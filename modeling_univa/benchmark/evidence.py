@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..models.files_univa import one_line
 from ..scores.predictions import Predictions, read_predictions
 from ..scores.thresholds import Threshold
@@ -154,6 +152,4 @@ class _Reader:
         except ValueError as error:
             return one_line(error)
         splits = found[0]
-        if not all(np.isfinite(one.scores).all() for one in splits.values()):
-            return "Its scores are not finite numbers."
         return found if self.split in splits else f"It has no split {self.split!r}; it has {', '.join(splits)}."

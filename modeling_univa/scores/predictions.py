@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..models.files_univa import whole_file
+from ..models.files_univa import one_line, whole_file
 from .thresholds import Threshold
 
 
@@ -70,24 +71,58 @@ def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str
     Predictions by split, the names of the labels, and the threshold, or that of each label.
 
     Raises:
-        `ValueError`: it is not a file that [`write_predictions`] wrote.
+        `ValueError`: it is not a file that [`write_predictions`] wrote, or its scores are not finite numbers.
     """
     try:
         table = pq.read_table(file)
         settings = json.loads((table.schema.metadata or {})[_SETTINGS])
-        table = table.select([*_COLUMNS, *(name for name in table.column_names if name == _SPEAKER)])
-        splits = table.column("split").unique()
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise ValueError(f"{file} is not a predictions file of univa ({error}).") from error
-    found = {split: _predictions(table.filter(pc.field("split") == split)) for split in splits.to_pylist()}
-    return found, settings["label_names"], settings["threshold"]
+        names, threshold = settings["label_names"], settings["threshold"]
+        _check_settings(names, threshold)
+        table = _with_known_types(table, len(names))
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is not a predictions file of univa ({one_line(error)}).") from error
+    splits = table.column("split").unique().to_pylist()
+    found = {split: _predictions(table.filter(pc.field("split") == split), len(names)) for split in splits}
+    if not all(np.isfinite(one.scores).all() for one in found.values()):
+        raise ValueError(f"The scores of {file} are not finite numbers: predict again.")
+    return found, names, threshold
 
 
-def _predictions(rows: pa.Table) -> Predictions:
-    ids, dialogues, scores, labels = (rows.column(name).to_pylist() for name in _COLUMNS[1:])
+def _check_settings(names: Any, threshold: Any) -> None:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"expected names of labels, found {names!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected different names of labels, found {names}")
+    several = isinstance(threshold, list)
+    numbers = threshold if several else [threshold]
+    if several and len(threshold) != len(names):
+        raise ValueError(f"expected a threshold for each of {len(names)} labels, found {len(threshold)}")
+    if not all(type(one) in (int, float) and 0 <= one < 1 for one in numbers):
+        raise ValueError(f"expected thresholds in [0, 1), found {threshold!r}")
+
+
+def _with_known_types(table: pa.Table, width: int) -> pa.Table:
+    """The columns that are read; every row of them has a value, and lists have one of each label."""
+    table = table.select([*_COLUMNS, *(name for name in table.column_names if name == _SPEAKER)])
+    kinds = {"scores": pa.list_(pa.float32(), width), "labels": pa.list_(pa.int8(), width)}
+    for place, name in enumerate(table.column_names):
+        column = table.column(name).cast(kinds.get(name, pa.string()))
+        if name != _SPEAKER and column.null_count:
+            raise ValueError(f"{column.null_count} rows have no {name}")
+        if name in kinds and pc.list_flatten(column).null_count:
+            raise ValueError(f"{name} lack a number")
+        table = table.set_column(place, name, column)
+    if not pc.all(pc.is_in(pc.list_flatten(table.column("labels")), pa.array([0, 1], pa.int8()))).as_py():
+        raise ValueError("expected labels that are 0 or 1")
+    return table
+
+
+def _predictions(rows: pa.Table, width: int) -> Predictions:
+    ids, dialogues = (rows.column(name).to_pylist() for name in ("utterance_id", "dialogue_id"))
+    scores, labels = (pc.list_flatten(rows.column(name)).to_numpy() for name in ("scores", "labels"))
     speakers = rows.column(_SPEAKER).to_pylist() if _SPEAKER in rows.column_names else []
     known = speakers if any(name is not None for name in speakers) else None
-    return Predictions(ids, dialogues, np.asarray(scores, np.float32), np.asarray(labels, np.int8), known)
+    return Predictions(ids, dialogues, scores.reshape(-1, width), labels.reshape(-1, width), known)
 
 
 def _table(split: str, found: Predictions) -> pa.Table:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The predictions file of a run."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -51,3 +52,65 @@ def test_another_file_is_refused(tmp_path):
     for name in ("other.parquet", "text.parquet", "absent.parquet"):
         with pytest.raises(ValueError, match=f"{name} is not a predictions file"):
             read_predictions(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label_names": "abc"}, "expected names of labels, found 'abc'"),
+        ({"label_names": [1, 2, 3]}, r"expected names of labels, found \[1, 2, 3\]"),
+        ({"label_names": []}, r"expected names of labels, found \[\]"),
+        ({"label_names": ["a", "a", "b"]}, "expected different names"),
+        ({"label_names": ["a", "b"]}, "3"),
+        ({"threshold": None}, "expected thresholds in .*, found None"),
+        ({"threshold": "0.5"}, "expected thresholds in .*, found '0.5'"),
+        ({"threshold": float("nan")}, "expected thresholds in .*, found nan"),
+        ({"threshold": [0.5, 0.5]}, "expected a threshold for each of 3 labels, found 2"),
+        ({"threshold": [0.5, 0.5, {}]}, "expected thresholds in"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings, message, tmp_path):
+    file = tmp_path / "predictions.parquet"
+    write_predictions(file, {"test": some(2, 0)}, ["happy", "sad", "fear"], 0.5)
+    table = pq.read_table(file)
+    settings = json.loads(table.schema.metadata[b"univa"]) | settings
+    for content in (settings, list(settings)):
+        pq.write_table(table.replace_schema_metadata({"univa": json.dumps(content)}), file)
+        with pytest.raises(ValueError, match="predictions.parquet is not a predictions file") as caught:
+            read_predictions(file)
+        if content is settings:
+            caught.match(message)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("split", pa.array(["test", None]), "1 rows have no split"),
+        ("utterance_id", pa.array([None, "u1"]), "1 rows have no utterance_id"),
+        ("dialogue_id", pa.array([None, "d"]), "1 rows have no dialogue_id"),
+        ("dialogue_id", pa.array([["d"], ["d"]]), "is not a predictions file"),
+        ("scores", pa.array([[0.5] * 3, None]), "1 rows have no scores"),
+        ("scores", pa.array([[0.5] * 3, [0.5, None, 0.5]]), "scores lack a number"),
+        ("scores", pa.array([[0.5] * 3, [0.5] * 2]), "is not a predictions file"),
+        ("scores", pa.array(["high", "low"]), "is not a predictions file"),
+        ("scores", pa.array([[0.5] * 3, [0.5, 0.5, float("nan")]]), "are not finite numbers: predict again"),
+        ("labels", pa.array([[0, 1, 2], [0, 0, 0]]), "expected labels that are 0 or 1"),
+        ("labels", pa.array([[0, 1, 300], [0, 0, 0]]), "is not a predictions file"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(column, value, message, tmp_path):
+    file = tmp_path / "predictions.parquet"
+    write_predictions(file, {"test": some(2, 0)}, ["happy", "sad", "fear"], 0.5)
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index(column), column, value), file)
+    with pytest.raises(ValueError, match="predictions.parquet") as caught:
+        read_predictions(file)
+    caught.match(message)
+
+
+def test_names_that_are_numbers_are_read_as_text(tmp_path):
+    file = tmp_path / "predictions.parquet"
+    write_predictions(file, {"test": some(2, 0)}, ["happy", "sad", "fear"], 0.5)
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(1, "utterance_id", pa.array([10, 11])), file)
+    assert read_predictions(file)[0]["test"].utterance_ids == ["10", "11"]

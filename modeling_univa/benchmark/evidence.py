@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models.files_univa import one_line
+from ..scores.headline import METRICS
 from ..scores.predictions import Predictions, read_predictions
 from ..scores.thresholds import Threshold
 from .plan import FEATURES
@@ -108,11 +109,52 @@ def read_evidence(store: RunStore, split: str) -> Iterator[PlanEvidence]:
     if not plans:
         raise ValueError(f"`runs` {store.folder} has no plans: pass the output folder of `univa reproduce`.")
     for name, plan in plans.items():
-        if "tables" not in plan:
-            raise ValueError(f"The plan {name} in {store.folder} is damaged: run `univa reproduce` of it again.")
+        problem = _problem_of_plan(plan)
+        if problem is not None:
+            reason = one_line(problem)
+            raise ValueError(
+                f"The plan {name} in {store.folder} is damaged ({reason}): run `univa reproduce` of it again."
+            )
+    for name, plan in plans.items():
         reader = _Reader(store, split)
         tables = [reader.table(table, content) for table, content in plan["tables"].items()]
         yield PlanEvidence(name, plan["corpus"], tables)
+
+
+def _problem_of_plan(content: Mapping[str, Any]) -> str | None:
+    """What is not as [`Plan.to_dict`] writes it: a store may come from anywhere."""
+    tables = content.get("tables")
+    if not isinstance(content.get("corpus"), str) or not isinstance(tables, dict) or not tables:
+        return "expected `corpus` and `tables`"
+    found = ((name, _problem_of_table(table)) for name, table in tables.items())
+    return next((f"{name}: {problem}" for name, problem in found if problem is not None), None)
+
+
+def _problem_of_table(table: Any) -> str | None:
+    table = table if isinstance(table, dict) else {}
+    rows, metrics, published = (table.get(name) for name in ("rows", "metrics", "published"))
+    if not isinstance(table.get("title"), str) or not isinstance(rows, dict) or not rows:
+        return "expected a `title` and `rows`"
+    if not isinstance(metrics, list) or not metrics or not all(name in METRICS for name in map(str, metrics)):
+        return f"expected `metrics` of {', '.join(METRICS)}, found {metrics!r}"
+    figures = list(published.values()) if isinstance(published, dict) else [None]
+    numbers = [number for one in figures for number in (one.values() if isinstance(one, dict) else [None])]
+    if not all(type(number) in (int, float) for number in numbers):
+        return "expected numbers in `published`"
+    wrong = next((name for name, row in rows.items() if not _is_row(row)), None)
+    return None if wrong is None else f"row {wrong} has no `runs` by their seeds, or unknown `features`"
+
+
+def _is_row(row: Any) -> bool:
+    runs = row.get("runs") if isinstance(row, dict) else None
+    if not isinstance(runs, dict) or row.get("features", next(iter(FEATURES))) not in FEATURES:
+        return False
+    return all(seed.isdecimal() and str(int(seed)) == seed and _is_name(run) for seed, run in runs.items())
+
+
+def _is_name(run: Any) -> bool:
+    """Whether it names a folder of the store, and is no path that leads out of it."""
+    return isinstance(run, str) and run not in ("", "..") and Path(run).name == run
 
 
 class _Reader:

@@ -89,7 +89,8 @@ class RunStore:
         if status == "complete" and (folder / PREDICTIONS_FILE).is_file():
             return StoredRun(folder, "complete", content)
         if status == "failed":
-            return StoredRun(folder, "failed", content, str(_read_json(folder / _ERROR_FILE).get("reason")))
+            reason = _read_json(folder / _ERROR_FILE).get("reason")
+            return StoredRun(folder, "failed", content, str(reason or f"{_ERROR_FILE} is damaged or missing."))
         return StoredRun(folder, "started", content) if content else None
 
     def read_all(self) -> dict[str, StoredRun]:
@@ -192,7 +193,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     """What a file holds; nothing where it is not there or damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -56,7 +56,43 @@ def test_folder_without_plans_is_refused(tmp_path):
         list(read_evidence(RunStore(tmp_path), "test"))
 
 
-def test_damaged_plan_is_named(tmp_path):
-    write_plan(RunStore(tmp_path), {"full": [1]}).write_text('{"name": "mi')
-    with pytest.raises(ValueError, match="The plan mine in .* is damaged: run `univa reproduce` of it again"):
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (["tables"], None, "expected `corpus` and `tables`"),
+        (["tables"], {}, "expected `corpus` and `tables`"),
+        (["corpus"], 3, "expected `corpus` and `tables`"),
+        (["tables", "table2"], [], "table2: expected a `title` and `rows`"),
+        (["tables", "table2", "rows"], {}, "table2: expected a `title` and `rows`"),
+        (["tables", "table2", "metrics"], [], "expected `metrics` of accuracy"),
+        (["tables", "table2", "metrics"], ["mine", {}], "expected `metrics` of accuracy"),
+        (["tables", "table2", "published"], {"full": {"micro_f1": "60"}}, "expected numbers in `published`"),
+        (["tables", "table2", "published"], {"full": 60}, "expected numbers in `published`"),
+        (["tables", "table2", "rows", "full"], 3, "row full has no `runs`"),
+        (["tables", "table2", "rows", "full", "features"], "mine", "row full has no `runs`"),
+        (["tables", "table2", "rows", "full", "runs"], {"one": "full-1"}, "row full has no `runs`"),
+        (["tables", "table2", "rows", "full", "runs"], {"01": "full-1"}, "row full has no `runs`"),
+        (["tables", "table2", "rows", "full", "runs"], {"1": ".."}, "row full has no `runs`"),
+        (["tables", "table2", "rows", "full", "runs"], {"1": None}, "row full has no `runs`"),
+        (["tables", "table2", "rows", "full", "runs"], {"1": "../../other/runs/full-1"}, "row full has no `runs`"),
+    ],
+)
+def test_damaged_plan_is_named(place, value, message, tmp_path):
+    store = RunStore(tmp_path)
+    file = write_plan(store, {"full": [1]})
+    content = json.loads(file.read_text())
+    part = content
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="The plan mine in .* is damaged") as caught:
+        list(read_evidence(store, "test"))
+    caught.match(message)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])
+def test_plan_that_is_not_json_is_named(content, tmp_path):
+    write_plan(RunStore(tmp_path), {"full": [1]}).write_text(content)
+    with pytest.raises(ValueError, match="The plan mine in .* is damaged"):
         list(read_evidence(RunStore(tmp_path), "test"))

@@ -61,11 +61,18 @@ def test_run_that_failed_says_why_until_it_starts_once_more(store):
     assert store.read("0123").status == "started" and not (found.folder / "error.json").exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 100_000])
 def test_damaged_run_counts_for_nothing(content, store):
     store.start(RUN, "mine")
     (store.run_folder("0123") / "run.json").write_text(content)
     assert store.read("0123") is None
+
+
+def test_damaged_reason_is_told(store):
+    store.start(RUN, "mine")
+    store.fail("0123", "It did not fit.", 2)
+    (store.run_folder("0123") / "error.json").write_text("{")
+    assert store.read("0123").reason == "error.json is damaged or missing."
 
 
 @pytest.mark.parametrize("keep_model", [True, False])

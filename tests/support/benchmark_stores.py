@@ -59,7 +59,7 @@ def write_plan(
         row: {
             "system": row,
             "features": (features or {}).get(row, "common"),
-            "runs": {str(seed): f"{row}-{seed}" for seed in seeds},
+            "runs": {str(seed): f"{row}-{seed}".replace("/", "") for seed in seeds},
         }
         for row, seeds in rows.items()
     }

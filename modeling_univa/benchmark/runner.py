@@ -67,7 +67,7 @@ class Estimates:
     def __init__(self, store: RunStore):
         self._seconds: dict[str, list[float]] = {}
         for run in store.read_all().values():
-            if run.status == "complete" and "seconds" in run.content:
+            if run.status == "complete" and _is_timed(run.content):
                 self.add(run.content, run.content["seconds"])
 
     def add(self, configuration: Mapping[str, Any], seconds: float) -> None:
@@ -91,6 +91,12 @@ class Estimates:
             return "unknown time" if seconds else "nothing to wait for"
         unknown = len(seconds) - len(known)
         return f"about {duration(sum(known) / jobs)}" + (f" and {unknown} of unknown time" if unknown else "")
+
+
+def _is_timed(content: Mapping[str, Any]) -> bool:
+    """Whether a `run.json` has what estimates need: a store may be damaged."""
+    has_time = isinstance(content.get("seconds"), int | float)
+    return has_time and isinstance(content.get("settings"), dict) and {"system", "corpus"} <= set(content)
 
 
 def _likeness(configuration: Mapping[str, Any]) -> list[str]:
@@ -234,9 +240,10 @@ class Runner:
                 with suppress(OSError):  # where others are left
                     folder.parent.rmdir()
             elif needed:
+                reason = _last_line(folder / "log.txt") if code > 0 else _how_it_ended(code)
                 for run in runs:
-                    self._fail(run, _last_line(folder / "log.txt"), code)
                     del self._left[run.id]
+                    self._fail(run, reason, code)
 
         return _Task(f"preparing {name}", folder / "log.txt", begin, end)
 

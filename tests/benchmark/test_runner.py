@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which runs of a plan are made, in which order, and what becomes of those that fail; jobs are played by functions."""
 
+import json
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -233,9 +234,20 @@ def test_without_its_corpus_no_run_is_tried(plan, store, tmp_path):
     assert {reason: len(runs) for reason, runs in runner.outcome(plan.runs()).reasons().items()} == {
         "No such corpus.": 6
     }
+    # A run that failed is not left to be made.
+    assert [line.rpartition("[")[2].partition(",")[0] for line in told[1:]] == [
+        "5 left", "4 left", "3 left", "2 left", "1 left", "none left"
+    ]  # fmt: skip
     stage = Stage(store)
     make(plan, stage, "retry-errors")
     assert [command[3] for command in stage.commands] == ["prepare", *["train"] * 6]
+
+
+def test_preparation_that_was_killed_is_told_as_such(plan, store, tmp_path):
+    (tmp_path / "corpus").rmdir()
+    runner, _ = make(plan, Stage(store, jobs=2, prepare=-signal.SIGKILL))
+    (reason,) = runner.outcome(plan.runs()).reasons()
+    assert reason.startswith("The process was ended by SIGKILL, most likely because there was not enough memory")
 
 
 def test_interruption_stops_what_runs(plan, store):
@@ -389,6 +401,19 @@ def test_estimate_is_that_of_the_most_alike_runs(plan, store):
     stranger = Run("y", {**full.configuration, "system": "mult"}, {})
     assert estimates.of(stranger) is None
     assert estimates.of_all([full, unseen, stranger], 2) == "about 55 s and 1 of unknown time"
+
+
+@pytest.mark.parametrize(
+    "damage", [{"seconds": "30"}, {"seconds": None}, {"settings": None}, {"settings": []}, {"corpus": ...}]
+)
+def test_damaged_run_is_of_no_use_to_an_estimate(damage, plan, store):
+    run = plan.runs()[0]
+    store.start(run, "c")
+    complete(store, run.id, 10.0)
+    file = store.run_folder(run.id) / "run.json"
+    content = {**json.loads(file.read_text()), **damage}
+    file.write_text(json.dumps({name: value for name, value in content.items() if value is not ...}))
+    assert Estimates(store).of(run) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..prediction.plot import installed_fonts
+from ..prediction.plot import installed_fonts, named_ticks
 from ..scores.calibration import decision_of, reliability
 from ..scores.comparison import Estimate
 from ..scores.headline import METRICS
@@ -50,7 +50,7 @@ def draw_differences(scored: Scored, metrics: Sequence[str]) -> Any:
             panel.plot([one.low, one.high], [place, place], color=colour, linewidth=2)
             panel.plot(one.value, place, "o", color=colour)
         panel.set_title(METRICS[metric].column, fontsize=10)
-    _ticks(axes[0].yaxis, places, [row.row.name for row in rows])
+    named_ticks(axes[0].yaxis, places, [row.row.name for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     _title(figure, f"Difference to {scored.reference} (blue: better, red: worse, grey: not told apart)")
     return figure
@@ -89,8 +89,8 @@ def draw_heat_map(found: Breakdown) -> Any:
             colour = "white" if value > 60 else "black"
             panel.text(column, line, f"{value:.1f}", ha="center", va="center", color=colour, fontsize=8)
     heads = [f"{part}\n{count} rows" for part, count in zip(found.parts, found.counts, strict=True)]
-    _ticks(panel.xaxis, range(len(heads)), heads)
-    _ticks(panel.yaxis, range(len(values)), list(found.values))
+    named_ticks(panel.xaxis, range(len(heads)), heads)
+    named_ticks(panel.yaxis, range(len(values)), list(found.values))
     return figure
 
 
@@ -106,7 +106,7 @@ def draw_breakdown(found: Breakdown) -> Any:
         # What starts with an underscore would have no entry in the legend.
         panel.plot(across, [one.value for _, one in known], marker, color=colour, label=f"\u200b{name}")
     heads = [f"{part}\n{count} rows" for part, count in zip(found.parts, found.counts, strict=True)]
-    _ticks(panel.xaxis, range(len(heads)), heads, rotation=45 if len(heads) > 6 else 0)
+    named_ticks(panel.xaxis, range(len(heads)), heads, rotation=45 if len(heads) > 6 else 0)
     panel.set_ylabel(METRICS["micro_f1"].column)
     if len(found.values) > 1:
         legend = panel.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
@@ -149,11 +149,6 @@ def _panels(columns: int, width: float, height: float, lines: int = 1, **shared:
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelsize=8)
     return figure, axes
-
-
-def _ticks(axis: Any, places: Any, names: Sequence[str], **how: Any) -> None:
-    axis.set_ticks(places, names, fontfamily=installed_fonts(), **how)
-    _plain(axis.get_ticklabels())
 
 
 def _title(figure: Any, text: str) -> None:

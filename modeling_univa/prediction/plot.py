@@ -15,7 +15,7 @@ from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL, UnivaConfig
 from .predict import Prediction
 
 
-__all__ = ["check_plotting", "emotion_points", "installed_fonts", "plot_files", "plot_prediction"]
+__all__ = ["check_plotting", "emotion_points", "installed_fonts", "named_ticks", "plot_files", "plot_prediction"]
 
 _ACTIVE, _INACTIVE, _WORDS = "#c4442a", "#c3c9cf", "#5a6570"
 _ASIAN_FONTS = (
@@ -103,16 +103,25 @@ def installed_fonts() -> list[str]:
     return ["DejaVu Sans", *(name for name in _ASIAN_FONTS if name in installed)]
 
 
+def named_ticks(axis: Any, places: Any, names: Sequence[str], **how: Any) -> None:
+    """Put names at places of an axis of matplotlib; dollars in them are no formulas."""
+    axis.set_ticks(places, names, fontfamily=installed_fonts(), **how)
+    for label in axis.get_ticklabels():
+        label.set_parse_math(False)
+
+
 def _draw_scores(axes: Any, prediction: Prediction, config: EmotionConfig) -> None:
     names = list(prediction.scores)
     scores = list(prediction.scores.values())
     colours = [_ACTIVE if name in prediction.emotions else _INACTIVE for name in names]
-    drawn = axes.barh(names, scores, color=colours)
+    places = np.arange(len(names))
+    drawn = axes.barh(places, scores, color=colours)
+    named_ticks(axes.yaxis, places, names)
     labels = axes.bar_label(drawn, fmt="%.3f", padding=3, fontsize=9)
     for label in labels:
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
     # One line from top to bottom where all emotions have the same threshold, else one beside each bar.
-    limits, places = config.label_thresholds, np.arange(len(names))
+    limits = config.label_thresholds
     same = len(set(limits)) == 1
     axes.vlines(limits, places - 0.5, places + 0.5, color="#30363c", linewidth=1, linestyle="--", zorder=0)
     said = f"threshold {limits[0]:g}" if same else "a threshold for each emotion"
@@ -133,7 +142,8 @@ def _draw_plane(axes: Any, prediction: Prediction, words: Mapping[str, tuple[flo
         # Outwards, where the words of the corners do not run into one another.
         left = valence < -0.75
         axes.annotate(name, (valence, arousal), (-5 if left else 5, 3), textcoords="offset points",
-                      ha="right" if left else "left", fontsize=9, color=_ACTIVE if active else _WORDS)  # fmt: skip
+                      ha="right" if left else "left", fontsize=9, color=_ACTIVE if active else _WORDS,
+                      parse_math=False)  # fmt: skip
     for modality, pair in prediction.valence_arousal.items():
         marker, colour = _MARKERS[modality]
         label = modality if pair is not None else f"{modality} (absent)"

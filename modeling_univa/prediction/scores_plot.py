@@ -12,7 +12,7 @@ from ..scores.calibration import Reliability, calibrated, decision_of, reliabili
 from ..scores.confusion import confusion_matrix, cooccurrence, cooccurrence_rates, label_scores
 from ..scores.predictions import Predictions
 from ..scores.thresholds import predicted_labels
-from .plot import check_plotting, installed_fonts
+from .plot import check_plotting, installed_fonts, named_ticks
 
 
 __all__ = ["draw_scores", "plot_scores"]
@@ -103,9 +103,8 @@ def _draw_matrix(
 ) -> None:
     """Shares in [0, 1] as colours, each cell with its share and count; NaN stays empty."""
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    fonts = installed_fonts()
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontfamily=fonts)
-    axes.set_yticks(range(len(lines)), lines, fontfamily=fonts)
+    named_ticks(axes.xaxis, range(len(columns)), columns, rotation=45, ha="right")
+    named_ticks(axes.yaxis, range(len(lines)), lines)
     for (line, column), share in np.ndenumerate(shares):
         if np.isfinite(share):
             colour = "white" if share > 0.6 else "black"
@@ -120,7 +119,7 @@ def _draw_labels(axes: Any, labels: np.ndarray, predicted: np.ndarray, names: Se
     axes.plot(places, scores.recall, "v", color=_COOLED, label="recall")
     for place, f1, support in zip(places, scores.f1, scores.support, strict=True):
         axes.annotate(f"F1 {f1:.2f}\n{support} rows", (place, 1.02), ha="center", fontsize=8, color=_WORDS)
-    axes.set_xticks(places, names, rotation=45, ha="right", fontfamily=installed_fonts())
+    named_ticks(axes.xaxis, places, names, rotation=45, ha="right")
     axes.set(title="F1, precision, recall, and the rows that have the label", ylim=(0, 1.15))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 
@@ -128,6 +127,9 @@ def _draw_labels(axes: Any, labels: np.ndarray, predicted: np.ndarray, names: Se
 def _draw_reliability(axes: Any, found: Predictions, temperature: float | None) -> None:
     decision = decision_of(found.scores)
     axes.plot([0, 1], [0, 1], "--", color=_WORDS, linewidth=1)
+    if decision == "softmax" and not np.any(found.labels):
+        axes.set(title="reliability: no row has a label", xlim=(0, 1), ylim=(0, 1))
+        return
     curves = {"as predicted": (found.scores, _LINE)}
     if temperature is not None:
         curves[f"temperature {temperature:.3g}"] = (calibrated(found.scores, temperature, decision), _COOLED)

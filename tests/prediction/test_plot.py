@@ -53,6 +53,14 @@ def test_each_bar_may_have_a_threshold_of_its_own(tmp_path):
     assert (pictures[0][:, : pictures[0].shape[1] // 2] != pictures[1][:, : pictures[1].shape[1] // 2]).any()
 
 
+def test_dollars_in_names_of_emotions_are_no_formulas(tmp_path):
+    names = ["$\\frac{$", "$a$"]
+    config = tiny_config(id2label=dict(enumerate(names)), label_affect=[[1.0, 0.5], [0.0, 0.0]])
+    prediction = Prediction(Utterance("a", "a", None), dict.fromkeys(names, 0.5), names, {})
+    plot_prediction(prediction, config, tmp_path / "a.png")
+    assert (tmp_path / "a.png").is_file()
+
+
 def test_absent_modality_and_no_text(tmp_path):
     plot_prediction(_prediction({"vision": None}, text=None), tiny_config(), tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text(encoding="utf-8").count("<path") > 20

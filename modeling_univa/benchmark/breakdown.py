@@ -3,7 +3,7 @@
 """Scores of parts of the predictions: of each label, of rows by their number of labels, of speakers; calibration."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -67,13 +67,25 @@ def label_count_parts(found: Predictions) -> dict[str, View]:
     return {name[count]: _of_rows(partial(_has_labels, count)) for count in sorted(counts)}
 
 
-def speaker_parts(found: Predictions) -> dict[str, View]:
-    """One part a speaker, those with the most rows and in enough dialogues; nothing where speakers are not known."""
-    rows = Counter(name for name in found.speakers or [] if name is not None)
-    dialogues = Counter(name for name, _ in set(zip(found.speakers or [], found.dialogue_ids, strict=False)))
+def speaker_parts(*runs: Predictions) -> dict[str, View]:
+    """
+    One part a speaker, those with the most rows and in enough dialogues; nothing where speakers are not known.
+
+    Args:
+        runs: of the same rows; the first that knows the speakers says which utterances are whose, since predictions
+            of an earlier version do not.
+    """
+    found = next((run for run in runs if run.speakers is not None), None)
+    if found is None:
+        return {}
+    named = zip(found.speakers or [], found.utterance_ids, found.dialogue_ids, strict=True)
+    known = [(name, utterance, dialogue) for name, utterance, dialogue in named if name is not None]
+    rows = Counter(name for name, _, _ in known)
+    dialogues = Counter(name for name, _ in {(name, dialogue) for name, _, dialogue in known})
     names = sorted(rows, key=lambda name: (-rows[name], name))
     names = [name for name in names if dialogues[name] >= FEWEST_DIALOGUES][:_MOST_SPEAKERS]
-    return {name: _of_rows(partial(_is_spoken, name)) for name in names}
+    spoken = {name: {utterance for one, utterance, _ in known if one == name} for name in names}
+    return {name: _of_rows(partial(_is_among, utterances)) for name, utterances in spoken.items()}
 
 
 def break_down(
@@ -173,8 +185,8 @@ def _has_labels(count: int, found: Predictions) -> np.ndarray:
     return _label_counts(found) == count
 
 
-def _is_spoken(speaker: str, found: Predictions) -> np.ndarray:
-    return np.array([name == speaker for name in found.speakers or []])
+def _is_among(utterances: Collection[str], found: Predictions) -> np.ndarray:
+    return np.array([name in utterances for name in found.utterance_ids])
 
 
 def _label_counts(found: Predictions) -> np.ndarray:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ __all__ = ["SectionMaker"]
 
 _OWN = next(iter(THRESHOLDS))
 _FEW = f"Speakers in fewer than {FEWEST_DIALOGUES} dialogues are left out, and so are intervals of one dialogue alone."
+# Of files; with suffixes, and four bytes a letter, the name still fits every file system.
+_LONGEST_NAME = 50
+# Anchors of the page's own sections.
+_TAKEN = ("about",)
 Block = str | Grid | Picture
 
 
@@ -67,20 +72,29 @@ class SectionMaker:
         self.split, self.bootstrap, self.figures, self.tell = split, bootstrap, figures, tell
         self.case_texts = case_texts
         self._shown: set[Path] = set()
+        self._names = set(_TAKEN)
 
     def plan(self, plan: PlanEvidence) -> Iterator[Section]:
         """The sections of a plan."""
-        plan_name = _file_name(plan.name)
-        yield Section(plan_name, plan.corpus, 2, [f"Tables of the plan {plan.name}."])
+        yield Section(self._own_name(plan.name), plan.corpus, 2, [f"Tables of the plan {plan.name}."])
         for table in plan.tables:
             self.tell(f"{plan.name}: {table.name}")
-            name = f"{plan_name}-{_file_name(table.name)}"
+            name = self._own_name(f"{plan.name}-{table.name}")
             yield Section(name, f"{table.name}: {table.title}", 3, list(self._table(name, table)))
         full = next((table for table in plan.tables if table.rows[0].runs), None)
         if full is not None:
             self.tell(f"{plan.name}: {full.rows[0].name}")
-            name = f"{plan_name}-parts"
+            name = self._own_name(f"{plan.name}-parts")
             yield Section(name, f"{full.title}: parts of the rows", 3, list(self._parts(name, full)))
+
+    def _own_name(self, name: str) -> str:
+        """For files and anchors: of the signs that both may have, and of no other section."""
+        short = re.sub(r"[^\w.]+", "-", name).strip("-")[:_LONGEST_NAME] or "-"
+        names = (f"{short}-{number}" if number > 1 else short for number in count(1))
+        # Some file systems do not tell capitals from small letters.
+        found = next(name for name in names if name.lower() not in self._names)
+        self._names.add(found.lower())
+        return found
 
     def _table(self, name: str, table: TableEvidence) -> Iterator[Block]:
         if not any(row.runs for row in table.rows):
@@ -172,7 +186,7 @@ class SectionMaker:
         yield from self._part("label-counts", "by number of labels of a row", setting, rows, label_count_parts(one))
         single = replace(setting, table=replace(table, rows=table.rows[:1]))
         only, what = {first: rows[first]}, f"of {first} by speaker, those with the most rows"
-        yield from self._part("speakers", what, single, only, speaker_parts(one))
+        yield from self._part("speakers", what, single, only, speaker_parts(*rows[first].values()))
 
     def _part(self, kind: str, what: str, setting: Setting, rows: Rows, parts: dict[str, Any]) -> Iterator[Block]:
         if not parts:
@@ -215,8 +229,3 @@ def _in_words(found: Breakdown) -> str:
 def _present(grid: Grid | None) -> Iterator[Grid]:
     if grid is not None:
         yield grid
-
-
-def _file_name(name: str) -> str:
-    """For files and anchors."""
-    return re.sub(r"[^\w.]+", "-", name).strip("-") or "-"

@@ -4,6 +4,7 @@
 
 import base64
 import csv
+import json
 import re
 import sys
 from collections import Counter
@@ -17,6 +18,7 @@ from benchmark_stores import LABELS, make_predictions, write_plan, write_run
 from modeling_univa import cli
 from modeling_univa.benchmark.scored import Bootstrap
 from modeling_univa.benchmark.store import RunStore
+from modeling_univa.scores.predictions import write_predictions
 
 
 SKILLS = {"full": 0.7, "less": 0.55, "noise": 0.0}
@@ -211,3 +213,46 @@ def test_mistakes_end_in_a_sentence(tmp_path, capsys):
     assert cli.main(["report", str(tmp_path), "--output", str(tmp_path / "out")]) == 2
     assert "has no plans" in capsys.readouterr().err
     assert Bootstrap().draws == 10_000 and not (tmp_path / "out").exists()
+
+
+def test_rows_on_a_corpus_with_other_labels_are_not_broken_down_by_label(tmp_path):
+    store = RunStore(tmp_path / "store")
+    write_plan(store, {"full": [1], "other": [1], "less": [1]})
+    for name in ("full", "less"):
+        write_run(store, f"{name}-1", {"test": make_predictions(0.6, 1)})
+    write_run(store, "other-1", {"test": make_predictions(0.6, 1)})
+    found = make_predictions(0.6, 1)
+    found = replace(found, scores=found.scores[:, :2], labels=found.labels[:, :2])
+    write_predictions(store.run_folder("other-1") / "predictions.parquet", {"test": found}, LABELS[:2], 0.5)
+    arguments = ["report", str(store.folder), "--output", str(tmp_path), "--draws", "400", "--no-figures"]
+    assert cli.main(arguments) == 0
+    table = lines(tmp_path / "tables" / "mine-table2-labels.csv")
+    assert {line["row"] for line in table} == {"full", "less"} and len(table) == 6
+    assert "other has other labels than the rows before it, and is not scored." in (tmp_path / "report.md").read_text()
+
+
+def test_tables_of_like_names_have_files_of_their_own(tmp_path):
+    store = RunStore(tmp_path / "store")
+    file = write_plan(store, {"full": [1]}, name="a-b")
+    content = json.loads(file.read_text())
+    (table,) = content["tables"].values()
+    long = "long " * 100
+    names = ["w/o text", "w-o text", "c", "parts", long, f"{long}er"]
+    file.write_text(json.dumps({**content, "tables": dict.fromkeys(names, table)}))
+    file.with_name("a.json").write_text(json.dumps({**content, "tables": dict.fromkeys(["b-c", "b-parts"], table)}))
+    write_run(store, "full-1", {"test": make_predictions(0.6, 1)})
+    arguments = ["report", str(store.folder), "--output", str(tmp_path), "--draws", "100", "--no-figures"]
+    assert cli.main(arguments) == 0
+    assert len(list((tmp_path / "tables").glob("*-own.csv"))) == 8
+    links = re.findall(r"tables/(.*?)\.csv", (tmp_path / "report.md").read_text())
+    anchors = re.findall(r' id="(.*?)"', (tmp_path / "index.html").read_text())
+    assert len(set(links)) == len(links) and len(set(anchors)) == len(anchors)
+
+
+def test_rows_without_labels_have_a_report(tmp_path):
+    store = RunStore(tmp_path / "store")
+    write_plan(store, {"full": [1]})
+    found = make_predictions(0.6, 1)
+    scores = found.scores / found.scores.sum(axis=1, keepdims=True)
+    write_run(store, "full-1", {"test": replace(found, scores=scores, labels=0 * found.labels)})
+    assert cli.main(["report", str(store.folder), "--output", str(tmp_path), "--draws", "100"]) == 0

@@ -11,6 +11,7 @@ import torch
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
+from transformers.utils import logging
 
 from .checked_loading_univa import (
     CheckedConfig,
@@ -21,6 +22,8 @@ from .checked_loading_univa import (
     checked_labels,
 )
 
+
+logger = logging.get_logger(__name__)
 
 MODALITIES: tuple[str, ...] = ("text", "audio", "vision")
 # Probabilities of expressions in each face frame: an input of a model, a column of a corpus, and what makes it.
@@ -141,6 +144,19 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         own = f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}"
         network = {"AutoModel": cls.architecture, "AutoModelForSequenceClassification": cls.architecture}
         return {"AutoConfig": own, **network, "AutoProcessor": "processing_univa.UnivaProcessor"}
+
+    @classmethod
+    def _overridden(cls, settings: dict[str, Any], overrides: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+        """With another number of labels, the thresholds that a file has of its own labels mean nothing."""
+        labels, stored = overrides.get("id2label"), settings.get("decision_threshold")
+        number = rest.get("num_labels") if labels is None else len(labels)
+        if isinstance(stored, list) and number not in (None, len(stored)) and "decision_threshold" not in overrides:
+            overrides = {**overrides, "decision_threshold": cls.decision_threshold}
+            logger.warning(
+                f"The thresholds of this model are of {len(stored)} labels, and it is loaded for {number}: "
+                f"`decision_threshold` is {cls.decision_threshold}, choose it on validation rows."
+            )
+        return super()._overridden(settings, overrides, rest)
 
     @classmethod
     def settings_for(cls, label_names: Sequence[str]) -> dict[str, Any]:

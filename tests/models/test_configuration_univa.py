@@ -239,6 +239,23 @@ def test_affect_is_derived_anew_for_other_labels(tmp_path, caplog):
         UnivaConfig.from_pretrained(tmp_path, id2label={0: "bored", 1: "calm"}, num_labels=3)
 
 
+@pytest.mark.parametrize("labels", [{"num_labels": 2}, {"id2label": {0: "bored", 1: "calm"}}])
+def test_thresholds_of_each_label_do_not_outlive_their_labels(labels, tmp_path):
+    config = UnivaConfig(decision_threshold=[0.1, 0.2, 0.3, 0.1, 0.2, 0.3])
+    config.save_pretrained(tmp_path)
+    for kind in (UnivaConfig, AutoConfig):
+        loaded = kind.from_pretrained(tmp_path, **labels)
+        assert (loaded.num_labels, loaded.decision_threshold) == (2, UnivaConfig.decision_threshold)
+    own = UnivaConfig.from_pretrained(tmp_path, decision_threshold=[0.1, 0.4], **labels)
+    assert own.decision_threshold == [0.1, 0.4]
+    # New names may be the same labels in another language.
+    names = {"id2label": dict(enumerate("abcdef"))}
+    assert UnivaConfig.from_pretrained(tmp_path, **names).decision_threshold == config.decision_threshold
+    with pytest.raises(ValueError, match="one for each of the 6 labels, got 2"):
+        UnivaConfig.from_pretrained(tmp_path, decision_threshold=[0.1, 0.4])
+
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("hidden_dropout_prob", r"must lie in \[0, 1\]"), ("layer_norm_eps", "must be a number")]
 )

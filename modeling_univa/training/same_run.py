@@ -98,9 +98,25 @@ def check_same_run(
     file = Path(training_args.output_dir, ARGUMENTS_FILE)
     if checkpoint is not None:
         logger.warning(f"Resuming from {checkpoint}; to start over choose another `output_dir`.")
-        _compare(checkpoint, json.loads(file.read_text()) if file.is_file() else {}, arguments)
+        _compare(checkpoint, _previous(file), arguments)
     elif training_args.should_save:
         write_text(file, json.dumps({**arguments, "code": code_digest()}, indent=2) + "\n")
+
+
+def _previous(file: Path) -> dict[str, Any]:
+    """The arguments of a run, nothing where they were not noted."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{file} is damaged, expected the arguments of the run as a JSON object: copy the folder again, or remove "
+            "the file."
+        )
+    return content
 
 
 def _compare(checkpoint: str, previous: dict[str, Any], arguments: dict[str, Any]) -> None:
@@ -134,8 +150,7 @@ def check_not_of_a_fold(model_name: str, dataset: str) -> None:
     Raises:
         ValueError: says where the scores of the fold are.
     """
-    file = Path(model_name, ARGUMENTS_FILE)
-    run = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    run = _previous(Path(model_name, ARGUMENTS_FILE))
     if run.get("num_folds") is not None and _place(str(run.get("dataset"))) == _place(dataset):
         raise ValueError(
             f"{model_name} was trained on rows of all splits of {dataset}, as fold {run.get('fold')} of `num_folds` "

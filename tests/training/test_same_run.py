@@ -83,3 +83,13 @@ def test_other_models_may_be_scored_on_their_corpus(settings, tmp_path):
         (tmp_path / "run_arguments.json").write_text(json.dumps(settings))
     check_not_of_a_fold(str(tmp_path), "lab/talks")
     check_not_of_a_fold("lab/model", "lab/talks")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])
+def test_damaged_arguments_are_named(content, tmp_path):
+    (tmp_path / "run_arguments.json").write_text(content)
+    with pytest.raises(ValueError, match="run_arguments.json is damaged"):
+        check_not_of_a_fold(str(tmp_path), "lab/talks")
+    corpus = load_corpus(str(write_corpus(tmp_path / "corpus", {"train": random_rows([2], seed=1)})))
+    with pytest.raises(ValueError, match="run_arguments.json is damaged"):
+        check_same_run("checkpoint-1", *parse_arguments(["--output_dir", str(tmp_path)]), corpus)

@@ -77,10 +77,7 @@ def run(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> Evaluation:
     choices = OnValidation(options.tune_threshold, options.calibrate, options.validation_split)
     if Path(options.model).is_file():
-        useless = [name for name in _OF_A_MODEL if getattr(options, name) is not None]
-        if useless:
-            named = ", ".join(f"`{name}`" for name in useless)
-            raise ValueError(f"{options.model} is a predictions file, which has no use for {named}: leave it out.")
+        _check_options_of_a_file(options)
         return evaluate_predictions(options.model, options.split, choices)
     if not Path(options.model).is_dir() and not has_hub_form(options.model):
         raise ValueError(f"{options.model} is neither a folder nor a model id such as ORG/NAME")
@@ -98,6 +95,19 @@ def _evaluate(options: argparse.Namespace) -> Evaluation:
         choices=choices,
         label_map=options.label_map,
     )
+
+
+def _check_options_of_a_file(options: argparse.Namespace) -> None:
+    useless = [name for name in _OF_A_MODEL if getattr(options, name) is not None]
+    if useless:
+        named = ", ".join(f"`{name}`" for name in useless)
+        raise ValueError(f"{options.model} is a predictions file, which has no use for {named}: leave it out.")
+    output = options.predictions
+    if output is not None and output.exists() and output.samefile(options.model):
+        raise ValueError(
+            f"`predictions` {output} is the file that is read, and would keep the split {options.split} alone: choose "
+            "another file."
+        )
 
 
 def _tell_choices(evaluation: Evaluation, options: argparse.Namespace) -> None:

@@ -72,9 +72,13 @@ class OnValidation:
         The split that chooses, `None` where nothing is chosen.
 
         Raises:
-            ValueError: there is no such split.
+            ValueError: there is no such split, or nothing for it to choose.
         """
         if self.threshold is None and not self.temperature:
+            if self.split is not None:
+                raise ValueError(
+                    "Without `tune_threshold` and `calibrate` a `validation_split` chooses nothing: leave it out."
+                )
             return None
         name = self.split or find_validation_split(splits)
         if name is None:

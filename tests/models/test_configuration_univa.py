@@ -255,7 +255,6 @@ def test_thresholds_of_each_label_do_not_outlive_their_labels(labels, tmp_path):
         UnivaConfig.from_pretrained(tmp_path, decision_threshold=[0.1, 0.4])
 
 
-
 @pytest.mark.parametrize(
     ("name", "expected"), [("hidden_dropout_prob", r"must lie in \[0, 1\]"), ("layer_norm_eps", "must be a number")]
 )

@@ -81,15 +81,16 @@ def analysed(rows: AnalysedRows) -> set[Path]:
 
 def systems_of_one_seed(table: TableEvidence, split: str) -> dict[str, Run]:
     """
-    Runs of the first row's first seed, and those of other rows that have this seed and the same rows of a split; the
-    first row is the first.
+    Runs of the first row's first seed, and those of other rows that have this seed, the same labels and the same rows
+    of a split; the first row is the first.
     """
     first = table.rows[0]
     if not first.runs:
         return {}
     one = first.runs[0]
     ids = set(one.splits[split].utterance_ids)
-    runs = {row.name: run for row in table.rows for run in row.runs if run.seed == one.seed}
+    found = [(row.name, run) for row in table.rows for run in row.runs if run.seed == one.seed]
+    runs = {name: run for name, run in found if run.label_names == one.label_names}
     same = {name: run for name, run in runs.items() if set(run.splits[split].utterance_ids) == ids}
     return {name: Run(run.splits[split], run.threshold, run.seed) for name, run in same.items()}
 

@@ -200,11 +200,16 @@ class _Reader:
         if not rows:
             raise self._error(f"{name} has no `rows`.")
         metrics = self._names(f"{name}, `metrics`", content.get("metrics", list(METRICS)), METRICS)
+        if not metrics:
+            raise self._error(f"{name} has no `metrics`: name some of {', '.join(METRICS)}, or leave `metrics` out.")
         published = self._mapping(f"{name}, `published`", content.get("published"))
         published = {str(row): self._mapping(f"{name}, `published`", of) for row, of in published.items()}
         self._check(published, rows, f"{name}, `published`")
         for row, figures in published.items():
             self._check(figures, METRICS, f"{name}, `published` of {row}")
+            wrong = [value for value in figures.values() if type(value) not in (int, float)]
+            if wrong:
+                raise self._error(f"{name}, `published` of {row} must be numbers, found {wrong[0]!r}.")
         seeds = content.get("seeds", self.content.get("seeds", []))
         usual = content.get("features", next(iter(FEATURES)))
         read = [self._row(name, row, {"features": usual, **of}, seeds) for row, of in rows.items()]

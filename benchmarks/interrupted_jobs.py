@@ -5,9 +5,9 @@ Jobs killed at random moments and started again by the same command, against run
 
     OMP_NUM_THREADS=1 python benchmarks/interrupted_jobs.py JOB [--runs 20] [--output FILE.json]
 
-JOB is build, extract, score-affect, train or push. With `--patience 0` media are read in worker processes from the
-first clip on, which end with the job that is killed. Everything is made from a seed: the media are those of the demo
-corpus, the model that is pushed has random weights, and the Hub is that of tests/support. A run is
+JOB is build, extract, score-affect, train, push or reproduce. With `--patience 0` media are read in worker processes
+from the first clip on, which end with the job that is killed. Everything is made from a seed: the media are those of
+the demo corpus, the model that is pushed has random weights, and the Hub is that of tests/support. A run is
 killed (SIGKILL) once, at a moment drawn evenly over the time that the unbroken run took, and is then given the same
 command again. What it leaves, in its output and beside it, is compared with what the unbroken run left.
 """
@@ -173,6 +173,31 @@ class Train(Job):
         return max((int(path.name.partition("-")[2]) for path in place.glob("output/checkpoint-*")), default=0)
 
 
+class Reproduce(Train):
+    """univa reproduce"""
+
+    # Seconds are in these, and what processes said; in the last the times of trials.
+    TIMED = ("run.json", "log.txt", "studies.sqlite3")
+
+    def prepare(self) -> None:
+        super().prepare()
+        options = {
+            "dataset": str(self.folder / "corpus"), "modalities": ["audio", "vision"], "audio_num_hidden_layers": 1,
+            "vision_num_hidden_layers": 1, "num_train_epochs": 8, "use_cpu": True, "contrastive_loss": "none", **SIZES,
+        }  # fmt: skip
+        (self.folder / "base.yaml").write_text(json.dumps(options))
+        tune = {"trials": 2, "space": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}}
+        tables = {"searched": {"tune": tune, "rows": {"UniVA": {}}}, "fixed": {"rows": {"UniVA": {}}}}
+        plan = {"base": "base.yaml", "seeds": [1], "tables": tables}
+        (self.folder / "plan.yaml").write_text(json.dumps(plan))
+
+    def run(self, place: Path) -> int:
+        return cli.main(["reproduce", str(self.folder / "plan.yaml"), "--output", str(place / "store")])
+
+    def progress(self, place: Path) -> int:
+        return len(list(place.glob("store/runs/*/predictions.parquet")))
+
+
 class Push(Job):
     """univa push"""
 
@@ -216,6 +241,7 @@ JOBS: dict[str, type[Job]] = {
     "score-affect": ScoreAffect,
     "train": Train,
     "push": Push,
+    "reproduce": Reproduce,
 }
 
 

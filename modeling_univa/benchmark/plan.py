@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans: a YAML file that names a corpus and tables, and the runs that it expands to."""
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,13 @@ from ..training.arguments import merged_recipes, parse_arguments, read_recipe
 from .analysis_files import ANALYSES
 from .baselines import BASELINES, baseline_configuration
 from .configuration import SCHEMA_VERSION, resolved_configuration, run_id
+from .tuning import Found, Space, Tuning, read_tuning
 
 
-__all__ = ["FEATURES", "Plan", "Row", "Run", "Table", "read_plan"]
+__all__ = ["FEATURES", "Plan", "Row", "Run", "Study", "Table", "read_plan"]
 
-_OF_A_PLAN = ("corpus", "base", "seeds", "settings", "analyses", "media_root", "tables")
-_OF_A_TABLE = ("title", "metrics", "seeds", "features", "rows", "published")
+_OF_A_PLAN = ("corpus", "base", "seeds", "settings", "tune", "analyses", "media_root", "tables")
+_OF_A_TABLE = ("title", "metrics", "seeds", "features", "tune", "rows", "published")
 # Which features systems are trained on, the usual ones first; only rows of the same ones are compared.
 FEATURES = {"common": "ours, common features", "original": "ours, their features"}
 # Keys of a row that are no keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
@@ -61,6 +63,37 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Study:
+    """
+    The search for settings of a row; rows that differ in nothing else share one.
+
+    Args:
+        id: its name, which follows from all that decides what it finds.
+        tuning: what the plan says.
+        space: what is searched.
+        recipe: of its trials, without what is searched. They are validated and not tested.
+        places: table and row of each place where its result stands.
+    """
+
+    id: str
+    tuning: Tuning
+    space: Space
+    recipe: Mapping[str, Any]
+    places: list[tuple[str, str]] = field(default_factory=list)
+
+    def trial(self, number: int, settings: Mapping[str, Any]) -> Run:
+        """The run of a trial with some settings; those of equal settings are one run."""
+        recipe = {**self.recipe, **settings}
+        configuration = resolved_configuration(*parse_arguments([], recipe))
+        places = [(table, f"{row}, trial {number + 1}") for table, row in self.places]
+        return Run(run_id(configuration), configuration, recipe, places)
+
+    def __str__(self) -> str:
+        table, row = self.places[0]
+        return f"{table} | {row}" + (f" (+ {len(self.places) - 1})" if self.places[1:] else "")
+
+
+@dataclass(frozen=True)
 class Row:
     """
     A row of a table.
@@ -68,14 +101,20 @@ class Row:
     Args:
         name: as it stands in the table.
         system: that is trained, or one of `BASELINES`.
-        runs: one a seed.
+        runs: one a seed; none while the search for its settings goes on.
         features: a key of `FEATURES`.
+        seeds: of the runs.
+        study: the search for its settings, if there is one.
+        found: what that found.
     """
 
     name: str
     system: str
     runs: Mapping[int, Run]
     features: str = next(iter(FEATURES))
+    seeds: Sequence[int] = ()
+    study: Study | None = None
+    found: Found | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +128,7 @@ class Table:
         metrics: its columns, names of `METRICS`.
         rows: the first one is what the others are compared with.
         published: numbers of the paper, by row and metric.
+        tuning: how the settings of its rows are searched, if they are.
     """
 
     name: str
@@ -96,6 +136,7 @@ class Table:
     metrics: Sequence[str]
     rows: Sequence[Row]
     published: Mapping[str, Mapping[str, float]]
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True)
@@ -125,14 +166,29 @@ class Plan:
         Raises:
             ValueError: there is no table and no row of such a name.
         """
+        ranked = [(place, run) for row in self.rows(only) for place, run in enumerate(row.runs.values())]
+        return list({run.id: run for _, run in sorted(ranked, key=lambda pair: pair[0])}.values())
+
+    def studies(self, only: Collection[str] = ()) -> list[Study]:
+        """The searches for settings of these rows, each once."""
+        return list({row.study.id: row.study for row in self.rows(only) if row.study is not None}.values())
+
+    def rows(self, only: Collection[str] = ()) -> list[Row]:
+        """
+        The rows of all tables.
+
+        Args:
+            only: names of tables and of rows; by default all.
+
+        Raises:
+            ValueError: there is no table and no row of such a name.
+        """
         rows = [(table, row) for table in self.tables for row in table.rows]
         known = {name for table, row in rows for name in (table.name, row.name)}
         for name in only:
             if name not in known:
                 raise ValueError(f"The plan has no table and no row {name!r}{nearest(name, known)}.")
-        chosen = [row for table, row in rows if not only or {table.name, row.name} & set(only)]
-        ranked = [(place, run) for row in chosen for place, run in enumerate(row.runs.values())]
-        return list({run.id: run for _, run in sorted(ranked, key=lambda pair: pair[0])}.values())
+        return [row for table, row in rows if not only or {table.name, row.name} & set(only)]
 
     def to_dict(self) -> dict[str, Any]:
         """For reports, as JSON holds it: which runs stand where."""
@@ -151,30 +207,35 @@ def _table_dict(table: Table) -> dict[str, Any]:
             "features": row.features,
             "runs": {str(seed): run.id for seed, run in row.runs.items()},
             "analyses": sorted({name for run in row.runs.values() for name in run.analyses}),
+            **({} if row.found is None else {"found": row.found.to_json()}),
         }
         for row in table.rows
     }
     published = {name: dict(figures) for name, figures in table.published.items()}
-    return {"title": table.title, "metrics": list(table.metrics), "published": published, "rows": rows}
+    tune = {} if table.tuning is None else {"tune": table.tuning.to_json()}
+    return {"title": table.title, "metrics": list(table.metrics), "published": published, **tune, "rows": rows}
 
 
-def read_plan(path: str | Path, settings: Mapping[str, Any] | None = None) -> Plan:
+def read_plan(
+    path: str | Path, settings: Mapping[str, Any] | None = None, found: Mapping[str, Found] | None = None
+) -> Plan:
     """
     Read a plan and expand it.
 
     Args:
         path: of the YAML file; `docs/benchmark.md` has the format.
         settings: keys of recipes that win over those of the plan, for all runs.
+        found: what searches for settings found, by the id of the study.
 
     Raises:
         ValueError: no YAML, or a key, a recipe, a seed or a value that is wrong; names the table and the row.
     """
-    return _Reader(Path(path), dict(settings or {})).plan()
+    return _Reader(Path(path), dict(settings or {}), dict(found or {})).plan()
 
 
 class _Reader:
-    def __init__(self, path: Path, settings: dict[str, Any]):
-        self.path = path
+    def __init__(self, path: Path, settings: dict[str, Any], found: dict[str, Found]):
+        self.path, self.found = path, found
         if not path.is_file():
             raise ValueError(f"There is no plan {path}; recipes/benchmark/ has some.")
         self.content = read_recipe(path)
@@ -183,12 +244,16 @@ class _Reader:
         self.decided = settings
         self.analyses = self._names("`analyses`", self.content.get("analyses"), ANALYSES)
         self._runs: dict[str, Run] = {}
+        self._studies: dict[str, Study] = {}
 
     def plan(self) -> Plan:
         tables = self._mapping("tables", self.content.get("tables"))
         if not tables:
             raise self._error("The plan has no `tables`.")
         read = [self._table(str(name), self._mapping(str(name), table)) for name, table in tables.items()]
+        systems = {row.system for table in read for row in table.rows}
+        for table in read:
+            self._check(table.tuning.systems if table.tuning else (), systems, f"{table.name}, `systems` of `tune`")
         media_root = self.content.get("media_root")
         corpus = str(self.content.get("corpus", self.path.stem))
         return Plan(self.path.stem, corpus, read, None if media_root is None else str(media_root))
@@ -212,10 +277,11 @@ class _Reader:
                 raise self._error(f"{name}, `published` of {row} must be numbers, found {wrong[0]!r}.")
         seeds = content.get("seeds", self.content.get("seeds", []))
         usual = content.get("features", next(iter(FEATURES)))
-        read = [self._row(name, row, {"features": usual, **of}, seeds) for row, of in rows.items()]
-        return Table(name, str(content.get("title", name)), metrics, read, published)
+        tuning = self._tuning(name, content.get("tune", self.content.get("tune")))
+        read = [self._row(name, row, {"features": usual, **of}, seeds, tuning) for row, of in rows.items()]
+        return Table(name, str(content.get("title", name)), metrics, read, published, tuning)
 
-    def _row(self, table: str, name: str, content: Mapping[str, Any], seeds: Any) -> Row:
+    def _row(self, table: str, name: str, content: Mapping[str, Any], seeds: Any, tuning: Tuning | None) -> Row:
         where = f"{table} | {name}"
         seeds = self._seeds(where, content.get("seeds", seeds))
         self._check([content["features"]], FEATURES, f"{where}, `features`")
@@ -227,16 +293,70 @@ class _Reader:
         for settings in (self.settings, own, self.decided):
             recipe = merged_recipes(recipe, settings)
         recipe = {key: value for key, value in recipe.items() if key not in _NOT_OF_A_ROW}
-        try:
-            arguments = parse_arguments([], recipe)
-        except ValueError as error:
-            raise self._error(f"{where}: {error}") from error
-        configuration = resolved_configuration(*arguments)
+        configuration = self._configuration(where, recipe)
         analyses = self._names(f"{where}, `analyses`", content.get("analyses", self.analyses), ANALYSES)
+        study, found = None, None
         if "baseline" in content:
             configuration, seeds, analyses = self._baseline(where, content, configuration), [0], []
+        elif tuning is not None:
+            study = self._study((table, name), recipe, tuning, {**own, **self.decided}, seeds[0])
+            found = self.found.get(study.id)
+            if found is None or found.settings is None:
+                return Row(name, configuration["system"], {}, content["features"], seeds, study, found)
+            recipe = {**recipe, **found.settings}
+            configuration = self._configuration(where, recipe)
         runs = {seed: self._run(configuration, recipe, seed, (table, name), analyses) for seed in seeds}
-        return Row(name, configuration["system"], runs, content["features"])
+        return Row(name, configuration["system"], runs, content["features"], seeds, study, found)
+
+    def _configuration(self, where: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return resolved_configuration(*parse_arguments([], recipe))
+        except ValueError as error:
+            raise self._error(f"{where}: {error}") from error
+
+    def _tuning(self, table: str, content: Any) -> Tuning | None:
+        if content in (None, False):
+            return None
+        try:
+            return read_tuning(self._mapping("`tune`", content))
+        except ValueError as error:
+            raise self._error(f"{table}: {error}") from error
+
+    def _study(
+        self, place: tuple[str, str], recipe: dict[str, Any], tuning: Tuning, own: Collection[str], seed: int
+    ) -> Study:
+        where = " | ".join(place)
+        recipe = {**recipe, "seed": seed, "test_split": "none"}
+        configuration = self._configuration(where, recipe)
+        space = tuning.space_of(configuration["system"])
+        if recipe.get("eval_split") == "none":
+            raise self._error(f"{where} has `eval_split: none`: without a validation split nothing can be searched.")
+        if not space:
+            raise self._error(f"`tune` searches nothing for {where}: add {configuration['system']} to its `systems`.")
+        for key in space:
+            if key in own:
+                raise self._error(f"{where} sets {key!r}, which `tune` searches: remove one of them.")
+        self._check_space(where, recipe, space)
+        settings = {key: value for key, value in configuration["settings"].items() if key not in space}
+        search: dict[str, Any] = {"trials": tuning.trials, "metric": tuning.metric, "seed": tuning.seed}
+        search["space"] = {key: values.to_json() for key, values in space.items()}
+        name = run_id({**configuration, "settings": settings, "tune": search})
+        study = self._studies.setdefault(name, Study(name, tuning, space, recipe))
+        study.places.append(place)
+        return study
+
+    def _check_space(self, where: str, recipe: dict[str, Any], space: Space) -> None:
+        """Refuse values that no recipe takes, and keys that change no result."""
+        examples = {key: values.examples for key, values in space.items()}
+        seen: dict[str, set[str]] = {key: set() for key in space}
+        for number in range(max(map(len, examples.values()), default=0)):
+            values = {key: given[number % len(given)] for key, given in examples.items()}
+            settings = self._configuration(where, {**recipe, **values})["settings"]
+            for key in space:
+                seen[key].add(json.dumps(settings.get(key)))
+        for key, found in seen.items():
+            if len(found) < len(examples[key]):
+                raise self._error(f"{where}: {key!r} of `tune` has values that change no result: remove it.")
 
     def _baseline(self, where: str, content: Mapping[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
         self._check([content["baseline"]], BASELINES, f"{where}, `baseline`")

@@ -150,6 +150,7 @@ class Runner:
         self.overwrite, self.keep_models, self.tell = overwrite, keep_models, tell
         self.estimates = Estimates(store)
         self._left: dict[str, Run] = {}
+        self._later: Sequence[Run] = ()
         self._failures = 0
 
     def status(self, run: Run) -> str:
@@ -171,10 +172,15 @@ class Runner:
         """The runs that are not there as `overwrite` wants them."""
         return [run for run in runs if self.status(run) in OVERWRITE[self.overwrite]]
 
-    def make(self, runs: Sequence[Run]) -> None:
-        """Make runs, whatever is there of them; how they ended is in the store."""
+    def make(self, runs: Sequence[Run], later: Sequence[Run] = ()) -> None:
+        """
+        Make runs, whatever is there of them; how they ended is in the store.
+
+        Args:
+            later: runs like those that will be made after these, for what is told.
+        """
         self._tidy_complete({run.id for run in runs})
-        self._left, self._failures = {run.id: run for run in runs}, 0
+        self._left, self._later, self._failures = {run.id: run for run in runs}, later, 0
         self._execute(self._corpora())
         if self.executor.jobs > 1:
             self._execute(self._text_states())
@@ -304,8 +310,8 @@ class Runner:
         self._say(f"failed: {run}: {reason}")
 
     def _say(self, what: str) -> None:
-        time = self.estimates.of_all(self._left.values(), self.executor.jobs)
-        left = f"{len(self._left)} left, {time}" if self._left else "none left"
+        runs = [*self._left.values(), *self._later]
+        left = f"{len(runs)} left, {self.estimates.of_all(runs, self.executor.jobs)}" if runs else "none left"
         failed = f", {self._failures} failed" if self._failures else ""
         self.tell(f"{what} [{left}{failed}]")
 

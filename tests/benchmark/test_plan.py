@@ -365,3 +365,13 @@ def test_plan_of_the_page_is_one(monkeypatch, tmp_path):
     plan = read_plan(tmp_path / "recipes" / "benchmark" / "page.yaml")
     # Three seeds of UniVA and TAILOR, and two more of UniVA and five of it without VA-CL in table 3.
     assert (plan.corpus, len(plan.runs())) == ("My corpus", 3 + 3 + 2 + 5)
+    tune = text.partition("```\ntune:")[2].partition("```")[0]
+    searched = yaml.safe_load(text.partition("```")[0]) | yaml.safe_load(f"tune:{tune}")
+    (tmp_path / "recipes" / "benchmark" / "page.yaml").write_text(yaml.safe_dump(searched, sort_keys=False))
+    plan = read_plan(tmp_path / "recipes" / "benchmark" / "page.yaml")
+    assert [str(study) for study in plan.studies()] == [
+        "table2 | UniVA (+ 1)",
+        "table2 | TAILOR",
+        "table3 | w/o VA-CL",
+    ]
+    assert [len(study.space) for study in plan.studies()] == [3, 4, 3]

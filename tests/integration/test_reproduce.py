@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -19,11 +21,14 @@ from testing_utils import REPOSITORY, kill_tree, subprocess_environment
 from training_runs import SIZES, write_training_inputs
 
 from modeling_univa import cli
+from modeling_univa.benchmark import job
 from modeling_univa.benchmark.analysis_files import read_analysis
 from modeling_univa.benchmark.embeddings import read_embeddings
 from modeling_univa.benchmark.robustness import read_robustness
 from modeling_univa.benchmark.store import RunStore, StoredRun
+from modeling_univa.data.corpus import Corpus
 from modeling_univa.scores.predictions import read_predictions
+from modeling_univa.training import run as training_run
 
 
 EPOCHS = 80
@@ -233,3 +238,95 @@ def test_analyses_are_made_at_the_end_or_from_a_kept_model(write, inputs, capfd)
     for file in Path("outputs/benchmark/runs").glob("*/analyses/*.json"):
         assert str(inputs) not in file.read_text()
     assert cli.main(["reproduce", plan, "--overwrite", "only-cached"]) == 0
+
+
+# Searches for settings
+
+
+class InThisProcess:
+    """Jobs that run in this process, to see which splits they read; all have ended when they are started."""
+
+    jobs = 1
+
+    def __init__(self, monkeypatch):
+        self.read: dict[str, set[str]] = {}
+        self.now = ""
+        for module in (training_run, job):
+            monkeypatch.setattr(module, "make_split", partial(self._make_split, module.make_split))
+
+    def _make_split(self, make: Callable, corpus: Corpus, split: str, *args: object, **kwargs: object) -> object:
+        self.read[self.now].add(split)
+        return make(corpus, split, *args, **kwargs)
+
+    def start(self, command: Sequence[str], log: Path, slot: int) -> SimpleNamespace:
+        self.now = command[5]
+        self.read[self.now] = set()
+        code = job.main(command[3:])
+        return SimpleNamespace(exit_code=lambda: code, stop=lambda: None)
+
+
+TUNE = {
+    "trials": 2,
+    "seed": 0,
+    "space": {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}},
+    "systems": {"univa": {"hidden_size": [15, 16]}, "mult": {"num_attention_heads": [1, 2]}},
+}
+
+
+@pytest.mark.slow
+def test_trials_are_equal_in_number_and_never_see_test(write, tmp_path, monkeypatch, capfd):
+    base = yaml.safe_load((tmp_path / "base.yaml").read_text())
+    shared = ("dataset", "text_model", "use_cpu", "hidden_size", "num_train_epochs")
+    mult = {**{key: base[key] for key in shared}, "system": "mult", "num_hidden_layers": 1}
+    (tmp_path / "mult.yaml").write_text(yaml.safe_dump(mult))
+    plan = str(write({"UniVA": {}, "MulT": {"recipe": "mult.yaml"}}, tune=TUNE))
+    executor = InThisProcess(monkeypatch)
+    monkeypatch.setattr("modeling_univa.commands.reproduce.LocalProcesses", lambda jobs: executor)
+    assert cli.main(["reproduce", plan, "--dry-run"]) == 0
+    assert "0 runs, 0 to make, 6 trials and runs after them: unknown time" in capfd.readouterr().out
+    assert cli.main(["reproduce", plan]) == 0
+    said = capfd.readouterr().out
+    store = RunStore("outputs/benchmark")
+    rows = store.read_plans()["plan"]["tables"]["t"]["rows"]
+    assert [len(row["found"]["trials"]) for row in rows.values()] == [2, 2]
+    trials = {name for row in rows.values() for name in row["found"]["trials"]}
+    final = {name for row in rows.values() for name in row["runs"].values()}
+    assert len(trials) == 4 and len(final) == 2 and trials | final == set(executor.read)
+    assert all(executor.read[name] <= {"train", "validation"} for name in trials)
+    assert all(executor.read[name] == {"train", "validation", "test"} for name in final)
+    runs = store.read_all()
+    scored = {
+        name: set(read_predictions(run.predictions)[0]) for name, run in runs.items() if run.status == "complete"
+    }
+    failed = set(rows["UniVA"]["found"]["failed"])
+    # One trial of UniVA had a size that it cannot have.
+    assert len(failed) == 1 and rows["UniVA"]["found"]["settings"]["hidden_size"] == 16
+    assert scored == {**dict.fromkeys(trials - failed, {"validation"}), **dict.fromkeys(final, {"validation", "test"})}
+    assert "search for t | UniVA: best of 2 trials (1 failed), with miF1 % " in said
+    assert "`hidden_size` must be a multiple of `num_attention_heads`, got 15 and 2." in said.splitlines()[-3]
+    assert said.splitlines()[-1] == "2 complete, 0 failed, 0 missing; runs are in outputs/benchmark"
+    executor.read.clear()
+    assert cli.main(["reproduce", plan, "--overwrite", "only-cached"]) == 0 and not executor.read
+
+
+@pytest.mark.slow
+def test_killed_search_goes_on_the_same(write, tmp_path):
+    tune = {"trials": 3, "space": TUNE["space"]}
+    plan = write({"UniVA": {}}, tune=tune, settings={"num_train_epochs": 4})
+    whole, stopped = (Benchmark(plan, tmp_path, tmp_path / "cache", output) for output in ("whole", "stopped"))
+    whole.finish()
+
+    def is_in_a_later_trial() -> bool:
+        runs = stopped.store.read_all().values()
+        return any(run.status == "complete" for run in runs) and bool(stopped.checkpoints)
+
+    assert stopped.end(is_in_a_later_trial, signal.SIGKILL) == -signal.SIGKILL
+    stopped.finish()
+    one, other = (benchmark.store.read_plans() for benchmark in (whole, stopped))
+    assert one == other and one["plan"]["tables"]["t"]["rows"]["UniVA"]["found"]["value"] > 0
+    runs = [benchmark.store.read_all() for benchmark in (whole, stopped)]
+    assert set(runs[0]) == set(runs[1]) and len(runs[0]) == 4
+    for name, made in runs[0].items():
+        expected, found = (read_predictions(one.predictions)[0] for one in (made, runs[1][name]))
+        for split, rows in expected.items():
+            np.testing.assert_allclose(found[split].scores, rows.scores, rtol=0, atol=1e-6)

@@ -26,8 +26,8 @@ class Job(Protocol):
     def exit_code(self) -> int | None:
         """Its exit status, negative where a signal ended it; `None` while it runs."""
 
-    def stop(self) -> None:
-        """End it and wait for its end; what it has written stays."""
+    def stop(self) -> str | None:
+        """End it and wait for its end; what it wrote stays. The name of one that goes on without this process."""
 
 
 class Executor(Protocol):
@@ -39,6 +39,9 @@ class Executor(Protocol):
     """
 
     jobs: int
+
+    def find(self, log: Path) -> Job | None:
+        """The job of a log that an earlier process started, where it goes on."""
 
     def start(self, command: Sequence[str], log: Path, slot: int) -> Job:
         """
@@ -68,6 +71,9 @@ class LocalProcesses:
         if jobs < 1:
             raise ValueError(f"`jobs` must be at least 1, got {jobs}.")
         self.jobs = jobs
+
+    def find(self, log: Path) -> None:
+        """See `Executor`; there are none."""
 
     def start(self, command: Sequence[str], log: Path, slot: int) -> "_LocalJob":
         """See `Executor`."""
@@ -101,7 +107,7 @@ class _LocalJob:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
-    def stop(self) -> None:
+    def stop(self) -> str | None:
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.terminate()
@@ -109,6 +115,7 @@ class _LocalJob:
             self._process.wait(_SECONDS_TO_END)
         self._process.kill()
         self._process.wait()
+        return None
 
 
 def _accelerator(slot: int) -> dict[str, str]:

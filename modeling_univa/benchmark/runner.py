@@ -90,7 +90,8 @@ class Estimates:
         if not known:
             return "unknown time" if seconds else "nothing to wait for"
         unknown = len(seconds) - len(known)
-        return f"about {duration(sum(known) / jobs)}" + (f" and {unknown} of unknown time" if unknown else "")
+        time = duration(sum(known) / min(jobs, len(known)))
+        return f"about {time}" + (f" and {unknown} of unknown time" if unknown else "")
 
 
 def _is_timed(content: Mapping[str, Any]) -> bool:
@@ -116,12 +117,13 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class _Task:
-    """A job to do: its command and log, and what follows from its exit status."""
+    """A job to do: its command and log, what follows from its exit status, and whether it was done meanwhile."""
 
     name: str
     log: Path
     begin: Callable[[], Sequence[str]]
     end: Callable[[int], None]
+    is_done: Callable[[], bool] = lambda: False
 
 
 class Runner:
@@ -174,7 +176,7 @@ class Runner:
 
     def make(self, runs: Sequence[Run], later: Sequence[Run] = ()) -> None:
         """
-        Make runs, whatever is there of them; how they ended is in the store.
+        Make runs that `to_make` has named; how they ended is in the store.
 
         Args:
             later: runs like those that will be made after these, for what is told.
@@ -261,7 +263,11 @@ class Runner:
             del self._left[run.id]
             self._ended(run, code)
 
-        return _Task(str(run), self.store.log_file(run.id), begin, end)
+        def is_done() -> bool:
+            """A job that an earlier process has started may have ended since then."""
+            return self.status(run) not in OVERWRITE[self.overwrite]
+
+        return _Task(str(run), self.store.log_file(run.id), begin, end, is_done)
 
     def _analyses(self, run: Run) -> Sequence[str]:
         """The command of those that a run lacks, after noting them."""
@@ -322,8 +328,9 @@ class Runner:
             while waiting or running:
                 for slot in sorted(set(range(self.executor.jobs)) - set(running))[: len(waiting)]:
                     task = waiting.pop()
-                    running[slot] = task, self.executor.start(task.begin(), task.log, slot)
-                    self.tell(f"started: {task.name}")
+                    begun = self._begin(task, slot)
+                    if begun is not None:
+                        running[slot] = task, begun
                 for slot, (task, job) in list(running.items()):
                     code = job.exit_code()
                     if code is not None:
@@ -331,8 +338,22 @@ class Runner:
                         task.end(code)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         finally:
-            for _, job in running.values():
-                job.stop()
+            left = [name for _, job in running.values() if (name := job.stop()) is not None]
+            if left:
+                self.tell(
+                    f"the jobs {', '.join(left)} go on: rerun the same command to wait for them, or scancel them"
+                )
+
+    def _begin(self, task: _Task, slot: int) -> Job | None:
+        """Start a job, or find that of an earlier process; `None` where that one has ended meanwhile."""
+        job, word = self.executor.find(task.log), "goes on"
+        if job is None and task.is_done():
+            task.end(0)
+            return None
+        if job is None:
+            job, word = self.executor.start(task.begin(), task.log, slot), "started"
+        self.tell(f"{word}: {task.name}")
+        return job
 
 
 def _grouped(runs: Iterable[Run], *keys: str) -> list[list[Run]]:

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from ..benchmark.plan import Plan, Run, Study, read_plan
-from ..benchmark.processes import LocalProcesses
+from ..benchmark.processes import Executor, LocalProcesses
 from ..benchmark.runner import OVERWRITE, Outcome, Runner, duration
 from ..benchmark.search import Searcher, check_searching
+from ..benchmark.slurm import slurm_jobs
 from ..benchmark.store import RunStore
 from ..benchmark.tuning import Found
 from ..models.files_univa import exclusive
@@ -23,13 +24,25 @@ from ..scores.headline import METRICS
 __all__ = ["add_options", "run"]
 
 _FAILED = 1
+# Runs at a time by default.
+_JOBS = {"local": 1, "slurm": 100}
 
 
 def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("plan", help="YAML file; recipes/benchmark/ has some")
     parser.add_argument("--output", default="outputs/benchmark", help="where runs are kept (default %(default)s)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores (default 1)")
+    parser.add_argument(
+        "--jobs", type=int, help="runs at a time; on this machine they share the cores (default 1, in Slurm 100)"
+    )
+    parser.add_argument("--executor", choices=tuple(_JOBS), default="local", help="where runs are made")
+    parser.add_argument(
+        "--slurm",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="options of Slurm, such as partition=gpu time=4:00:00 gpus=1 cpus_per_task=8 mem=32G",
+    )
     parser.add_argument(
         "--overwrite",
         dest="overwrite_runs",
@@ -60,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     if studies:
         check_searching()
     store = RunStore(options.output)
-    executor = LocalProcesses(options.jobs)
+    executor = _executor(options)
     with nullcontext() if options.dry_run else exclusive(store.folder):
         runner = Runner(plan, store, executor, options.overwrite_runs, options.keep_models, _tell)
         searcher = Searcher(runner, options.limit) if studies else None
@@ -70,6 +83,16 @@ def run(options: argparse.Namespace) -> int:
             _print_runs(runner, plan, searcher, options)
             return 0
         return _make(runner, plan, searcher, options)
+
+
+def _executor(options: argparse.Namespace) -> Executor:
+    jobs = _JOBS[options.executor] if options.jobs is None else options.jobs
+    given = _pairs("slurm", options.slurm, "partition=gpu")
+    if options.executor == "slurm":
+        return slurm_jobs(options.output, given, jobs)
+    if given:
+        raise ValueError("`slurm` has options, but `executor` is local.")
+    return LocalProcesses(jobs)
 
 
 def _with_settings(plan: Plan, searcher: Searcher, options: argparse.Namespace) -> Plan:
@@ -105,12 +128,17 @@ def _tell(line: str) -> None:
 
 
 def _settings(given: Sequence[str]) -> dict[str, Any]:
+    pairs = _pairs("settings", given, "num_train_epochs=1")
+    return {name: yaml.safe_load(value) for name, value in pairs.items()}
+
+
+def _pairs(argument: str, given: Sequence[str], example: str) -> dict[str, str]:
     found = {}
     for setting in given:
         name, equals, value = setting.partition("=")
         if not equals:
-            raise ValueError(f"`settings` has {setting!r}, expected KEY=VALUE, such as num_train_epochs=1.")
-        found[name.replace("-", "_")] = yaml.safe_load(value)
+            raise ValueError(f"`{argument}` has {setting!r}, expected KEY=VALUE, such as {example}.")
+        found[name.replace("-", "_")] = value
     return found
 
 

@@ -147,7 +147,7 @@ def test_what_runs_share_is_prepared_once_before_them(plan, store):
     make(plan, alone, "always")
     assert [command[3] for command in alone.commands] == ["train"] * 6
     one = Stage(store, jobs=2)
-    Runner(plan, store, one, tell=lambda line: None).make(plan.runs()[:1])
+    Runner(plan, store, one, "always", tell=lambda line: None).make(plan.runs()[:1])
     assert [command[3] for command in one.commands] == ["train"]
 
 

@@ -258,6 +258,9 @@ class InThisProcess:
         self.read[self.now].add(split)
         return make(corpus, split, *args, **kwargs)
 
+    def find(self, log: Path) -> None:
+        return None
+
     def start(self, command: Sequence[str], log: Path, slot: int) -> SimpleNamespace:
         self.now = command[5]
         self.read[self.now] = set()

@@ -1,0 +1,44 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What submitit runs on a machine of a cluster; pickled with its code: only the command imports this package."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+__all__ = ["ClusterCommand"]
+
+
+class ClusterCommand:
+    """
+    A command line whose job succeeds if it ends with status 0; before a time limit it is queued once more.
+
+    Args:
+        command: a command line of `benchmark.job`.
+        log: file that what it says is added to.
+        environment: beside that of the job.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]):
+        self.command, self.log, self.environment = list(command), str(log), dict(environment)
+
+    def __call__(self) -> None:
+        """Run it; where it fails, also by a signal that is there to end the job, the job fails or is queued again."""
+        threads = os.environ.get("SLURM_CPUS_PER_TASK", "1")
+        own = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **self.environment}
+        with open(self.log, "ab", buffering=0) as log:
+            done = subprocess.run(self.command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **own})
+            if done.returncode < 0:
+                log.write(f"The process was ended by signal {-done.returncode}.\n".encode())
+        if done.returncode:
+            sys.exit(abs(done.returncode))
+
+    def checkpoint(self) -> Any:
+        """For submitit: what to run after it was interrupted; a run resumes from its own checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)

@@ -4,6 +4,7 @@
 
 import ast
 import sys
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -90,3 +91,9 @@ def test_nothing_is_a_link():
     files = [path for path in REPOSITORY.rglob("*") if ".venv" not in path.parts and path.is_symlink()]
     assert not [path for path in files if path.parent != REPOSITORY]
     assert Path(REPOSITORY, "model_card.md").is_file()
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by name alone, and a run of all tests would stop where a run of one folder does not."""
+    names = Counter(file.name for file in (REPOSITORY / "tests").rglob("*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -95,5 +95,5 @@ def test_nothing_is_a_link():
 
 def test_no_two_test_files_have_one_name():
     """pytest imports them by name alone, and a run of all tests would stop where a run of one folder does not."""
-    names = Counter(file.name for file in (REPOSITORY / "tests").rglob("*.py"))
+    names = Counter(file.name for file in (REPOSITORY / "tests").rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []

@@ -234,7 +234,7 @@ def test_memory_refuses_what_does_not_fit_on_the_disk(scripts, tmp_path, capsys)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("job", ["build", "extract", "score-affect", "train", "push", "reproduce"])
+@pytest.mark.parametrize("job", ["build", "extract", "score-affect", "train", "push"])
 def test_killed_jobs_end_as_one_that_was_left_alone(job, tmp_path):
     script = REPOSITORY / "benchmarks" / "interrupted_jobs.py"
     options = ["--runs", "2", "--dialogues", "6", "--folder", str(tmp_path), "--output", str(tmp_path / "report.json")]

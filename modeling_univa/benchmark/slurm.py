@@ -48,6 +48,9 @@ class Queue(Protocol):
     def find(self, name: str) -> str | None:
         """The id of a job of that name that has not ended."""
 
+    def going(self) -> set[str]:
+        """Ids of all jobs that have not ended."""
+
     def state(self, job: Any) -> str:
         """The state of a job of submitit, in words of Slurm; "UNKNOWN" where it is not known any more."""
 
@@ -70,9 +73,12 @@ class SlurmQueue:
 
     def find(self, name: str) -> str | None:
         """See `Queue`."""
+        return next((job for job in self.going() if self._known[job][1] == name), None)
+
+    def going(self) -> set[str]:
+        """See `Queue`."""
         self._ask()
-        going = [job for job, (state, known) in self._known.items() if known == name and state not in _ENDED]
-        return going[0] if going else None
+        return {job for job, (state, _) in self._known.items() if state not in _ENDED}
 
     def state(self, job: Any) -> str:
         """See `Queue`."""
@@ -122,9 +128,13 @@ class ClusterJobs:
             raise ValueError(f"`jobs` must be at least 1, got {jobs}.")
         cloudpickle.register_pickle_by_value(cluster_command)
         self.executor, self.queue, self.jobs = executor, queue, jobs
+        # Ids of jobs that this process waits for.
+        self.waited: set[str] = set()
 
     def find(self, log: Path) -> "_ClusterJob | None":
         """See `Executor`."""
+        if not self.waited:
+            self.clean()
         job = self.queue.find(_name(log))
         return None if job is None else _ClusterJob(self, self.executor.job_class(self.executor.folder, job), None)
 
@@ -140,28 +150,36 @@ class ClusterJobs:
 
         return _ClusterJob(self, submit(), submit)
 
+    def clean(self) -> None:
+        """Remove what submitit has written of jobs that have ended, also while no process waited for them."""
+        kept = self.queue.going() | self.waited
+        for file in Path(self.executor.folder).glob("*"):
+            if file.name.partition("_")[0] not in kept:
+                file.unlink(missing_ok=True)
+
 
 class _ClusterJob:
     def __init__(self, jobs: ClusterJobs, job: Any, submit: Callable[[], Any] | None):
-        self._jobs, self._job, self._submit = jobs, job, submit
+        self._jobs, self._submit = jobs, submit
+        self._wait_for(job)
 
     def exit_code(self) -> int | None:
         state = self._jobs.queue.state(self._job)
         if state not in _ENDED and state != "UNKNOWN":
             return None
-        self._remove_files()
+        self._jobs.waited.discard(self._job.job_id)
+        self._jobs.clean()
         if state in _BY_THE_CLUSTER and self._submit is not None:
-            self._job = self._submit()
+            self._wait_for(self._submit())
             return None
         return _BY_ITSELF.get(state, INTERRUPTED)
 
     def stop(self) -> str | None:
         return None if self.exit_code() is not None else str(self._job.job_id)
 
-    def _remove_files(self) -> None:
-        """What submitit has written; the log of the run is elsewhere."""
-        for file in Path(self._jobs.executor.folder).glob(f"{self._job.job_id}_*"):
-            file.unlink(missing_ok=True)
+    def _wait_for(self, job: Any) -> None:
+        self._job = job
+        self._jobs.waited.add(job.job_id)
 
 
 def slurm_jobs(folder: str | Path, options: Mapping[str, str], jobs: int) -> ClusterJobs:

@@ -33,6 +33,9 @@ class LocalQueue:
     def find(self, name: str) -> str | None:
         return None
 
+    def going(self) -> set[str]:
+        return {job for job, state in self.forced.items() if state == "RUNNING"}
+
     def state(self, job: submitit.Job) -> str:
         if job.job_id in self.forced:
             return self.forced[job.job_id]
@@ -210,6 +213,15 @@ def test_job_that_the_cluster_ended_is_submitted_again(state, local, tmp_path):
     local.queue.forced[first] = state
     assert job.exit_code() is None and job._job.job_id != first
     assert ended(job) == 0
+
+
+def test_files_of_jobs_that_ended_alone_are_removed(local, tmp_path):
+    folder = tmp_path / "cluster"
+    for name in ("7_submitted.pkl", "8_submitted.pkl", "8_0_log.out", ".submission_file_1234.sh"):
+        (folder / name).touch()
+    local.queue.forced["8"] = "RUNNING"
+    assert local.find(tmp_path / "run" / "log.txt") is None
+    assert sorted(file.name for file in folder.iterdir()) == ["8_0_log.out", "8_submitted.pkl"]
 
 
 def test_command_tells_signals_apart_from_its_own_end(tmp_path):

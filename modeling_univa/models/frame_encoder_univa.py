@@ -165,7 +165,9 @@ class SoftAlignment(nn.Module):
             words for each frame.
         """
         states = frames.states.to(self.lstm.all_weights[0][0].dtype)
-        scores = self.lstm(states)[0][..., : words.shape[1] + 1].float()
+        # Processors without instructions for it have no LSTM of 16 bits.
+        with torch.autocast(states.device.type, enabled=False):
+            scores = self.lstm(states)[0][..., : words.shape[1] + 1].float()
         allowed = F.pad(words, (1, 0), value=True)[:, None]
         log_probs = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).log_softmax(dim=-1)
         weights = log_probs[..., 1:].exp() * frames.mask[..., None]

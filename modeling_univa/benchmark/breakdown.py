@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from ..scores.calibration import calibration_error, decision_of
+from ..scores.calibration import calibration_error
 from ..scores.comparison import Estimate
 from ..scores.predictions import Predictions
 from .evidence import RowEvidence, TableEvidence
@@ -156,14 +156,14 @@ def calibration_grid(name: str, table: TableEvidence, split: str) -> Grid | None
 
 def _calibration_line(row: RowEvidence, split: str) -> list[str]:
     found = [run.splits[split] for run in row.runs]
-    errors = [calibration_error(one.scores, one.labels, decision_of(one.scores)) for one in found]
+    errors = [calibration_error(one.scores, one.labels, one.decision) for one in found]
     values = (float(np.mean(errors)), min(errors), max(errors))
     return [row.name, *(f"{value:.4f}" for value in values), str(len(errors)), f"{_compared(found[0]):,}"]
 
 
 def _compared(found: Predictions) -> int:
     """Rows that a calibration error rests on."""
-    is_distribution = decision_of(found.scores) == "softmax"
+    is_distribution = found.decision == "softmax"
     return int(found.labels.any(axis=1).sum()) if is_distribution else len(found.labels)
 
 
@@ -173,12 +173,7 @@ def _of_label(index: int) -> View:
 
 
 def _of_rows(chosen: Callable[[Predictions], np.ndarray]) -> View:
-    def view(found: Predictions) -> Predictions:
-        places = np.flatnonzero(chosen(found)).tolist()
-        ids, dialogues = ([names[place] for place in places] for names in (found.utterance_ids, found.dialogue_ids))
-        return Predictions(ids, dialogues, found.scores[places], found.labels[places])
-
-    return view
+    return lambda found: found.at(np.flatnonzero(chosen(found)))
 
 
 def _has_labels(count: int, found: Predictions) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..prediction.plot import installed_fonts, named_ticks
-from ..scores.calibration import decision_of, reliability
+from ..scores.calibration import reliability
 from ..scores.comparison import Estimate
 from ..scores.headline import METRICS
 from .breakdown import Breakdown
@@ -132,7 +132,7 @@ def draw_reliability(rows: Sequence[RowEvidence], split: str) -> Any:
 
 
 def _draw_curve(panel: Any, found: Any) -> float:
-    curve = reliability(found.scores, found.labels, decision_of(found.scores))
+    curve = reliability(found.scores, found.labels, found.decision)
     panel.plot(curve.score, curve.share, ".-", color=_BETTER, alpha=0.6, linewidth=1)
     return curve.error
 

@@ -117,7 +117,8 @@ def _tell_choices(evaluation: Evaluation, options: argparse.Namespace) -> None:
     if options.calibrate:
         found = evaluation.predictions[options.split]
         temperature = evaluation.temperature
-        print(calibration_table(found.scores, found.labels, evaluation.label_names, temperature=temperature))
+        table = calibration_table(found.scores, found.labels, evaluation.label_names, found.decision, temperature)
+        print(table)
 
 
 def _write_files(evaluation: Evaluation, options: argparse.Namespace) -> None:

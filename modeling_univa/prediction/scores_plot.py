@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..scores.calibration import Reliability, calibrated, decision_of, reliability
+from ..scores.calibration import Reliability, calibrated, reliability
 from ..scores.confusion import confusion_matrix, cooccurrence, cooccurrence_rates, label_scores
 from ..scores.predictions import Predictions
 from ..scores.thresholds import predicted_labels
@@ -125,7 +125,7 @@ def _draw_labels(axes: Any, labels: np.ndarray, predicted: np.ndarray, names: Se
 
 
 def _draw_reliability(axes: Any, found: Predictions, temperature: float | None) -> None:
-    decision = decision_of(found.scores)
+    decision = found.decision
     axes.plot([0, 1], [0, 1], "--", color=_WORDS, linewidth=1)
     if decision == "softmax" and not np.any(found.labels):
         axes.set(title="reliability: no row has a label", xlim=(0, 1), ylim=(0, 1))

@@ -23,7 +23,6 @@ __all__ = [
     "calibrated",
     "calibration_error",
     "calibration_table",
-    "decision_of",
     "fit_temperature",
     "label_calibration_errors",
     "reliability",
@@ -55,11 +54,6 @@ class Reliability:
     def error(self) -> float:
         """Expected calibration error in [0, 1]: the mean distance of score and share over the decisions."""
         return float(np.average(np.abs(self.score - self.share), weights=self.count))
-
-
-def decision_of(scores: np.ndarray) -> str:
-    """What made the scores `(rows, C)`: "softmax" where each row sums to one, else "sigmoid"."""
-    return "softmax" if np.allclose(np.asarray(scores, np.float64).sum(axis=1), 1, atol=1e-3) else "sigmoid"
 
 
 def calibrated(scores: np.ndarray, temperature: float, decision: str) -> np.ndarray:
@@ -149,7 +143,7 @@ def calibration_table(
     scores: np.ndarray,
     labels: np.ndarray,
     label_names: Sequence[str],
-    decision: str | None = None,
+    decision: str,
     temperature: float | None = None,
 ) -> str:
     """
@@ -159,10 +153,9 @@ def calibration_table(
     Args:
         scores, labels: shape (rows, C).
         label_names: of the columns, in order.
-        decision: "sigmoid" or "softmax", what made the scores; by default what they look like.
+        decision: "sigmoid" or "softmax", what made the scores.
         temperature: of [`fit_temperature`], fitted on other rows.
     """
-    decision = decision or decision_of(scores)
     known = int((~np.isnan(_targets(labels, decision)).any(axis=1)).sum())
     found = {"": scores}
     if temperature is not None:

@@ -3,8 +3,8 @@
 """The predictions file of a run, from which thresholds, metrics and intervals are recomputed without training."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ __all__ = ["PREDICTIONS_FILE", "TEST_PREDICTIONS_FILE", "Predictions", "read_pre
 PREDICTIONS_FILE = "predictions.parquet"
 # Of a corpus with other labels than the system: of those in common alone.
 TEST_PREDICTIONS_FILE = "test_dataset_predictions.parquet"
-_COLUMNS = ("split", "utterance_id", "dialogue_id", "scores", "labels")
-# Not in files of earlier versions.
 _SPEAKER = "speaker"
+_COLUMNS = ("split", "utterance_id", "dialogue_id", _SPEAKER, "scores", "labels")
 _SETTINGS = b"univa"
 
 
@@ -38,6 +37,7 @@ class Predictions:
         scores (`np.ndarray` of shape `(rows, C)`, float32): probabilities of the emotions, in [0, 1].
         labels (`np.ndarray` of shape `(rows, C)`, int8): multi-hot targets.
         speakers: who speaks in each row, `None` where unknown; nothing where that is so everywhere.
+        decision: "softmax" where the scores of a row are a distribution over the labels of the system, else "sigmoid".
     """
 
     utterance_ids: Sequence[str]
@@ -45,6 +45,17 @@ class Predictions:
     scores: np.ndarray
     labels: np.ndarray
     speakers: Sequence[str | None] | None = None
+    decision: str = "sigmoid"
+
+    def at(self, places: Iterable[int]) -> "Predictions":
+        """Those of some rows, by their places."""
+        places = list(places)
+        ids, dialogues = ([names[place] for place in places] for names in (self.utterance_ids, self.dialogue_ids))
+        speakers = None if self.speakers is None else [self.speakers[place] for place in places]
+        scores, labels = self.scores[places], self.labels[places]
+        return replace(
+            self, utterance_ids=ids, dialogue_ids=dialogues, scores=scores, labels=labels, speakers=speakers
+        )
 
 
 def write_predictions(
@@ -60,7 +71,8 @@ def write_predictions(
         threshold: a label is predicted where its score is greater; one for all labels, or one each.
     """
     tables = [_table(name, found) for name, found in splits.items()]
-    settings = json.dumps({"label_names": list(label_names), "threshold": threshold})
+    decisions = {name: found.decision for name, found in splits.items()}
+    settings = json.dumps({"label_names": list(label_names), "threshold": threshold, "decisions": decisions})
     table = pa.concat_tables(tables).replace_schema_metadata({_SETTINGS: settings.encode()})
     with whole_file(file) as scratch:
         pq.write_table(table, scratch)
@@ -79,10 +91,12 @@ def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str
         names, threshold = settings["label_names"], settings["threshold"]
         _check_settings(names, threshold)
         table = _with_known_types(table, len(names))
+        splits = table.column("split").unique().to_pylist()
+        decisions = {split: _checked_decision(settings["decisions"][split]) for split in splits}
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not a predictions file of univa ({one_line(error)}).") from error
-    splits = table.column("split").unique().to_pylist()
-    found = {split: _predictions(table.filter(pc.field("split") == split), len(names)) for split in splits}
+    rows = {split: table.filter(pc.field("split") == split) for split in splits}
+    found = {split: _predictions(rows[split], len(names), decisions[split]) for split in splits}
     if not all(np.isfinite(one.scores).all() for one in found.values()):
         raise ValueError(f"The scores of {file} are not finite numbers: predict again.")
     return found, names, threshold
@@ -101,9 +115,15 @@ def _check_settings(names: Any, threshold: Any) -> None:
         raise ValueError(f"expected thresholds in [0, 1), found {threshold!r}")
 
 
+def _checked_decision(decision: Any) -> str:
+    if decision not in ("softmax", "sigmoid"):
+        raise ValueError(f"expected softmax or sigmoid, found {decision!r}")
+    return decision
+
+
 def _with_known_types(table: pa.Table, width: int) -> pa.Table:
     """The columns that are read; every row of them has a value, and lists have one of each label."""
-    table = table.select([*_COLUMNS, *(name for name in table.column_names if name == _SPEAKER)])
+    table = table.select(_COLUMNS)
     kinds = {"scores": pa.list_(pa.float32(), width), "labels": pa.list_(pa.int8(), width)}
     for place, name in enumerate(table.column_names):
         column = table.column(name).cast(kinds.get(name, pa.string()))
@@ -117,12 +137,12 @@ def _with_known_types(table: pa.Table, width: int) -> pa.Table:
     return table
 
 
-def _predictions(rows: pa.Table, width: int) -> Predictions:
+def _predictions(rows: pa.Table, width: int, decision: str) -> Predictions:
     ids, dialogues = (rows.column(name).to_pylist() for name in ("utterance_id", "dialogue_id"))
     scores, labels = (pc.list_flatten(rows.column(name)).to_numpy() for name in ("scores", "labels"))
-    speakers = rows.column(_SPEAKER).to_pylist() if _SPEAKER in rows.column_names else []
+    speakers = rows.column(_SPEAKER).to_pylist()
     known = speakers if any(name is not None for name in speakers) else None
-    return Predictions(ids, dialogues, scores.reshape(-1, width), labels.reshape(-1, width), known)
+    return Predictions(ids, dialogues, scores.reshape(-1, width), labels.reshape(-1, width), known, decision)
 
 
 def _table(split: str, found: Predictions) -> pa.Table:

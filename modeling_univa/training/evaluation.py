@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import write_text
 from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
-from ..scores.calibration import decision_of, fit_temperature
+from ..scores.calibration import fit_temperature
 from ..scores.metrics import MultilabelMetrics
 from ..scores.predictions import Predictions, read_predictions
 from ..scores.results import (
@@ -90,7 +89,7 @@ class OnValidation:
             raise ValueError(f"`validation_split` must be one of {', '.join(splits)}, got {name!r}.")
         return name
 
-    def made_on(self, rows: Predictions, decision: str) -> tuple[Threshold | None, float | None]:
+    def made_on(self, rows: Predictions) -> tuple[Threshold | None, float | None]:
         """
         Threshold and temperature, each `None` where it is not asked for.
 
@@ -102,20 +101,20 @@ class OnValidation:
             threshold = choose_threshold(rows.scores, rows.labels, self.threshold)
             if threshold is None:
                 raise ValueError("A threshold is chosen on rows with labels, and no validation row has any.")
-        return threshold, fit_temperature(rows.scores, rows.labels, decision) if self.temperature else None
+        return threshold, fit_temperature(rows.scores, rows.labels, rows.decision) if self.temperature else None
 
 
 def predictions_of(trainer: UnivaTrainer, rows: UtteranceDataset) -> Predictions:
     """What the model says of the rows that were evaluated last; of those with other labels, of what is scored."""
     evaluation: Any = trainer.last_evaluation
-    scores = trainer.model.config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
+    config: Any = trainer.model.config
+    scores = config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
     labels, shared = evaluation.label_ids, rows.shared_labels
-    found = Predictions(rows.utterance_ids, rows.dialogue_ids, scores, labels, rows.speaker_names)
+    found = Predictions(rows.utterance_ids, rows.dialogue_ids, scores, labels, rows.speaker_names, config.decision)
     if shared is None:
         return found
-    ids, dialogues = (list(compress(names, shared.rows)) for names in (found.utterance_ids, found.dialogue_ids))
-    speakers = None if found.speakers is None else list(compress(found.speakers, shared.rows))
-    return Predictions(ids, dialogues, shared.of(scores), shared.of(labels), speakers)
+    scored = found.at(shared.rows.nonzero()[0])
+    return replace(scored, scores=shared.of(scores), labels=shared.of(labels))
 
 
 def evaluate_model(
@@ -196,7 +195,7 @@ def evaluate_predictions(file: str | Path, split: str = "test", choices: OnValid
     validation, found = choices.split_of(splits), splits[split]
     chosen, temperature = None, None
     if validation is not None:
-        chosen, temperature = choices.made_on(splits[validation], decision_of(splits[validation].scores))
+        chosen, temperature = choices.made_on(splits[validation])
     threshold = threshold if chosen is None else chosen
     config = EmotionConfig(id2label=dict(enumerate(names)), decision_threshold=threshold)
     return Evaluation(
@@ -238,7 +237,7 @@ def _evaluated(
     if validation is not None:
         trainer.evaluate(rows[validation])
         found[validation] = predictions_of(trainer, rows[validation])
-        chosen, temperature = choices.made_on(found[validation], config.decision)
+        chosen, temperature = choices.made_on(found[validation])
     if chosen is not None:
         config.decision_threshold = chosen
     split = empty.split

@@ -121,7 +121,7 @@ def test_calibration(setting):
     one = make_predictions(0.2, 1)
     labels = one.labels.copy()
     labels[:5] = 0
-    of_distribution = replace(one, scores=one.scores / one.scores.sum(axis=1, keepdims=True), labels=labels)
+    of_distribution = replace(one, labels=labels, decision="softmax")
     runs = [RunEvidence(1, {"test": of_distribution}, LABELS, 0.5)]
     grid = calibration_grid("t", replace(setting.table, rows=[replace(setting.table.rows[0], runs=runs)]), "test")
     assert grid.rows[0][-1] == str(int(labels.any(axis=1).sum()))

@@ -88,12 +88,12 @@ def test_file_is_a_picture(found, tmp_path):
 
 
 def test_one_row_without_labels_of_a_softmax_model_is_drawn(tmp_path):
-    one = Predictions(["a"], ["a"], np.array([[0.5, 0.5]], np.float32), np.array([[0, 1]], np.int8))
+    one = Predictions(["a"], ["a"], np.array([[0.5, 0.5]], np.float32), np.array([[0, 1]], np.int8), None, "softmax")
     assert len(draw_scores(one, ["happy", "sad"], 0.4).axes) == 5
 
 
 def test_rows_without_any_label_of_a_softmax_model_have_no_curve():
-    one = Predictions(["a"], ["a"], np.array([[0.5, 0.5]], np.float32), np.zeros((1, 2), np.int8))
+    one = Predictions(["a"], ["a"], np.array([[0.5, 0.5]], np.float32), np.zeros((1, 2), np.int8), None, "softmax")
     reliability = draw_scores(one, ["happy", "sad"], 0.4).axes[-1]
     assert reliability.get_title() == "reliability: no row has a label" and len(reliability.lines) == 1
 

@@ -134,8 +134,7 @@ def with_predictions(run: Run, **values: object) -> Run:
 
 
 def reordered(run: Run, order: np.ndarray) -> Run:
-    columns = {key: np.asarray(value)[order] for key, value in vars(run.predictions).items() if value is not None}
-    return with_predictions(run, **columns)
+    return replace(run, predictions=run.predictions.at(order))
 
 
 def reseeded(run: Run) -> Run:

@@ -22,13 +22,14 @@ def some(rows: int, seed: int) -> Predictions:
 
 @pytest.mark.parametrize("threshold", [0.18, [0.18, 0.2, 0.3]])
 def test_what_is_written_is_read(threshold, tmp_path):
-    splits = {"validation": some(4, 0), "test": some(1, 1)}
+    splits = {"validation": some(4, 0), "test": replace(some(1, 1), decision="softmax")}
     write_predictions(tmp_path / "predictions.parquet", splits, ["happy", "sad", "fear"], threshold)
     found, names, read = read_predictions(tmp_path / "predictions.parquet")
     assert (list(found), names, read) == (["validation", "test"], ["happy", "sad", "fear"], threshold)
     for split, wanted in splits.items():
         assert found[split].utterance_ids == list(wanted.utterance_ids)
         assert found[split].dialogue_ids == list(wanted.dialogue_ids)
+        assert found[split].decision == wanted.decision
         np.testing.assert_array_equal(found[split].scores, wanted.scores)
         np.testing.assert_array_equal(found[split].labels, wanted.labels)
 
@@ -39,11 +40,15 @@ def test_speakers_are_kept_where_they_are_known(tmp_path):
     write_predictions(file, splits, ["happy", "sad", "fear"], 0.18)
     found, _, _ = read_predictions(file)
     assert (found["validation"].speakers, found["test"].speakers) == (None, ["Ada", None, "Grace"])
-    # A file of an earlier version has no such column.
-    table = pq.read_table(file)
-    pq.write_table(table.drop_columns(["speaker"]), file)
-    found, names, _ = read_predictions(file)
-    assert found["test"].speakers is None and len(found["test"].scores) == 3 and names == ["happy", "sad", "fear"]
+
+
+def test_rows_are_taken_with_all_that_is_theirs():
+    rows = replace(some(4, 0), speakers=["Ada", None, "Grace", "Ada"], decision="softmax")
+    found = rows.at([2, 0])
+    assert (found.utterance_ids, found.dialogue_ids, found.speakers) == (["u2", "u0"], ["d", "d"], ["Grace", "Ada"])
+    np.testing.assert_array_equal(found.scores, rows.scores[[2, 0]])
+    np.testing.assert_array_equal(found.labels, rows.labels[[2, 0]])
+    assert found.decision == "softmax" and some(4, 0).at([1]).speakers is None
 
 
 def test_another_file_is_refused(tmp_path):
@@ -67,6 +72,8 @@ def test_another_file_is_refused(tmp_path):
         ({"threshold": float("nan")}, "expected thresholds in .*, found nan"),
         ({"threshold": [0.5, 0.5]}, "expected a threshold for each of 3 labels, found 2"),
         ({"threshold": [0.5, 0.5, {}]}, "expected thresholds in"),
+        ({"decisions": {"test": "tanh"}}, "expected softmax or sigmoid, found 'tanh'"),
+        ({"decisions": {}}, "test"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message, tmp_path):

@@ -57,7 +57,7 @@ class Cases:
     Args:
         cases: in the order of `CASE_KINDS`.
         counts: rows of each kind.
-        num_rows: with at least one label; others are no cases.
+        num_rows: with at least one label; others are not cases.
     """
 
     cases: Sequence[Case]

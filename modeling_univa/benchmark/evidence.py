@@ -52,6 +52,7 @@ class RowEvidence:
         gaps: by seed, why there is no such run.
         published: figures of the paper, by metric.
         folders: of `runs`, by seed.
+        found: what the search for its settings has found, as of `Found.to_json`; `None` where there was none.
     """
 
     name: str
@@ -61,6 +62,7 @@ class RowEvidence:
     gaps: Mapping[int, str]
     published: Mapping[str, float]
     folders: Mapping[int, Path] = field(default_factory=dict)
+    found: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,14 @@ class TableEvidence:
     Args:
         name, title, metrics: of the plan.
         rows: the first one is what the others are compared with.
+        tuning: how settings were searched, as of `Tuning.to_json`; `None` where they were not.
     """
 
     name: str
     title: str
     metrics: Sequence[str]
     rows: Sequence[RowEvidence]
+    tuning: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ def _problem_of_table(table: Any) -> str | None:
     numbers = [number for one in figures for number in (one.values() if isinstance(one, dict) else [None])]
     if not all(type(number) in (int, float) for number in numbers):
         return "expected numbers in `published`"
+    if "tune" in table and not _is_tuning(table["tune"]):
+        return "expected `metric`, `trials` and `space` in `tune`"
     wrong = next((name for name, row in rows.items() if not _is_row(row)), None)
     return None if wrong is None else f"row {wrong} has no `runs` by their seeds, or unknown `features`"
 
@@ -149,11 +155,26 @@ def _is_row(row: Any) -> bool:
     runs = row.get("runs") if isinstance(row, dict) else None
     if not isinstance(runs, dict) or row.get("features", next(iter(FEATURES))) not in FEATURES:
         return False
+    if "found" in row and not _is_found(row["found"]):
+        return False
     return all(seed.isdecimal() and str(int(seed)) == seed and _is_name(run) for seed, run in runs.items())
 
 
+def _is_tuning(content: Any) -> bool:
+    content = content if isinstance(content, dict) else {}
+    has_numbers = content.get("metric") in METRICS and isinstance(content.get("trials"), int)
+    return has_numbers and all(isinstance(content.get(name), dict) for name in ("space", "systems"))
+
+
+def _is_found(content: Any) -> bool:
+    content = content if isinstance(content, dict) else {}
+    lists = all(isinstance(content.get(name), list) for name in ("trials", "failed"))
+    value, settings = content.get("value"), content.get("settings")
+    return lists and isinstance(value, int | float | None) and isinstance(settings, dict | None)
+
+
 def _is_name(run: Any) -> bool:
-    """Whether it names a folder of the store, and is no path that leads out of it."""
+    """Whether it names a folder of the store, and is not a path that leads out of it."""
     return isinstance(run, str) and run not in ("", "..") and Path(run).name == run
 
 
@@ -167,7 +188,7 @@ class _Reader:
     def table(self, name: str, content: Mapping[str, Any]) -> TableEvidence:
         published = content["published"]
         rows = [self._row(row, of, published.get(row, {})) for row, of in content["rows"].items()]
-        return TableEvidence(name, content["title"], content["metrics"], rows)
+        return TableEvidence(name, content["title"], content["metrics"], rows, content.get("tune"))
 
     def _row(self, name: str, content: Mapping[str, Any], published: Mapping[str, float]) -> RowEvidence:
         found = {int(seed): self._run(run) for seed, run in content["runs"].items()}
@@ -175,7 +196,7 @@ class _Reader:
         gaps = {seed: one for seed, one in found.items() if isinstance(one, str)}
         features = content.get("features", next(iter(FEATURES)))
         folders = {run.seed: self.store.run_folder(content["runs"][str(run.seed)]) for run in runs}
-        return RowEvidence(name, features, list(found), runs, gaps, published, folders)
+        return RowEvidence(name, features, list(found), runs, gaps, published, folders, content.get("found"))
 
     def _run(self, run: str) -> tuple[Any, ...] | str:
         """Splits, labels and threshold of a run, or why there are none."""

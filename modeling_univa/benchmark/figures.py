@@ -156,7 +156,7 @@ def _title(figure: Any, text: str) -> None:
 
 
 def _plain(texts: Sequence[Any]) -> None:
-    """Dollars in names are no formulas."""
+    """Dollars in names are not formulas."""
     for text in texts:
         text.set_parse_math(False)
 

@@ -136,7 +136,7 @@ def _train(store: RunStore, run: str, keep_model: bool) -> None:
         raise ValueError("Nothing was evaluated: the corpus has neither a split to validate nor one to test on.")
     with whole_file(store.run_folder(run) / PREDICTIONS_FILE) as scratch:
         scratch.write_bytes((model / PREDICTIONS_FILE).read_bytes())
-    seconds = measured.former_seconds + time.perf_counter() - started
+    seconds = measured.earlier_seconds + time.perf_counter() - started
     device = arguments[2].device.type
     store.complete(run, {"seconds": round(seconds, 1), **measured.sizes, **_facts(device), **_corpus_facts(model)})
     if store.requested_analyses(run) is not None:
@@ -181,11 +181,11 @@ class _Measured(TrainerCallback):
     """The size of a model, and how long it was trained before this process."""
 
     def __init__(self) -> None:
-        self.former_seconds = 0.0
+        self.earlier_seconds = 0.0
         self.sizes = {"parameters": 0, "trained_parameters": 0}
 
     def on_train_begin(self, args, state: TrainerState, control, model=None, **kwargs: Any) -> None:
-        self.former_seconds = _training_seconds(state.log_history)
+        self.earlier_seconds = _training_seconds(state.log_history)
         sizes = [(value.numel(), value.requires_grad) for value in model.parameters()]
         self.sizes["parameters"] = sum(size for size, _ in sizes)
         self.sizes["trained_parameters"] = sum(size for size, trained in sizes if trained)

@@ -123,7 +123,7 @@ def _markdown(block: str | Grid | Picture) -> str:
 
 
 def _plain(text: str) -> str:
-    """Names of systems and labels are no markup."""
+    """Names of systems and labels are not markup."""
     for sign in "\\`*_[]<>":
         text = text.replace(sign, f"\\{sign}")
     return text

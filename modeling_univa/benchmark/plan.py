@@ -23,7 +23,7 @@ _OF_A_PLAN = ("corpus", "base", "seeds", "settings", "tune", "analyses", "media_
 _OF_A_TABLE = ("title", "metrics", "seeds", "features", "tune", "rows", "published")
 # Which features systems are trained on, the usual ones first; only rows of the same ones are compared.
 FEATURES = {"common": "ours, common features", "original": "ours, their features"}
-# Keys of a row that are no keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
+# Keys of a row that are not keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
 _OF_A_ROW = ("recipe", "seeds", "features", "baseline", "analyses")
 _NOT_OF_A_ROW = {
     "seed": "write `seeds`",

@@ -23,7 +23,7 @@ __all__ = ["CLEAN", "Condition", "Robustness", "make_robustness", "read_robustne
 
 CLEAN = "clean"
 PERCENTS, DECIBELS = (25, 50, 75, 100), (20, 10, 0)
-# Clips whose features are made once more to see that they are those of the corpus; of so many, how far each may be.
+# Number of clips whose features are made again to see that they are those of the corpus, and how far each may be.
 _CHECKED_CLIPS, _TOLERANCE = 8, 1e-2
 _NAME = "robustness"
 

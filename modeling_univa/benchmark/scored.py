@@ -15,7 +15,18 @@ from ..scores.thresholds import Threshold, best_threshold, predicted_labels
 from .evidence import RowEvidence, RunEvidence, TableEvidence
 
 
-__all__ = ["THRESHOLDS", "Bootstrap", "Rows", "Scored", "ScoredRow", "choose", "counted", "decided", "score"]
+__all__ = [
+    "THRESHOLDS",
+    "Bootstrap",
+    "Rows",
+    "Scored",
+    "ScoredRow",
+    "choose",
+    "counted",
+    "decided",
+    "predict_the_same",
+    "score",
+]
 
 THRESHOLDS = {
     "own": "each run at its own threshold",
@@ -120,6 +131,15 @@ def choose(table: TableEvidence, split: str, thresholds: str) -> tuple[Rows, lis
 def decided(found: Predictions, threshold: Threshold) -> Predictions:
     """Predictions whose scores are 1 where a label is predicted, else 0."""
     return replace(found, scores=predicted_labels(found.scores, threshold).astype(np.float32))
+
+
+def predict_the_same(rows: Rows, others: Rows) -> bool:
+    """Whether two results of [`choose`] for the same table predict the same labels."""
+    return all(
+        of.keys() == others[name].keys()
+        and all(np.array_equal(one.scores, others[name][seed].scores) for seed, one in of.items())
+        for name, of in rows.items()
+    )
 
 
 def counted(table: TableEvidence, rows: Rows) -> Scored:

@@ -34,8 +34,8 @@ from .figures import (
     settings_of,
 )
 from .page import Grid, Picture, Section
-from .scored import THRESHOLDS, Bootstrap, Rows, Scored, choose, counted, score
-from .tables import Setting, conditions, difference_grid, gap_grid, interval_text, score_grid
+from .scored import THRESHOLDS, Bootstrap, Rows, Scored, choose, counted, predict_the_same, score
+from .tables import Setting, conditions, difference_grid, gap_grid, interval_text, score_grid, search_grid
 
 
 __all__ = ["SectionMaker"]
@@ -105,6 +105,7 @@ class SectionMaker:
             yield from self._labels(self._setting(name, table))
             yield from self._calibration(name, table)
             yield from self._analyses(name, table)
+        yield from _present(search_grid(name, table))
         yield from _present(gap_grid(name, table))
 
     def _scores(self, setting: Setting) -> Iterator[Block]:
@@ -112,6 +113,9 @@ class SectionMaker:
             rows, problems = choose(setting.table, setting.split, setting.thresholds)
         except ValueError as error:
             yield str(error)
+            return
+        if setting.thresholds != _OWN and predict_the_same(rows, choose(setting.table, setting.split, _OWN)[0]):
+            yield f"With {THRESHOLDS[setting.thresholds]} all predictions are the same, and so are all numbers above."
             return
         scored = score(setting.table, rows, setting.bootstrap, problems=problems)
         yield score_grid(setting, scored)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables of a report: the scores of a plan's rows, and their differences to the first one."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from .plan import FEATURES
 from .scored import THRESHOLDS, Bootstrap, Scored, ScoredRow
 
 
-__all__ = ["Setting", "conditions", "difference_grid", "gap_grid", "interval_text", "score_grid"]
+__all__ = ["Setting", "conditions", "difference_grid", "gap_grid", "interval_text", "score_grid", "search_grid"]
 
 _NOTHING = "–"
 RULES = (
@@ -91,6 +92,19 @@ def difference_grid(setting: Setting, scored: Scored) -> Grid | None:
     return Grid(f"{setting.name}-{setting.thresholds}-differences", caption, header, lines, notes)
 
 
+def search_grid(name: str, table: TableEvidence) -> Grid | None:
+    """What was searched for each row and what was found; `None` where nothing was searched."""
+    if table.tuning is None:
+        return None
+    metric = table.tuning["metric"]
+    header = ["row", "trials", "failed", f"best {METRICS[metric].column} on validation", "settings"]
+    rows = [_search_line(row, metric) for row in table.rows if row.found is not None]
+    spaces = {"all systems": table.tuning["space"], **table.tuning["systems"]}
+    notes = [f"Searched of {system}: {_as_text(space)}." for system, space in spaces.items() if space]
+    notes += [f"{table.tuning['trials']} trials of each row, of one seed, scored on validation; test was not read."]
+    return Grid(f"{name}-search", f"{table.title}: search for settings", header, rows, notes)
+
+
 def gap_grid(name: str, table: TableEvidence) -> Grid | None:
     """Runs that are missing, with the reason; `None` where all are there."""
     rows = [line for row in table.rows for line in _gaps(row)]
@@ -105,6 +119,17 @@ def interval_text(found: Estimate | Difference | None, metric: str, signed: bool
     sign, digits = ("+" if signed else ""), METRICS[metric].decimals
     value, low, high = (f"{one:{sign}.{digits}f}".replace("-", "−") for one in (found.value, found.low, found.high))
     return f"{value} [{low}, {high}]"
+
+
+def _search_line(row: RowEvidence, metric: str) -> list[str]:
+    found: Any = row.found
+    value = _NOTHING if found["value"] is None else f"{found['value']:.{METRICS[metric].decimals}f}"
+    settings = _NOTHING if found["settings"] is None else _as_text(found["settings"])
+    return [row.name, str(len(found["trials"])), str(len(found["failed"])), value, settings]
+
+
+def _as_text(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in values.items())
 
 
 def _range(numbers: Iterable[int]) -> str:

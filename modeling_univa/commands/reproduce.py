@@ -48,7 +48,7 @@ def add_options(parser: OptionParser) -> None:
         dest="overwrite_runs",
         choices=tuple(OVERWRITE),
         default="only-missing",
-        help="which runs are made: those that are missing (the default), those that failed too, none, or all anew",
+        help="which runs are made: those that are missing (the default), those that failed too, none, or all again",
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="tables or rows; by default all")
     parser.add_argument("--limit", type=int, help="make at most this many runs")

@@ -14,7 +14,7 @@ class ContrastMemory:
     The rows of past batches, the last `size` of them (Wang et al., "Cross-Batch Memory for Embedding Learning",
     CVPR 2020).
 
-    It is no buffer of the network: a saved model has no embeddings of its training rows, and none are allocated
+    It is not a buffer of the network: a saved model has no embeddings of its training rows, and none are allocated
     where it is not trained. The same on every process, as long as each writes what all have, see [`gather_rows`].
 
     Args:

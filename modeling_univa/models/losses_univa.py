@@ -201,7 +201,7 @@ def modality_contrastive_loss(
 
         L_i = −1/|P(i)| Σ_{p ∈ P(i)} log( exp(h_i·h_p / τ) / Σ_{a ∈ A(i)} exp(h_i·h_a / τ) )
 
-    With a memory, which is not part of the paper, A(i) has its N rows too, twice as those of the batch; they are no
+    With a memory, which is not part of the paper, A(i) has its N rows too, twice as those of the batch; they are not
     anchors.
 
     Args:

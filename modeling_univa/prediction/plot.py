@@ -104,7 +104,7 @@ def installed_fonts() -> list[str]:
 
 
 def named_ticks(axis: Any, places: Any, names: Sequence[str], **how: Any) -> None:
-    """Put names at places of an axis of matplotlib; dollars in them are no formulas."""
+    """Put names at places of an axis of matplotlib; dollars in them are not formulas."""
     axis.set_ticks(places, names, fontfamily=installed_fonts(), **how)
     for label in axis.get_ticklabels():
         label.set_parse_math(False)

@@ -126,7 +126,7 @@ def save_resume_state(model: Any, folder: str | Path) -> None:
 
 def load_resume_state(model: Any, folder: str | Path) -> None:
     """
-    Give a model what `save_resume_state` has written.
+    Load into a model what `save_resume_state` has written.
 
     Raises:
         ValueError: the checkpoint lacks what the model needs.

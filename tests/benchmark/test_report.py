@@ -19,6 +19,7 @@ from modeling_univa import cli
 from modeling_univa.benchmark.scored import Bootstrap
 from modeling_univa.benchmark.store import RunStore
 from modeling_univa.scores.predictions import write_predictions
+from modeling_univa.scores.thresholds import best_threshold
 
 
 SKILLS = {"full": 0.7, "less": 0.55, "noise": 0.0}
@@ -207,6 +208,57 @@ def test_another_split_is_scored_at_own_thresholds_alone(store, tmp_path):
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Split validation: 48 rows" in text and "is not scored on the same rows" in text
     assert not (tmp_path / "tables" / "mine-table2-tuned.csv").exists()
+
+
+def test_what_predicts_the_same_is_shown_once(tmp_path):
+    """Where each run has the threshold that is best on its validation rows."""
+    store = RunStore(tmp_path / "store")
+    write_plan(store, {"full": [1], "less": [1]})
+    for name in ("full", "less"):
+        splits = {split: make_predictions(SKILLS[name], 1, split=split) for split in ("validation", "test")}
+        threshold = best_threshold(splits["validation"].scores, splits["validation"].labels)
+        write_run(store, f"{name}-1", splits, threshold)
+    arguments = ["report", str(store.folder), "--output", str(tmp_path / "report"), "--draws", "500", "--no-figures"]
+    assert cli.main(arguments) == 0
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "all predictions are the same, and so are all numbers above" in text
+    assert not (tmp_path / "report" / "tables" / "mine-table2-tuned.csv").exists()
+
+
+SEARCH = {
+    "tune": {"trials": 2, "metric": "micro_f1", "seed": 0, "space": {"learning_rate": {"low": 0.1, "high": 1}},
+             "systems": {"less": {"queue_size": [8, 16]}}},
+    "found": {"trials": ["a", "b"], "failed": ["b"], "settings": {"learning_rate": 0.25}, "value": 61.234},
+}  # fmt: skip
+
+
+def with_search(store: RunStore, found: object, tune: object = SEARCH["tune"]) -> None:
+    file = write_plan(store, {"full": [1], "less": []})
+    content = json.loads(file.read_text())
+    content["tables"]["table2"]["tune"] = tune
+    content["tables"]["table2"]["rows"]["full"]["found"] = found
+    file.write_text(json.dumps(content))
+
+
+def test_what_was_searched_is_shown(tmp_path):
+    store = RunStore(tmp_path / "store")
+    with_search(store, SEARCH["found"])
+    arguments = ["report", str(store.folder), "--output", str(tmp_path / "report"), "--no-figures"]
+    assert cli.main(arguments) == 0
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    (line,) = cells(text, "Systems: search for settings")[2:]
+    assert line == ["full", "2", "1", "61.23", "learning\\_rate=0.25"]
+    assert "Searched of less: queue" in text and "2 trials of each row" in text
+
+
+@pytest.mark.parametrize(
+    ("found", "tune"),
+    [(None, SEARCH["tune"]), ({**SEARCH["found"], "value": "high"}, SEARCH["tune"]), (SEARCH["found"], {"trials": 2})],
+)
+def test_a_search_that_is_damaged_is_named(found, tune, tmp_path, capsys):
+    with_search(RunStore(tmp_path / "store"), found, tune)
+    assert cli.main(["report", str(tmp_path / "store"), "--output", str(tmp_path / "report")]) == 2
+    assert "The plan mine in" in capsys.readouterr().err
 
 
 def test_mistakes_end_in_a_sentence(tmp_path, capsys):

@@ -3,7 +3,7 @@
 """Plans: a YAML file that names a corpus and tables, and the runs that it expands to."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ..training.arguments import merged_recipes, parse_arguments, read_recipe
 from .analysis_files import ANALYSES
 from .baselines import BASELINES, baseline_configuration
 from .configuration import SCHEMA_VERSION, resolved_configuration, run_id
+from .plan_checks import check_known, checked_mapping, checked_names
 from .tuning import Found, Space, Tuning, read_tuning
 
 
@@ -230,51 +231,55 @@ def read_plan(
     Raises:
         ValueError: no YAML, or a key, a recipe, a seed or a value that is wrong; names the table and the row.
     """
-    return _Reader(Path(path), dict(settings or {}), dict(found or {})).plan()
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no plan {path}; recipes/benchmark/ has some.")
+    content = read_recipe(path)
+    try:
+        return _Reader(path, content, dict(settings or {}), dict(found or {})).plan()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 class _Reader:
-    def __init__(self, path: Path, settings: dict[str, Any], found: dict[str, Found]):
-        self.path, self.found = path, found
-        if not path.is_file():
-            raise ValueError(f"There is no plan {path}; recipes/benchmark/ has some.")
-        self.content = read_recipe(path)
-        self._check(self.content, _OF_A_PLAN, "The plan")
-        self.settings = self._mapping("settings", self.content.get("settings"))
+    def __init__(self, path: Path, content: dict[str, Any], settings: dict[str, Any], found: dict[str, Found]):
+        self.path, self.content, self.found = path, content, found
+        check_known(self.content, _OF_A_PLAN, "The plan")
+        self.settings = checked_mapping(self.content.get("settings"), "settings")
         self.decided = settings
-        self.analyses = self._names("`analyses`", self.content.get("analyses"), ANALYSES)
+        self.analyses = checked_names(self.content.get("analyses"), ANALYSES, "`analyses`")
         self._runs: dict[str, Run] = {}
         self._studies: dict[str, Study] = {}
 
     def plan(self) -> Plan:
-        tables = self._mapping("tables", self.content.get("tables"))
+        tables = checked_mapping(self.content.get("tables"), "tables")
         if not tables:
-            raise self._error("The plan has no `tables`.")
-        read = [self._table(str(name), self._mapping(str(name), table)) for name, table in tables.items()]
+            raise ValueError("The plan has no `tables`.")
+        read = [self._table(str(name), checked_mapping(table, str(name))) for name, table in tables.items()]
         systems = {row.system for table in read for row in table.rows}
         for table in read:
-            self._check(table.tuning.systems if table.tuning else (), systems, f"{table.name}, `systems` of `tune`")
+            check_known(table.tuning.systems if table.tuning else (), systems, f"{table.name}, `systems` of `tune`")
         media_root = self.content.get("media_root")
         corpus = str(self.content.get("corpus", self.path.stem))
         return Plan(self.path.stem, corpus, read, None if media_root is None else str(media_root))
 
     def _table(self, name: str, content: Mapping[str, Any]) -> Table:
-        self._check(content, _OF_A_TABLE, name)
-        rows = self._mapping(f"{name}, `rows`", content.get("rows"))
-        rows = {str(row): self._mapping(f"{name} | {row}", of) for row, of in rows.items()}
+        check_known(content, _OF_A_TABLE, name)
+        rows = checked_mapping(content.get("rows"), f"{name}, `rows`")
+        rows = {str(row): checked_mapping(of, f"{name} | {row}") for row, of in rows.items()}
         if not rows:
-            raise self._error(f"{name} has no `rows`.")
-        metrics = self._names(f"{name}, `metrics`", content.get("metrics", list(METRICS)), METRICS)
+            raise ValueError(f"{name} has no `rows`.")
+        metrics = checked_names(content.get("metrics", list(METRICS)), METRICS, f"{name}, `metrics`")
         if not metrics:
-            raise self._error(f"{name} has no `metrics`: name some of {', '.join(METRICS)}, or leave `metrics` out.")
-        published = self._mapping(f"{name}, `published`", content.get("published"))
-        published = {str(row): self._mapping(f"{name}, `published`", of) for row, of in published.items()}
-        self._check(published, rows, f"{name}, `published`")
+            raise ValueError(f"{name} has no `metrics`: name some of {', '.join(METRICS)}, or leave `metrics` out.")
+        published = checked_mapping(content.get("published"), f"{name}, `published`")
+        published = {str(row): checked_mapping(of, f"{name}, `published`") for row, of in published.items()}
+        check_known(published, rows, f"{name}, `published`")
         for row, figures in published.items():
-            self._check(figures, METRICS, f"{name}, `published` of {row}")
+            check_known(figures, METRICS, f"{name}, `published` of {row}")
             wrong = [value for value in figures.values() if type(value) not in (int, float)]
             if wrong:
-                raise self._error(f"{name}, `published` of {row} must be numbers, found {wrong[0]!r}.")
+                raise ValueError(f"{name}, `published` of {row} must be numbers, found {wrong[0]!r}.")
         seeds = content.get("seeds", self.content.get("seeds", []))
         usual = content.get("features", next(iter(FEATURES)))
         tuning = self._tuning(name, content.get("tune", self.content.get("tune")))
@@ -284,17 +289,17 @@ class _Reader:
     def _row(self, table: str, name: str, content: Mapping[str, Any], seeds: Any, tuning: Tuning | None) -> Row:
         where = f"{table} | {name}"
         seeds = self._seeds(where, content.get("seeds", seeds))
-        self._check([content["features"]], FEATURES, f"{where}, `features`")
+        check_known([content["features"]], FEATURES, f"{where}, `features`")
         own = {str(key).replace("-", "_"): value for key, value in content.items() if key not in _OF_A_ROW}
         for key, instead in _NOT_OF_A_ROW.items():
             if key in {**self.settings, **own, **self.decided}:
-                raise self._error(f"{where} sets `{key}`: {instead}.")
+                raise ValueError(f"{where} sets `{key}`: {instead}.")
         recipe = self._recipe(where, content.get("recipe", self.content.get("base")))
         for settings in (self.settings, own, self.decided):
             recipe = merged_recipes(recipe, settings)
         recipe = {key: value for key, value in recipe.items() if key not in _NOT_OF_A_ROW}
         configuration = self._configuration(where, recipe)
-        analyses = self._names(f"{where}, `analyses`", content.get("analyses", self.analyses), ANALYSES)
+        analyses = checked_names(content.get("analyses", self.analyses), ANALYSES, f"{where}, `analyses`")
         study, found = None, None
         if "baseline" in content:
             configuration, seeds, analyses = self._baseline(where, content, configuration), [0], []
@@ -312,15 +317,15 @@ class _Reader:
         try:
             return resolved_configuration(*parse_arguments([], recipe))
         except ValueError as error:
-            raise self._error(f"{where}: {error}") from error
+            raise ValueError(f"{where}: {error}") from error
 
     def _tuning(self, table: str, content: Any) -> Tuning | None:
         if content in (None, False):
             return None
         try:
-            return read_tuning(self._mapping("`tune`", content))
+            return read_tuning(checked_mapping(content, "`tune`"))
         except ValueError as error:
-            raise self._error(f"{table}: {error}") from error
+            raise ValueError(f"{table}: {error}") from error
 
     def _study(
         self, place: tuple[str, str], recipe: dict[str, Any], tuning: Tuning, own: Collection[str], seed: int
@@ -330,12 +335,12 @@ class _Reader:
         configuration = self._configuration(where, recipe)
         space = tuning.space_of(configuration["system"])
         if recipe.get("eval_split") == "none":
-            raise self._error(f"{where} has `eval_split: none`: without a validation split nothing can be searched.")
+            raise ValueError(f"{where} has `eval_split: none`: without a validation split nothing can be searched.")
         if not space:
-            raise self._error(f"`tune` searches nothing for {where}: add {configuration['system']} to its `systems`.")
+            raise ValueError(f"`tune` searches nothing for {where}: add {configuration['system']} to its `systems`.")
         for key in space:
             if key in own:
-                raise self._error(f"{where} sets {key!r}, which `tune` searches: remove one of them.")
+                raise ValueError(f"{where} sets {key!r}, which `tune` searches: remove one of them.")
         self._check_space(where, recipe, space)
         settings = {key: value for key, value in configuration["settings"].items() if key not in space}
         search: dict[str, Any] = {"trials": tuning.trials, "metric": tuning.metric, "seed": tuning.seed}
@@ -356,14 +361,14 @@ class _Reader:
                 seen[key].add(json.dumps(settings.get(key)))
         for key, found in seen.items():
             if len(found) < len(examples[key]):
-                raise self._error(f"{where}: {key!r} of `tune` has values that change no result: remove it.")
+                raise ValueError(f"{where}: {key!r} of `tune` has values that change no result: remove it.")
 
     def _baseline(self, where: str, content: Mapping[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
-        self._check([content["baseline"]], BASELINES, f"{where}, `baseline`")
+        check_known([content["baseline"]], BASELINES, f"{where}, `baseline`")
         if "seeds" in content:
-            raise self._error(f"{where} has `seeds` and a `baseline`, in which nothing is random: leave `seeds` out.")
+            raise ValueError(f"{where} has `seeds` and a `baseline`, in which nothing is random: leave `seeds` out.")
         if content.get("analyses"):
-            raise self._error(f"{where} has `analyses` and a `baseline`, which has no model: leave `analyses` out.")
+            raise ValueError(f"{where} has `analyses` and a `baseline`, which has no model: leave `analyses` out.")
         return baseline_configuration(content["baseline"], configuration)
 
     def _run(
@@ -382,36 +387,15 @@ class _Reader:
             own = {key: value for key, value in name.items() if key != "recipe"}
             return merged_recipes(self._recipe(where, name.get("recipe")), own)
         if name is None:
-            raise self._error(f"{where} has no `recipe`, and the plan no `base`.")
+            raise ValueError(f"{where} has no `recipe`, and the plan no `base`.")
         places = [self.path.parent / str(name), Path("recipes", str(name))]
         found = next((place for place in places if place.is_file()), None)
         if found is None:
-            raise self._error(f"{where}: there is no recipe {places[0]}, nor {places[1]}.")
+            raise ValueError(f"{where}: there is no recipe {places[0]}, nor {places[1]}.")
         return read_recipe(found)
 
     def _seeds(self, where: str, seeds: Any) -> list[int]:
         is_list = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
         if not is_list or not seeds or len(set(seeds)) < len(seeds):
-            raise self._error(f"`seeds` of {where} is {seeds!r}, expected a list of different whole numbers.")
+            raise ValueError(f"`seeds` of {where} is {seeds!r}, expected a list of different whole numbers.")
         return seeds
-
-    def _names(self, where: str, content: Any, known: Collection[str]) -> list[str]:
-        """A list of names, or a single one."""
-        names = content if isinstance(content, list) else [] if content is None else [content]
-        self._check(names, known, where)
-        return names
-
-    def _mapping(self, where: str, content: Any) -> dict[str, Any]:
-        if content is not None and not isinstance(content, dict):
-            raise self._error(f"{where} must hold `name: value` lines, found {type(content).__name__}.")
-        return content or {}
-
-    def _check(self, names: Iterable[Any], known: Collection[str], where: str) -> None:
-        """Refuse what is not known, with the nearest that is."""
-        for name in map(str, names):
-            if name not in known:
-                hint = nearest(name, known) or f"; there are {', '.join(known)}"
-                raise self._error(f"{where} has the unknown key {name!r}{hint}.")
-
-    def _error(self, message: str) -> ValueError:
-        return ValueError(f"{self.path}: {message}")

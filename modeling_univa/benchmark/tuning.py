@@ -3,12 +3,12 @@
 """What `tune` of a plan says: which settings are searched, in which ranges, how often, and what was found."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..options import nearest
 from ..scores.headline import METRICS
+from .plan_checks import check_known, checked_mapping
 
 
 __all__ = ["Choices", "Found", "Range", "Space", "Tuning", "read_tuning"]
@@ -159,15 +159,17 @@ def read_tuning(content: Mapping[str, Any]) -> Tuning:
     Raises:
         ValueError: a key, a number or a range that is wrong.
     """
-    _check(content, _OF_TUNING, "`tune`")
+    check_known(content, _OF_TUNING, "`tune`")
     trials: Any = content.get("trials")
     seed = content.get("seed", 0)
     metric = content.get("metric", _DEFAULT_METRIC)
     for name, value, least in (("trials", trials, 1), ("seed", seed, 0)):
         if type(value) is not int or value < least:
             raise ValueError(f"`{name}` of `tune` is {value!r}, expected a whole number from {least}.")
-    _check([metric], METRICS, "`metric` of `tune`")
-    systems = {str(name): _space(of) for name, of in _mapping("`systems` of `tune`", content.get("systems")).items()}
+    check_known([metric], METRICS, "`metric` of `tune`")
+    systems = {
+        str(name): _space(of) for name, of in checked_mapping(content.get("systems"), "`systems` of `tune`").items()
+    }
     space = _space(content.get("space"))
     if not space and not systems:
         raise ValueError("`tune` has no `space`: write the keys that are searched, with their ranges.")
@@ -175,7 +177,8 @@ def read_tuning(content: Mapping[str, Any]) -> Tuning:
 
 
 def _space(content: Any) -> Space:
-    found = _mapping("`space` of `tune`", content)
+    given = checked_mapping(content, "`space` of `tune`")
+    found = {str(name).replace("-", "_"): values for name, values in given.items()}
     for name in found:
         if name in _NOT_SEARCHED:
             raise ValueError(f"`tune` searches {name!r}, which says what is measured: search other keys.")
@@ -187,7 +190,7 @@ def _values(name: str, content: Any) -> Range | Choices:
         return Choices(content)
     if not isinstance(content, dict):
         raise ValueError(f"`tune` has {name}: {content!r}, expected {{low: …, high: …}} or a list of unlike values.")
-    _check(content, _OF_A_RANGE, f"{name} of `tune`")
+    check_known(content, _OF_A_RANGE, f"{name} of `tune`")
     low, high = (_number(name, content.get(end)) for end in ("low", "high"))
     log = content.get("log", False)
     if not low < high or not isinstance(log, bool) or (log and low <= 0):
@@ -201,19 +204,6 @@ def _number(name: str, value: Any) -> float:
         return value if type(value) in (int, float) else float(value if isinstance(value, str) else "none")
     except ValueError:
         raise ValueError(f"`tune` has {value!r} as an end of {name}, expected a number.") from None
-
-
-def _mapping(where: str, content: Any) -> dict[str, Any]:
-    if content is not None and not isinstance(content, dict):
-        raise ValueError(f"{where} must hold `name: value` lines, found {type(content).__name__}.")
-    return {str(name).replace("-", "_"): value for name, value in (content or {}).items()}
-
-
-def _check(names: Iterable[Any], known: Iterable[str], where: str) -> None:
-    for name in map(str, names):
-        if name not in known:
-            hint = nearest(name, known) or f"; there are {', '.join(known)}"
-            raise ValueError(f"{where} has the unknown key {name!r}{hint}.")
 
 
 def _as_json(space: Space) -> dict[str, Any]:

@@ -25,11 +25,10 @@ from ..data.corpus import Corpus
 from ..data.schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError
 from ..data.utterances import speaker_names
 from ..features.shards import REJECTED_FILE
-from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import exclusive, explanation, write_text
 from ..models.media_univa import MediaError, iter_frames, media_duration, read_image
 from ..models.trusted_paths_univa import OutsideError, inside
-from ..scores.metrics import MultilabelMetrics
+from ..scores.metrics import multilabel_metrics
 from ..scores.predictions import PREDICTIONS_FILE, Predictions, write_predictions
 from .answers import ANSWER_KINDS, parse_answer
 from .chat import ChatError, ChatModel
@@ -258,12 +257,11 @@ class ZeroShotJob:
         rows = self.rows
         found = Predictions(rows["utterance_id"], rows["dialogue_id"], scores, labels, speaker_names(rows))
         write_predictions(self.output / PREDICTIONS_FILE, {self.split: found}, names, _THRESHOLD)
-        config = EmotionConfig(id2label=dict(enumerate(names)), decision="sigmoid", decision_threshold=_THRESHOLD)
         report = ZeroShotReport(
             self.model.name, self.model.revision, self.prompts.stages, self.prompts.sha256, self.split,
             {kind: kinds[kind] for kind in (*ANSWER_KINDS, "failed")},
             float(np.mean(seconds)) if seconds else 0.0,
-            MultilabelMetrics(config).compute(scores, labels),
+            multilabel_metrics(scores, labels, _THRESHOLD, names),
         )  # fmt: skip
         write_text(self.output / REPORT_FILE, json.dumps(asdict(report), indent=2) + "\n")
         return report

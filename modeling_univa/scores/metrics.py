@@ -1,9 +1,10 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics of `metrics/multilabel_emotion` on a model's logits."""
+"""The metrics of `metrics/multilabel_emotion`, on scores and on a model's logits."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from .shared_labels import SharedLabels
 from .thresholds import AUTO, Threshold, choose_threshold, threshold_metrics
 
 
-__all__ = ["MultilabelMetrics", "metric_path"]
+__all__ = ["MultilabelMetrics", "metric_path", "multilabel_metrics"]
 
 
 class MultilabelMetrics:
@@ -32,7 +33,6 @@ class MultilabelMetrics:
         self.config = config
         self._choice: str | None = None
         self._shared: SharedLabels | None = None
-        self._metric: evaluate.EvaluationModule | None = None
 
     @property
     def threshold(self) -> Threshold:
@@ -76,34 +76,40 @@ class MultilabelMetrics:
         if shared is None:
             return {**self.compute(scores, labels), **threshold_metrics(threshold, names)}
         names, threshold = shared.names, shared.threshold_of(threshold)
-        metrics = self.compute(shared.of(scores), shared.of(labels), names, threshold)
+        metrics = multilabel_metrics(shared.of(scores), shared.of(labels), threshold, names)
         return {**metrics, "num_rows_excluded": shared.num_excluded, **threshold_metrics(threshold, names)}
 
-    def compute(
-        self,
-        scores: np.ndarray,
-        labels: np.ndarray,
-        label_names: Sequence[str] | None = None,
-        threshold: Threshold | None = None,
-    ) -> dict[str, float]:
-        """
-        Metrics of probabilities `(rows, C)` against multi-hot labels `(rows, C)`, one number a name.
+    def compute(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """[`multilabel_metrics`] at the threshold of the model, for its labels."""
+        return multilabel_metrics(scores, labels, self.threshold, self.config.label_names)
 
-        Args:
-            label_names: of the C labels; by default all of the model.
-            threshold: for them; by default that of the model.
-        """
-        if self._metric is None:
-            self._metric = evaluate.load(str(metric_path()), "multi_hot", keep_in_memory=True)
-        metrics = self._metric.compute(
-            predictions=scores.tolist(),
-            references=labels.astype(int).tolist(),
-            threshold=self.threshold if threshold is None else threshold,
-            label_names=list(label_names or self.config.label_names),
-        )
-        by_label = {f"f1_{label}": value for label, value in metrics.pop("label_f1").items()}
-        support = {f"support_{label}": value for label, value in metrics.pop("label_support").items()}
-        return {**metrics, **by_label, **support}
+
+def multilabel_metrics(
+    scores: np.ndarray, labels: np.ndarray, threshold: Threshold, label_names: Sequence[str]
+) -> dict[str, float]:
+    """
+    The metrics of probabilities, with `f1_LABEL` and `support_LABEL` of every label, one number a name.
+
+    Args:
+        scores: probabilities, shape (rows, C).
+        labels: multi-hot, shape (rows, C).
+        threshold: a label is predicted where its score is greater; one for all labels, or one each.
+        label_names: of the columns, in order.
+    """
+    metrics = _metric().compute(
+        predictions=scores.tolist(),
+        references=labels.astype(int).tolist(),
+        threshold=threshold,
+        label_names=list(label_names),
+    )
+    by_label = {f"f1_{label}": value for label, value in metrics.pop("label_f1").items()}
+    support = {f"support_{label}": value for label, value in metrics.pop("label_support").items()}
+    return {**metrics, **by_label, **support}
+
+
+@cache
+def _metric() -> evaluate.EvaluationModule:
+    return evaluate.load(str(metric_path()), "multi_hot", keep_in_memory=True)
 
 
 def metric_path() -> Path:

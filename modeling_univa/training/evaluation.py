@@ -18,12 +18,11 @@ from ..data.corpus import VALIDATION_NAMES, Corpus, find_validation_split
 from ..data.label_map import read_label_map
 from ..data.loading import check_extractors, load_corpus, make_split
 from ..data.utterances import UtteranceDataset
-from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import write_text
 from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..scores.calibration import fit_temperature
-from ..scores.metrics import MultilabelMetrics
+from ..scores.metrics import multilabel_metrics
 from ..scores.predictions import Predictions, read_predictions
 from ..scores.results import (
     Evaluation,
@@ -197,11 +196,10 @@ def evaluate_predictions(file: str | Path, split: str = "test", choices: OnValid
     if validation is not None:
         chosen, temperature = choices.made_on(splits[validation])
     threshold = threshold if chosen is None else chosen
-    config = EmotionConfig(id2label=dict(enumerate(names)), decision_threshold=threshold)
     return Evaluation(
         Path(file).name,
         split,
-        MultilabelMetrics(config).compute(found.scores, found.labels),
+        multilabel_metrics(found.scores, found.labels, threshold, names),
         threshold,
         threshold_split=None if chosen is None else validation,
         temperature=temperature,

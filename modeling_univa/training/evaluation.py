@@ -162,12 +162,12 @@ def evaluate_model(
     table = None if label_map is None else read_label_map(label_map)
     rows = {split: make_split(corpus, split, processor, model.config, label_map=table)}
     validation = choices.split_of(corpus.splits)
-    if validation is not None:
-        rows.setdefault(validation, make_split(corpus, validation, processor, model.config))
+    if validation not in (None, split):
+        rows[validation] = make_split(corpus, validation, processor, model.config)
     name = dataset_id or (corpus.name if corpus.on_hub else Path(dataset).resolve().name)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = _trainer(model, processor, scratch, batch_size, device)
-        evaluation = _evaluated(trainer, rows, Evaluation(name, split, {}, 0.0), choices, validation)
+        evaluation = _evaluated(trainer, rows, name, split, choices, validation)
     return replace(
         evaluation,
         on_hub=corpus.on_hub or dataset_id is not None,
@@ -225,11 +225,12 @@ def _trainer(
 def _evaluated(
     trainer: UnivaTrainer,
     rows: Mapping[str, UtteranceDataset],
-    empty: Evaluation,
+    name: str,
+    split: str,
     choices: OnValidation,
     validation: str | None,
 ) -> Evaluation:
-    """An evaluation with its numbers, at the threshold that validation chooses where it is asked for."""
+    """The scores of a split of the corpus `name`, at the threshold that validation chooses where it is asked for."""
     config, found = trainer.model.config, {}
     chosen, temperature = None, None
     if validation is not None:
@@ -238,14 +239,14 @@ def _evaluated(
         chosen, temperature = choices.made_on(found[validation])
     if chosen is not None:
         config.decision_threshold = chosen
-    split = empty.split
     metrics = trainer.evaluate(rows[split], metric_key_prefix="eval" if split in VALIDATION_NAMES else "test")
     found[split] = predictions_of(trainer, rows[split])
     shared, threshold = rows[split].shared_labels, config.decision_threshold
-    return replace(
-        empty,
-        scores=without_prefix(metrics),
-        threshold=threshold if shared is None else shared.threshold_of(threshold),
+    return Evaluation(
+        name,
+        split,
+        without_prefix(metrics),
+        threshold if shared is None else shared.threshold_of(threshold),
         threshold_split=None if chosen is None else validation,
         temperature=temperature,
         predictions=found,

@@ -265,16 +265,23 @@ class UnivaTrainer(Trainer):
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def evaluation_loop(self, dataloader: DataLoader, *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """As Trainer's, but the loss is over every row once: Trainer's counts those again that fill up a batch."""
+        """
+        As Trainer's, but the loss is over every row once: Trainer's counts those again that fill up a batch.
+
+        Of rows with other labels than the model (`UtteranceDataset.shared_labels`) those in common are scored, and
+        there is no loss.
+        """
         batches = getattr(dataloader, "whole_dialogues", None)
         self.gather_function = self.accelerator.gather_for_metrics
         if batches is not None:
             self.gather_function = partial(self._gather_uneven, batches.rows_of_last_round)
-        output = super().evaluation_loop(dataloader, *args, **kwargs)
+        shared: SharedLabels | None = getattr(dataloader.dataset, "shared_labels", None)
+        with self._metrics.restricted_to(shared):
+            output = super().evaluation_loop(dataloader, *args, **kwargs)
         self.last_evaluation = output
         if output.predictions is not None and output.label_ids is not None:
             logits, labels = torch.from_numpy(output.predictions), torch.from_numpy(output.label_ids)
-            shared, loss_name = _shared_labels(dataloader), f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
+            loss_name = f"{kwargs.get('metric_key_prefix', 'eval')}_loss"
             if shared is None:
                 model = self.accelerator.unwrap_model(self.model)
                 output.metrics[loss_name] = model.with_loss(EmotionOutput(logits=logits), labels).loss.item()
@@ -308,20 +315,11 @@ class UnivaTrainer(Trainer):
 
         Of `eval_dataset`, while training, at the threshold that `choose_threshold` chooses, which the model gets.
         After training the model's threshold stays as it is, but for a model that was not evaluated when it was saved.
-
-        Of rows with other labels than the model (`UtteranceDataset.shared_labels`) those in common are scored, and
-        there is no loss.
         """
         is_due = self.is_in_train or (self.state.global_step > 0 and self._threshold_of(self._kept_step) is None)
         how = AUTO if self.choose_threshold is True else self.choose_threshold or None
         choice = how if eval_dataset is None and is_due else None
-        shared = getattr(eval_dataset, "shared_labels", None)
-        with (
-            self._averaged(),
-            self._kept_precision(),
-            self._metrics.choosing(choice),
-            self._metrics.restricted_to(shared),
-        ):
+        with self._averaged(), self._kept_precision(), self._metrics.choosing(choice):
             return super().evaluate(eval_dataset, *args, **kwargs)
 
     def hyperparameter_search(
@@ -571,11 +569,6 @@ def _check_metric(args: UnivaTrainingArguments, config: Any) -> None:
         near = get_close_matches(name, known, n=len(known), cutoff=0.5)
         ordered = [*near, *(other for other in known if other not in near)]
         raise ValueError(f"`metric_for_best_model` must be one of {', '.join(ordered)}, got {name!r}.")
-
-
-def _shared_labels(dataloader: DataLoader) -> SharedLabels | None:
-    """What is scored of rows that have other labels than the model."""
-    return getattr(dataloader.dataset, "shared_labels", None)
 
 
 def _reads_dialogues(model: Any) -> bool:

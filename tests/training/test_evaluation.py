@@ -21,6 +21,8 @@ from sklearn.metrics import f1_score
 from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor, write_corpus
 
 from modeling_univa import cli
+from modeling_univa.data.label_map import read_label_map
+from modeling_univa.data.loading import load_corpus, make_split
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
 from modeling_univa.models.media_univa import read_image
 from modeling_univa.models.processing_univa import UnivaProcessor
@@ -31,6 +33,8 @@ from modeling_univa.scores.results import Evaluation, merged, model_index_result
 from modeling_univa.scores.thresholds import choose_threshold, threshold_text
 from modeling_univa.sharing.adapters import load_model
 from modeling_univa.training.evaluation import OnValidation, evaluate_model, evaluate_predictions, record_evaluation
+from modeling_univa.training.trainer import UnivaTrainer
+from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
 COUNTS = {"num_rows": 10, "num_rows_without_label": 2, "num_rows_without_prediction": 3}
@@ -411,6 +415,19 @@ def test_scores_on_another_corpus_are_those_of_the_labels_in_common(saved, forei
     assert f"{excluded} rows more that are not scored" in found[0].notes
     assert re.findall(r"^\| (\w+) \| [\d.]+ \| \d+ \|$", text, flags=re.MULTILINE) == shared
     assert ModelCard(text).data.eval_results[0].metric_args["labels"] == shared
+
+
+def test_trainer_predicts_what_it_evaluates(saved, foreign, tmp_path):
+    model, processor = load_model(str(saved)), UnivaProcessor.from_pretrained(saved)
+    rows = make_split(load_corpus(str(foreign)), "test", processor, model.config, label_map=read_label_map(LABEL_MAP))
+    args = UnivaTrainingArguments(tmp_path, use_cpu=True, eval_strategy="no")
+    trainer = UnivaTrainer(model, args, processing_class=processor)
+    predicted = trainer.predict(rows).metrics
+    assert predicted["test_num_rows_excluded"] == rows.shared_labels.num_excluded > 0
+    assert "test_f1_happy" in predicted and not {"test_f1_fear", "test_loss"} & set(predicted)
+    evaluated = trainer.evaluate(rows, metric_key_prefix="test")
+    scores = [name for name in evaluated if name.startswith(("test_f1", "test_micro", "test_macro", "test_num"))]
+    assert len(scores) > 6 and [predicted[name] for name in scores] == [evaluated[name] for name in scores]
 
 
 def test_same_labels_in_another_order_are_scored_as_without_a_table(saved, corpus, tmp_path):

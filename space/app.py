@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The Space: upload or record someone speaking, type what is said, and see what a UniVA makes of it.
+"""The Space: upload or record someone speaking, type the transcript, and see what a UniVA makes of it.
 
     UNIVA_MODEL=ORG/NAME python app.py
 
@@ -64,7 +64,7 @@ def build(pool: Pool) -> gr.Blocks:
     # What visitors upload is gone after an hour.
     with gr.Blocks(title="UniVA", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(
-            "# Emotions in a clip\nGive any of picture, sound and words of someone speaking. The model labels what "
+            "# Emotions in a clip\nAdd any of picture, sound and words of someone speaking. The model labels what "
             "an observer would see and hear in them, which need not be what they feel."
         )
         with gr.Row(equal_height=False):

@@ -69,7 +69,7 @@ class FoldChoice:
 
     @property
     def fewest(self) -> int:
-        """How many folds there must be at the least."""
+        """The smallest number of folds that will do."""
         return 3 if self.with_validation else 2
 
     def _needed(self) -> str:

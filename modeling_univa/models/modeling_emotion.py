@@ -221,7 +221,7 @@ class EmotionModel(EmotionNetwork):
 
     def resume_state(self) -> dict[str, torch.Tensor]:
         """
-        What training goes on from beside weights and buffers, by name; checkpoints have it, a saved model has not.
+        What a resumed run needs besides weights and buffers, by name; checkpoints have it, a saved model does not.
         """
         return {}
 

@@ -416,7 +416,7 @@ class UnivaForEmotionClassification(UnivaPreTrainedModel, EmotionModel):
         return {} if rows is None else {_MEMORY: rows}
 
     def load_resume_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on with the utterances of past batches of a checkpoint. Raises `ValueError` where it has none."""
+        """Take up the utterances of past batches of a checkpoint. Raises `ValueError` where it has none."""
         if self.contrast_memory is None:
             return
         if _MEMORY not in state:

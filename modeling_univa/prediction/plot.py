@@ -124,8 +124,8 @@ def _draw_scores(axes: Any, prediction: Prediction, config: EmotionConfig) -> No
     limits = config.label_thresholds
     same = len(set(limits)) == 1
     axes.vlines(limits, places - 0.5, places + 0.5, color="#30363c", linewidth=1, linestyle="--", zorder=0)
-    said = f"threshold {limits[0]:g}" if same else "a threshold for each emotion"
-    axes.annotate(said, (limits[0], 1), (3, 3), fontsize=8, xycoords=("data", "axes fraction"),
+    note = f"threshold {limits[0]:g}" if same else "a threshold for each emotion"
+    axes.annotate(note, (limits[0], 1), (3, 3), fontsize=8, xycoords=("data", "axes fraction"),
                   textcoords="offset points")  # fmt: skip
     axes.set_xlim(0, min(1.0, max([*scores, *limits]) * 1.25))
     axes.invert_yaxis()

@@ -197,7 +197,7 @@ def _limits(config: EmotionConfig, extractors: Mapping[str, Mapping[str, Any]]) 
         than = threshold_text(config.decision_threshold, config.label_names)
         limits.append(
             f"An emotion is predicted where its probability is greater than {than}. The probabilities of an "
-            f"utterance sum to one, so that it gets {most} emotions at the most."
+            f"utterance sum to one, so that it gets at most {most} emotions."
         )
     for modality, size in config.extracted_sizes.items():
         made = extractors.get(modality, {})

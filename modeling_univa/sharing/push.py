@@ -302,5 +302,5 @@ def _advice(status: int | None) -> str:
     if status in (401, 403):
         return "Log in with a token that may write there: `hf auth login`."
     if status == 412:
-        return "Somebody else has changed the repository meanwhile: look at it, then push again."
+        return "Someone else has changed the repository meanwhile: look at it, then push again."
     return "Nothing in the repository has changed, or all of it: rerun the same command to be sure."

@@ -27,7 +27,7 @@ __all__ = [
 
 logger = logging.get_logger(__name__)
 
-# In a checkpoint: what training goes on from, and a saved model does without.
+# In a checkpoint: what a resumed run needs, and a saved model does without.
 RESUME_STATE_NAME = "resume_state.safetensors"
 # What a run needs to go on, as Trainer, DeepSpeed or FSDP write it.
 _PARTS = {
@@ -113,7 +113,7 @@ def _unreadable(folder: Path, pattern: str = "*") -> str | None:
 
 def save_resume_state(model: Any, folder: str | Path) -> None:
     """
-    Write what training goes on from beside weights and buffers into a checkpoint.
+    Write what a resumed run needs besides weights and buffers into a checkpoint.
 
     Args:
         model: any; a system of this package says by `resume_state` what that is.

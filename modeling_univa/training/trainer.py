@@ -62,7 +62,7 @@ class UnivaTrainer(Trainer):
 
     Raises:
         ValueError: several GPUs in one process, which would split dialogues and utterances alike; `logit_adjustment`
-            with a stream, of which nobody knows the frequencies of the labels; a `metric_for_best_model` that there
+            with a stream, whose frequencies of labels are not known; a `metric_for_best_model` that there
             is not; a `batching` that cuts dialogues for a model that reads across utterances; `logit_adjustment` for
             a model whose loss is not made of its logits. In `train`, a model that takes statistics of the training
             split, with a stream.

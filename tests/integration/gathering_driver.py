@@ -9,6 +9,7 @@ One of any number of processes: some steps of a saved model by SGD, on batches o
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ def main(folder: Path, output: str) -> None:
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     model = network = AutoModel.from_pretrained(folder / "model").train()
     if world_size > 1:
-        distributed.init_process_group("gloo")
+        distributed.init_process_group("gloo", timeout=timedelta(seconds=100))
         assert distributed.get_world_size() == world_size
         network = DistributedDataParallel(model, find_unused_parameters=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
@@ -38,6 +39,7 @@ def main(folder: Path, output: str) -> None:
     found |= {f"weight.{name}": value.detach() for name, value in model.named_parameters()}
     save_file(found | model.resume_state(), f"{output}-{rank}.safetensors")
     if world_size > 1:
+        distributed.barrier()
         distributed.destroy_process_group()
 
 

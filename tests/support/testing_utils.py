@@ -5,6 +5,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import datasets
 import numpy as np
 import psutil
+import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, PreTrainedConfig, PreTrainedTokenizerFast, RobertaConfig
@@ -285,27 +287,40 @@ def pretrained_speech_encoder(
     return folder
 
 
-def run_command(command: Sequence[Any], environment: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; one that hangs is ended with all processes that it started."""
+def run_command(
+    command: Sequence[Any], environment: Mapping[str, str], cwd: Path, timeout: float = 240
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end; one that hangs fails with where each of its processes was, and all are ended."""
     process = subprocess.Popen(
         [str(part) for part in command], env=environment, cwd=cwd, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        stdout, stderr = process.communicate(timeout=240)
-    except BaseException:
-        kill_tree(process.pid)
-        raise
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        # Python's faulthandler writes the stack of every thread when this arrives.
+        signal_tree(process.pid, signal.SIGABRT)
+        stdout, stderr = process.communicate(timeout=10)
+        pytest.fail(f"{process.args} took more than {timeout} s:\n{stdout[-2000:]}\n{stderr[-10000:]}")
+    finally:
+        if process.poll() is None:
+            kill_tree(process.pid)
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def kill_tree(pid: int) -> None:
     """`kill -9` a process and all that it started; torchrun's workers are in sessions of their own."""
+    processes = signal_tree(pid, signal.SIGKILL)
+    psutil.wait_procs(processes[1:], timeout=10)
+
+
+def signal_tree(pid: int, number: signal.Signals) -> list[psutil.Process]:
+    """Send a signal to a process and all that it started; returns them, it first."""
     processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes[1:], timeout=10)
+            process.send_signal(number)
+    return processes
 
 
 def subprocess_environment(cache: Path, with_package: bool = True) -> dict[str, str]:
@@ -317,5 +332,6 @@ def subprocess_environment(cache: Path, with_package: bool = True) -> dict[str, 
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONFAULTHANDLER": "1",
     }
     return {**environment, "PYTHONPATH": str(REPOSITORY)} if with_package else environment

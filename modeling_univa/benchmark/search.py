@@ -9,15 +9,13 @@ it is the same with any number of jobs, and after a kill. Trials are runs in the
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from ..scores.headline import METRICS
-from ..scores.metrics import MultilabelMetrics
+from ..scores.metrics import multilabel_metrics
 from ..scores.predictions import read_predictions
 from .plan import Run, Study
 from .runner import OVERWRITE, Runner
@@ -76,14 +74,7 @@ def validation_score(run: StoredRun, metric: str) -> float:
     if len(splits) != 1:
         raise ValueError(f"{run.predictions} is of {', '.join(splits)}, expected the rows of one validation split.")
     (found,) = splits.values()
-    metrics = _metrics()
-    metrics.config = SimpleNamespace(decision_threshold=threshold, label_names=names)
-    return float(metrics.compute(found.scores, found.labels)[metric])
-
-
-@cache
-def _metrics() -> MultilabelMetrics:
-    return MultilabelMetrics()
+    return float(multilabel_metrics(found.scores, found.labels, threshold, names)[metric])
 
 
 class Trials:

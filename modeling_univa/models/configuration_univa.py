@@ -59,6 +59,9 @@ class UnivaConfig(EmotionConfig):
             λ of equation 11.
         contrastive_temperature (`float`, defaults to 0.7):
             τ of equation 5.
+        contrastive_cosine (`bool`, defaults to `False`):
+            Whether embeddings are compared by their cosine instead of their dot product; τ is then best far below 1.
+            Not part of the paper.
         contrastive_modality_weights (`list[float]`, defaults to `[3, 1, 1]`):
             Weights of the text, audio and vision terms; used by the released objective.
         gather_across_devices (`bool`, defaults to `False`):
@@ -130,6 +133,7 @@ class UnivaConfig(EmotionConfig):
     contrastive_loss: Literal["va", "supervised", "self", "none"] = "va"
     contrastive_weight: float | int = 0.45
     contrastive_temperature: float | int = 0.7
+    contrastive_cosine: bool = False
     contrastive_modality_weights: list[float | int] | tuple[float | int, ...] = (3.0, 1.0, 1.0)
     gather_across_devices: bool = False
     contrastive_memory: int = 0
@@ -179,6 +183,8 @@ class UnivaConfig(EmotionConfig):
         found = ['`objective="released"` computes what the released code does, `"paper"` what the equations say.']
         if self.contrastive_loss != "none" and self.gather_across_devices:
             found.append("The contrastive terms are over the utterances of all processes (`gather_across_devices`).")
+        if self.contrastive_loss != "none" and self.contrastive_cosine:
+            found.append("The contrastive terms compare embeddings by their cosine (`contrastive_cosine`).")
         if self.memory_size:
             found.append(
                 f"Each utterance is also contrasted with the last {self.memory_size} utterances of past batches "

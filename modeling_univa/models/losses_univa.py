@@ -196,8 +196,8 @@ def modality_contrastive_loss(
     Contrastive loss of one modality (equations 4 and 5).
 
     The embeddings are taken twice, H̃ = [H, H]. The anchors i are the B rows of the first view; A(i) is all 2B rows but
-    the anchor itself; P(i), its positives, always has the anchor's copy in the second view. Embeddings are not
-    normalised.
+    the anchor itself; P(i), its positives, always has the anchor's copy in the second view. Embeddings are taken as
+    they are, without normalisation.
 
         L_i = −1/|P(i)| Σ_{p ∈ P(i)} log( exp(h_i·h_p / τ) / Σ_{a ∈ A(i)} exp(h_i·h_a / τ) )
 
@@ -265,6 +265,8 @@ class UnivaObjective:
             λ.
         contrastive_temperature (`float`):
             τ.
+        contrastive_cosine (`bool`, *optional*, defaults to `False`):
+            Whether embeddings are scaled to length 1 before they are compared.
         contrastive_modality_weights (`Sequence[float]`):
             w_t, w_a, w_v. Read by the released objective only; equation 11 has none.
         va_distance_threshold (`float`):
@@ -287,6 +289,7 @@ class UnivaObjective:
     contrastive_modality_weights: Sequence[float]
     va_distance_threshold: float
     correlation_prior_weight: float
+    contrastive_cosine: bool = False
     gather_across_devices: bool = False
 
     def __post_init__(self) -> None:
@@ -432,6 +435,8 @@ class UnivaObjective:
         name = f"{modality}_embeds"
         embeds = _required(name, getattr(outputs, name), f"{modality} is one of the model's modalities")
         _check_shape(name, embeds, (len(labels), None))
+        if self.contrastive_cosine:
+            embeds = F.normalize(embeds.float(), dim=-1)
         if self.contrastive_loss == "self":
             return embeds, embeds.new_empty(len(embeds), 0)
         if self.contrastive_loss == "supervised":

@@ -37,6 +37,7 @@ OPTIONS = {
     "contrastive_modality_weights": [3.0, 1.0, 0.5],
     "va_distance_threshold": 0.3,
     "correlation_prior_weight": 1.0,
+    "contrastive_cosine": False,
     "gather_across_devices": False,
 }
 Tensors = dict[str, torch.Tensor]
@@ -262,6 +263,28 @@ def test_a_memory_equals_double_loop(case: str, objective: str, contrastive_loss
         terms[f"contrastive_{modality}"].backward(retain_graph=True)
         assert_near(modality, batch[f"{modality}_embeds"].grad, leaves[f"{modality}_embeds"].grad, 1e-5)
     assert torch.equal(terms["kl"], alone["kl"]) and torch.equal(terms["prior"], alone["prior"])
+
+
+@pytest.mark.parametrize("contrastive_loss", ["va", "supervised", "self"])
+def test_cosine_is_the_dot_product_of_embeddings_of_length_1(contrastive_loss: str) -> None:
+    options = OPTIONS | {"contrastive_loss": contrastive_loss}
+    batch = CASES["unknown_va"] | {
+        name: 40 * value for name, value in CASES["unknown_va"].items() if name.endswith("_embeds")
+    }
+    leaves = prepare(batch, torch.float32, True)
+    terms = run_objective(leaves, options | {"contrastive_cosine": True})
+    terms["loss"].backward()
+    copies = prepare({name: value.double() for name, value in batch.items()}, torch.float64, True)
+    of_length_1 = {
+        name: value / value.square().sum(dim=1, keepdim=True).sqrt() if name.endswith("_embeds") else value
+        for name, value in copies.items()
+    }
+    losses = [naive_contrastive(of_length_1, modality, options) for modality in MODALITIES]
+    for modality, loss in zip(MODALITIES, losses, strict=True):
+        assert_near(modality, terms[f"contrastive_{modality}"], loss.detach(), 1e-5)
+    torch.stack([0.3 * weight / 3 * loss for weight, loss in zip((3, 1, 0.5), losses, strict=True)]).sum().backward()
+    for name in (f"{modality}_embeds" for modality in MODALITIES):
+        torch.testing.assert_close(leaves[name].grad.double(), copies[name].grad, rtol=1e-4, atol=1e-8)
 
 
 def test_a_memory_of_one_modality_is_nothing_to_another() -> None:

@@ -370,6 +370,7 @@ def test_install_line_has_the_versions_of_transformers_that_the_code_runs_with()
     ("options", "told"),
     [
         ({"gather_across_devices": True}, ["utterances of all processes (`gather_across_devices`)"]),
+        ({"contrastive_cosine": True}, ["by their cosine (`contrastive_cosine`)"]),
         ({"contrastive_memory": 512}, ["the last 512 utterances of past batches (`contrastive_memory`)"]),
         ({"contrastive_memory": 512, "gather_across_devices": True, "contrastive_loss": "none"}, []),
         # Loss and gradients are the same.
@@ -378,7 +379,8 @@ def test_install_line_has_the_versions_of_transformers_that_the_code_runs_with()
 )
 def test_card_tells_options_that_the_paper_has_not(options, told):
     lines = str(model_card(ModelFacts(tiny_config(**options)))).splitlines()
-    found = [line for line in lines if "gather_across_devices" in line or "contrastive_memory" in line]
+    names = ("gather_across_devices", "contrastive_memory", "contrastive_cosine")
+    found = [line for line in lines if any(name in line for name in names)]
     assert len(found) == len(told) and all(part in line for part, line in zip(told, found, strict=True))
 
 

@@ -90,9 +90,10 @@ def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str
         settings = json.loads((table.schema.metadata or {})[_SETTINGS])
         names, threshold = settings["label_names"], settings["threshold"]
         _check_settings(names, threshold)
-        table = _with_known_types(table, len(names))
+        table = _with_known_types(_with_speakers(table), len(names))
         splits = table.column("split").unique().to_pylist()
-        decisions = {split: _checked_decision(settings["decisions"][split]) for split in splits}
+        known = settings.get("decisions")
+        decisions = {split: None if known is None else _checked_decision(known[split]) for split in splits}
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not a predictions file of univa ({one_line(error)}).") from error
     rows = {split: table.filter(pc.field("split") == split) for split in splits}
@@ -121,6 +122,13 @@ def _checked_decision(decision: Any) -> str:
     return decision
 
 
+def _with_speakers(table: pa.Table) -> pa.Table:
+    """Files of before 2026-11-26 have no speakers."""
+    if _SPEAKER in table.column_names:
+        return table
+    return table.append_column(_SPEAKER, pa.nulls(len(table), pa.string()))
+
+
 def _with_known_types(table: pa.Table, width: int) -> pa.Table:
     """The columns that are read; every row of them has a value, and lists have one of each label."""
     table = table.select(_COLUMNS)
@@ -137,12 +145,19 @@ def _with_known_types(table: pa.Table, width: int) -> pa.Table:
     return table
 
 
-def _predictions(rows: pa.Table, width: int, decision: str) -> Predictions:
+def _predictions(rows: pa.Table, width: int, decision: str | None) -> Predictions:
     ids, dialogues = (rows.column(name).to_pylist() for name in ("utterance_id", "dialogue_id"))
-    scores, labels = (pc.list_flatten(rows.column(name)).to_numpy() for name in ("scores", "labels"))
+    scores, labels = (
+        pc.list_flatten(rows.column(name)).to_numpy().reshape(-1, width) for name in ("scores", "labels")
+    )
     speakers = rows.column(_SPEAKER).to_pylist()
     known = speakers if any(name is not None for name in speakers) else None
-    return Predictions(ids, dialogues, scores.reshape(-1, width), labels.reshape(-1, width), known, decision)
+    return Predictions(ids, dialogues, scores, labels, known, decision or _decision_of_older(scores))
+
+
+def _decision_of_older(scores: np.ndarray) -> str:
+    """Files of before 2026-11-26 do not say it; independent scores do not add up to 1 in every row."""
+    return "softmax" if np.allclose(scores.sum(axis=1), 1, atol=1e-4) else "sigmoid"
 
 
 def _table(split: str, found: Predictions) -> pa.Table:

@@ -51,6 +51,20 @@ def test_rows_are_taken_with_all_that_is_theirs():
     assert found.decision == "softmax" and some(4, 0).at([1]).speakers is None
 
 
+@pytest.mark.parametrize("decision", ["softmax", "sigmoid"])
+def test_files_without_speakers_and_decisions_are_read(decision, tmp_path):
+    file, rows = tmp_path / "predictions.parquet", some(4, 0)
+    if decision == "softmax":
+        rows = replace(rows, scores=rows.scores / rows.scores.sum(axis=1, keepdims=True))
+    write_predictions(file, {"test": rows}, ["happy", "sad", "fear"], 0.18)
+    table = pq.read_table(file).drop_columns("speaker")
+    settings = json.dumps({"label_names": ["happy", "sad", "fear"], "threshold": 0.18})
+    pq.write_table(table.replace_schema_metadata({"univa": settings}), file)
+    found, _, threshold = read_predictions(file)
+    assert (found["test"].speakers, found["test"].decision, threshold) == (None, decision, 0.18)
+    np.testing.assert_array_equal(found["test"].scores, rows.scores)
+
+
 def test_another_file_is_refused(tmp_path):
     pq.write_table(pa.table({"split": ["test"]}), tmp_path / "other.parquet")
     (tmp_path / "text.parquet").write_text("scores")

@@ -15,7 +15,7 @@ from .plan import FEATURES
 from .store import RunStore
 
 
-__all__ = ["PlanEvidence", "RowEvidence", "RunEvidence", "TableEvidence", "read_evidence"]
+__all__ = ["PlanEvidence", "RowEvidence", "RunEvidence", "TableEvidence", "check_plans", "read_evidence"]
 
 _NOT_MADE = "The run was not made yet."
 _NOT_ENDED = "The run was started and has not ended."
@@ -109,6 +109,20 @@ def read_evidence(store: RunStore, split: str) -> Iterator[PlanEvidence]:
     Raises:
         ValueError: the folder holds no plan, or one that is damaged.
     """
+    plans = check_plans(store)
+    for name, plan in plans.items():
+        reader = _Reader(store, split)
+        tables = [reader.table(table, content) for table, content in plan["tables"].items()]
+        yield PlanEvidence(name, plan["corpus"], tables)
+
+
+def check_plans(store: RunStore) -> dict[str, dict[str, Any]]:
+    """
+    The plans of a store by their names, as of [`Plan.to_dict`].
+
+    Raises:
+        ValueError: the folder holds no plan, or one that is damaged.
+    """
     plans = store.read_plans()
     if not plans:
         raise ValueError(f"`runs` {store.folder} has no plans: pass the output folder of `univa reproduce`.")
@@ -119,10 +133,7 @@ def read_evidence(store: RunStore, split: str) -> Iterator[PlanEvidence]:
             raise ValueError(
                 f"The plan {name} in {store.folder} is damaged ({reason}): run `univa reproduce` of it again."
             )
-    for name, plan in plans.items():
-        reader = _Reader(store, split)
-        tables = [reader.table(table, content) for table, content in plan["tables"].items()]
-        yield PlanEvidence(name, plan["corpus"], tables)
+    return plans
 
 
 def _problem_of_plan(content: Mapping[str, Any]) -> str | None:

@@ -5,17 +5,21 @@
 import base64
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
 
 
-__all__ = ["Grid", "Picture", "Section", "grid_csv", "html_page", "markdown_page"]
+__all__ = ["Grid", "Picture", "Section", "UniqueNames", "cell", "grid_csv", "html_page", "markdown_page", "plain"]
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
+# Of files; with suffixes, and four bytes a letter, the name still fits every file system.
+_LONGEST_NAME = 50
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,27 @@ class Section:
     blocks: Sequence[str | Grid | Picture]
 
 
+class UniqueNames:
+    """
+    Names for files and anchors, of the signs that both may have; none comes twice.
+
+    Args:
+        taken: that are not given away.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()):
+        self._taken = set(taken)
+
+    def __call__(self, name: str) -> str:
+        """The nearest one to `name` that is free."""
+        short = re.sub(r"[^\w.]+", "-", name).strip("-")[:_LONGEST_NAME] or "-"
+        names = (f"{short}-{number}" if number > 1 else short for number in count(1))
+        # Some file systems do not tell capitals from small letters.
+        found = next(name for name in names if name.lower() not in self._taken)
+        self._taken.add(found.lower())
+        return found
+
+
 def grid_csv(grid: Grid) -> str:
     """The content of its CSV file."""
     data = list(grid.data) or [dict(zip(grid.header, row, strict=True)) for row in grid.rows]
@@ -87,9 +112,9 @@ def grid_csv(grid: Grid) -> str:
 
 def markdown_page(title: str, sections: Sequence[Section]) -> str:
     """A report in Markdown; its figures are `figures/NAME.png`, its tables also `tables/NAME.csv`."""
-    parts = [f"# {_plain(title)}"]
+    parts = [f"# {plain(title)}"]
     for section in sections:
-        parts.append(f"{'#' * section.level} {_plain(section.title)}")
+        parts.append(f"{'#' * section.level} {plain(section.title)}")
         parts += [_markdown(block) for block in section.blocks]
     return "\n\n".join(parts) + "\n"
 
@@ -112,22 +137,23 @@ def html_page(title: str, sections: Sequence[Section], pictures: Mapping[str, by
 
 def _markdown(block: str | Grid | Picture) -> str:
     if isinstance(block, str):
-        return _plain(block)
+        return plain(block)
     if isinstance(block, Picture):
-        return f"![{_plain(block.alt)}](figures/{block.name}.png)\n\n*{_plain(block.caption)}*"
+        return f"![{plain(block.alt)}](figures/{block.name}.png)\n\n*{plain(block.caption)}*"
     lines = [block.header, ["---", *("---:" for _ in block.header[1:])], *block.rows]
-    table = "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
-    notes = "\n".join(f"* {_plain(note)}" for note in block.notes)
-    parts = [f"**{_plain(block.caption)}**", table, notes, f"[All digits](tables/{block.name}.csv)"]
+    table = "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
+    notes = "\n".join(f"* {plain(note)}" for note in block.notes)
+    parts = [f"**{plain(block.caption)}**", table, notes, f"[All digits](tables/{block.name}.csv)"]
     return "\n\n".join(part for part in parts if part)
 
 
-def _plain(text: str) -> str:
-    """Names of systems and labels are not markup."""
+def plain(text: str) -> str:
+    """Text as Markdown: names of systems and labels are not markup."""
     for sign in "\\`*_[]<>":
         text = text.replace(sign, f"\\{sign}")
     return text
 
 
-def _cell(text: str) -> str:
-    return text if set(text) <= {"-", ":"} else _plain(text).replace("|", "\\|")
+def cell(text: str) -> str:
+    """Text in a cell of a Markdown table."""
+    return text if set(text) <= {"-", ":"} else plain(text).replace("|", "\\|")

@@ -3,19 +3,21 @@
 """The report of a benchmark: every table of every plan of a store, from predictions alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..models.files_univa import whole_file, write_text
 from ..prediction.plot import check_plotting
 from .evidence import read_evidence
 from .figures import image_bytes
+from .local_paths import without_folders
 from .page import Grid, Picture, Section, grid_csv, html_page, markdown_page
 from .scored import Bootstrap
 from .sections import SectionMaker
 from .store import RunStore
 
 
-__all__ = ["write_report"]
+__all__ = ["MARKDOWN", "PAGE", "TITLE", "write_report"]
 
 TITLE = "Multimodal multi-label emotion recognition: a benchmark"
 PAGE, MARKDOWN = "index.html", "report.md"
@@ -34,7 +36,7 @@ def write_report(
     figures: bool = True,
     tell: Callable[[str], None] = print,
     case_texts: str | None = None,
-) -> None:
+) -> list[Path]:
     """
     Write `index.html`, `report.md`, `tables/*.csv`, and `figures/` as PNG and SVG to a folder.
 
@@ -47,6 +49,9 @@ def write_report(
         tell: takes a line about how far it is.
         case_texts: folder of the corpus whose transcripts are shown beside cases; its licence must allow that.
 
+    Returns:
+        The files that were written, relative to `output`, where those of an earlier report may lie as well.
+
     Raises:
         ImportError: figures need matplotlib, which is not installed.
         ValueError: the store holds no plan, or the licence of `case_texts` does not allow that.
@@ -56,22 +61,38 @@ def write_report(
     maker = SectionMaker(split, bootstrap or Bootstrap(), figures, tell, case_texts)
     sections = [Section("about", "About", 2, [ABOUT])]
     for plan in read_evidence(store, split):
-        sections += maker.plan(plan)
-    _write(Path(output), sections)
+        sections += map(_for_others, maker.plan(plan))
+    return _write(Path(output), sections)
 
 
-def _write(output: Path, sections: list[Section]) -> None:
+def _for_others(section: Section) -> Section:
+    """Reasons of failures name folders of this machine, and reports are shown to others."""
+    blocks = [_block_for_others(block) for block in section.blocks]
+    return replace(section, title=without_folders(section.title), blocks=blocks)
+
+
+def _block_for_others(block: str | Grid | Picture) -> str | Grid | Picture:
+    if isinstance(block, str):
+        return without_folders(block)
+    names = ("caption", "alt") if isinstance(block, Picture) else ("caption", "header", "rows", "notes", "data")
+    return replace(block, **{name: without_folders(getattr(block, name)) for name in names})
+
+
+def _write(output: Path, sections: list[Section]) -> list[Path]:
     """The page last, so that what it shows is there."""
-    pictures = {}
+    pictures, tables = {}, []
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Grid):
-            write_text(output / "tables" / f"{block.name}.csv", grid_csv(block))
+            tables.append(Path("tables", f"{block.name}.csv"))
+            write_text(output / tables[-1], grid_csv(block))
         elif isinstance(block, Picture):
             pictures[block.name] = image_bytes(block.figure, "svg")
             _write_bytes(output / "figures" / f"{block.name}.svg", pictures[block.name])
             _write_bytes(output / "figures" / f"{block.name}.png", image_bytes(block.figure, "png"))
     write_text(output / MARKDOWN, markdown_page(TITLE, sections))
     write_text(output / PAGE, html_page(TITLE, sections, pictures))
+    figures = [Path("figures", f"{name}.{suffix}") for name in pictures for suffix in ("svg", "png")]
+    return [Path(PAGE), Path(MARKDOWN), *tables, *figures]
 
 
 def _write_bytes(file: Path, content: bytes) -> None:

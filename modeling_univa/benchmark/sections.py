@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sections of a report: of each plan its tables with their figures, and a closer look at its full model."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,7 @@ from .figures import (
     draw_setting,
     settings_of,
 )
-from .page import Grid, Picture, Section
+from .page import Grid, Picture, Section, UniqueNames
 from .scored import THRESHOLDS, Bootstrap, Rows, Scored, choose, counted, predict_the_same, score
 from .tables import Setting, conditions, difference_grid, gap_grid, interval_text, score_grid, search_grid
 
@@ -42,8 +40,6 @@ __all__ = ["SectionMaker"]
 
 _OWN = next(iter(THRESHOLDS))
 _FEW = f"Speakers in fewer than {FEWEST_DIALOGUES} dialogues are left out, and so are intervals of one dialogue alone."
-# Of files; with suffixes, and four bytes a letter, the name still fits every file system.
-_LONGEST_NAME = 50
 # Anchors of the page's own sections.
 _TAKEN = ("about",)
 Block = str | Grid | Picture
@@ -72,7 +68,7 @@ class SectionMaker:
         self.split, self.bootstrap, self.figures, self.tell = split, bootstrap, figures, tell
         self.case_texts = case_texts
         self._shown: set[Path] = set()
-        self._names = set(_TAKEN)
+        self._own_name = UniqueNames(_TAKEN)
 
     def plan(self, plan: PlanEvidence) -> Iterator[Section]:
         """The sections of a plan."""
@@ -86,15 +82,6 @@ class SectionMaker:
             self.tell(f"{plan.name}: {full.rows[0].name}")
             name = self._own_name(f"{plan.name}-parts")
             yield Section(name, f"{full.title}: parts of the rows", 3, list(self._parts(name, full)))
-
-    def _own_name(self, name: str) -> str:
-        """For files and anchors: of the signs that both may have, and of no other section."""
-        short = re.sub(r"[^\w.]+", "-", name).strip("-")[:_LONGEST_NAME] or "-"
-        names = (f"{short}-{number}" if number > 1 else short for number in count(1))
-        # Some file systems do not tell capitals from small letters.
-        found = next(name for name in names if name.lower() not in self._names)
-        self._names.add(found.lower())
-        return found
 
     def _table(self, name: str, table: TableEvidence) -> Iterator[Block]:
         if not any(row.runs for row in table.rows):

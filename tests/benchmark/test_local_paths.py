@@ -1,0 +1,44 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of this machine are left out of text for others, and nothing else is."""
+
+from pathlib import Path
+
+import pytest
+
+from modeling_univa.benchmark.local_paths import without_folders
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/home/me/corpora/mine has no split.", "mine has no split."),
+        ("expected '/home/me/a.csv', found ~/b/c.csv, ../d/e or ./f/", "expected 'a.csv', found c.csv, e or f"),
+        ("--audio=/data/x/audio.npz --va=from-emotion", "--audio=audio.npz --va=from-emotion"),
+        ("file:///home/me/x.txt", "x.txt"),
+        (r"C:\Users\me\x.txt is missing", "x.txt is missing"),
+        ("(/home/me/x; see ~someone/y)", "(x; see y)"),
+    ],
+)
+def test_of_a_path_the_last_part_stays(text, expected):
+    assert without_folders(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["w/o VA-CL", "ORG/NAME at a/b", "https://example.org/a/b", "package://model/x", "51.2 [49, 53]", "km / h", "|A*|",
+     "outputs/corpora/demo", "and/or", "…"],
+)  # fmt: skip
+def test_what_is_no_path_stays(text):
+    assert without_folders(text) == text
+
+
+def test_own_folders_may_have_spaces(tmp_path, monkeypatch):
+    home = tmp_path / "Jo Do" / "my work"
+    monkeypatch.setattr(Path, "home", lambda: home)
+    assert without_folders(f"The file {home}/clips/a.wav is empty.") == "The file clips/a.wav is empty."
+
+
+def test_values_of_json_are_cleaned_and_keys_stay():
+    content = {"/a/b": ["/a/b", 1, None, {"x": ("/c/d", 2.5)}]}
+    assert without_folders(content) == {"/a/b": ["b", 1, None, {"x": ["d", 2.5]}]}

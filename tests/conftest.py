@@ -158,3 +158,14 @@ def hub_client(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Let huggingface_hub in this process talk to `hub`, as "me"."""
     with hub.connected(monkeypatch, tmp_path / "hub_cache", "hf_me"):
         yield hub
+
+
+@pytest.fixture
+def hub_for_datasets(hub_client: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubServer:
+    """The same for datasets, which keeps settings of its own."""
+    import datasets.config
+
+    for name, value in {"HF_ENDPOINT": hub_client.url, "HF_HUB_OFFLINE": False}.items():
+        monkeypatch.setattr(datasets.config, name, value)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets_cache")
+    return hub_client

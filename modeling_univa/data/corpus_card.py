@@ -21,6 +21,8 @@ __all__ = [
     "ORIGIN",
     "SplitStatistics",
     "benchmark",
+    "benchmark_file",
+    "benchmark_tasks",
     "generated_sections",
     "summary_line",
     "task_categories",
@@ -93,19 +95,31 @@ def benchmark(title: str, splits: Iterable[str]) -> str | None:
 
     Each other split has a task for each metric of which more is better, named as `univa evaluate` names its results.
     """
-    tasks = [
-        {"id": f"{split}_{metric}", "config": "default", "split": split}
-        for split in splits
-        if not split.startswith("train")
-        for metric, about in METRICS.items()
-        if about.greater_is_better
-    ]
+    names = [split for split in splits if not split.startswith("train")]
+    tasks = [task for split in names for task in benchmark_tasks(split, "default", split)]
+    return benchmark_file(title, tasks) if tasks else None
+
+
+def benchmark_tasks(name: str, config: str, split: str) -> list[dict[str, str]]:
+    """
+    Tasks of an `eval.yaml` on a split, one for each metric of which more is better.
+
+    Args:
+        name: what their ids begin with.
+        config, split: of the data set.
+    """
+    metrics = [metric for metric, about in METRICS.items() if about.greater_is_better]
+    return [{"id": f"{name}_{metric}", "config": config, "split": split} for metric in metrics]
+
+
+def benchmark_file(title: str, tasks: Sequence[Mapping[str, str]]) -> str:
+    """The content of an `eval.yaml` with tasks of [`benchmark_tasks`]."""
     description = (
         f"{title}: multi-label emotion recognition in dialogues. Accuracy is the mean Jaccard index of the labels of "
         "an utterance and those predicted (0 where there is neither); accuracy and F1 are in percent."
     )
-    content = {"name": title, "description": description, "tasks": tasks}
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if tasks else None
+    content = {"name": title, "description": description, "tasks": [dict(task) for task in tasks]}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def generated_sections(

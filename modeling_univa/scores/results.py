@@ -59,6 +59,7 @@ class Evaluation:
         temperature: that of least negative log likelihood on validation, where it was asked for.
         predictions: of the rows that were scored, and of those that chose anything, by split.
         label_note: how the labels of a corpus were mapped to those of the model, where they differ.
+        source: address of the predictions, where they are public.
     """
 
     dataset: str
@@ -72,6 +73,7 @@ class Evaluation:
     temperature: float | None = None
     predictions: Mapping[str, Predictions] = field(default_factory=dict, repr=False)
     label_note: str | None = None
+    source: str | None = None
 
     @property
     def label_names(self) -> list[str]:
@@ -127,28 +129,34 @@ def merged(previous: Iterable[EvalResult], new: list[EvalResult]) -> list[EvalRe
     return [item for item in previous if (item.dataset_type, item.dataset_split) not in replaced] + new
 
 
-def write_eval_results(folder: Path, evaluation: Evaluation) -> Path:
+def write_eval_results(folder: Path, evaluation: Evaluation, tasks: Sequence[str] = ()) -> Path:
     """
     Write `.eval_results/DATASET-SPLIT.yaml`, in place of that of a previous evaluation.
 
     Scores on mapped labels are of a task of another name, so that no benchmark ranks them beside those on all labels.
+
+    Args:
+        folder: of the model.
+        tasks: of the benchmark, each of which has these scores; by default the one called as the split.
     """
     task = evaluation.split if evaluation.label_note is None else f"{evaluation.split}_shared_labels"
     notes = evaluation.conditions if evaluation.on_hub else f"data set not on the Hub; {evaluation.conditions}"
     entries = [
         EvalResultEntry(
             dataset_id=evaluation.dataset,
-            task_id=f"{task}_{key}",
+            task_id=f"{name}_{key}",
             value=round(evaluation.scores[key], 4),
             dataset_revision=evaluation.revision,
             date=evaluation.date,
+            source_url=evaluation.source,
             notes=notes,
         )
+        for name in tasks or [task]
         for key in METRICS
         if key in evaluation.scores
     ]
-    name = re.sub(r"[^\w.-]+", "--", f"{evaluation.dataset}-{evaluation.split}")
-    file = folder / RESULTS_FOLDER / f"{name}.yaml"
+    stem = re.sub(r"[^\w.-]+", "--", f"{evaluation.dataset}-{evaluation.split}")
+    file = folder / RESULTS_FOLDER / f"{stem}.yaml"
     write_text(file, yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True))
     return file
 

@@ -15,7 +15,7 @@ from huggingface_hub import CommitInfo, DatasetCard, HfApi
 
 from ..data.corpus import EXTRACTORS_FILE
 from ..data.corpus_card import BENCHMARK_FILE, CORPUS_ID, ORIGIN, benchmark
-from .push import _commit, _explained, make_repository
+from .push import commit_files, explained, make_repository
 
 
 __all__ = ["is_corpus", "push_corpus"]
@@ -67,12 +67,12 @@ def push_corpus(
         BENCHMARK_FILE, (benchmark(card.data.get("pretty_name") or folder.name, shards) or "").encode()
     )
     additions = {name: content for name, content in additions.items() if content}
-    with _explained("The corpus", repo_id):
+    with explained("The corpus", repo_id):
         name = make_repository(repo_id, "dataset", private=private, token=token)
         _describe(card, shards)
         text = card.text.strip().replace(CORPUS_ID, name)
         additions["README.md"] = f"---\n{card.data.to_yaml()}\n---\n\n{text}\n".encode()
-        return _commit(HfApi(token=token), name, "dataset", additions, _REPLACED, commit_message)
+        return commit_files(HfApi(token=token), name, "dataset", additions, _REPLACED, commit_message)
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:

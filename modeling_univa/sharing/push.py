@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import cast
 
-from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
+from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard, RepoCard
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
@@ -21,7 +21,16 @@ from .folder import base_beside, check_folder, shared_files
 from .snippets import MODEL_ID
 
 
-__all__ = ["PushError", "check_base_repository", "make_repository", "push_folder", "push_metric"]
+__all__ = [
+    "PushError",
+    "check_base_repository",
+    "commit_files",
+    "explained",
+    "make_repository",
+    "push_folder",
+    "push_metric",
+    "refuse_untagged",
+]
 
 logger = logging.get_logger(__name__)
 
@@ -101,7 +110,7 @@ def push_folder(
     _tell_left_out(folder, files)
     additions: dict[str, Path | bytes] = {name: folder / name for name in files}
     api = HfApi(token=token)
-    with _explained(str(folder), repo_id):
+    with explained(str(folder), repo_id):
         name = make_repository(repo_id, private=private, token=token, create_pr=create_pr)
         _make_branch(api, name, revision, create_pr)
         if "README.md" in additions:
@@ -111,7 +120,7 @@ def push_folder(
         if base is not None:
             pushed = _push_base(api, base, name, revision, commit_message, create_pr)
             additions |= _naming_base(folder, pushed, additions.get("README.md"))
-        return _commit(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
+        return commit_files(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
 
 
 def _make_branch(api: HfApi, repo_id: str, revision: str | None, create_pr: bool) -> None:
@@ -130,7 +139,7 @@ def _push_base(
     _make_branch(api, name, revision, create_pr)
     additions: dict[str, Path | bytes] = {file: folder / file for file in shared_files(folder)}
     additions["README.md"] = _BASE_CARD.format(tag=_BASE_TAG, adapter=adapter).encode()
-    commit = _commit(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
+    commit = commit_files(api, name, "model", additions, _REPLACED, commit_message, revision, create_pr)
     return AdapterBase(name, commit.oid)
 
 
@@ -150,21 +159,27 @@ def check_base_repository(adapter: str, token: str | None = None) -> None:
         PushError: the repository of the base holds another model.
     """
     api = HfApi(token=token)
-    with _explained("The base", _base_name(adapter)):
+    with explained("The base", _base_name(adapter)):
         if api.repo_exists(_base_name(adapter)):
             _refuse_another_model(api, _base_name(adapter), adapter)
 
 
 def _refuse_another_model(api: HfApi, name: str, adapter: str) -> None:
-    """A base is told by its card: the tags that the Hub lists may lag behind, or lack."""
-    files = set(api.list_repo_files(name)) - {".gitattributes"}
-    card = api.hf_hub_download(name, "README.md") if "README.md" in files else None
-    tags = [] if card is None else ModelCard.load(card, ignore_metadata_errors=True).data.get("tags")
-    if files and _BASE_TAG not in (tags or []):
-        raise PushError(
-            f"{name}, where the base of {adapter} would go, holds another model already: push the adapter under "
-            "another name."
-        )
+    message = f"{name}, where the base of {adapter} would go, holds another model already: push the adapter under "
+    refuse_untagged(api, name, "model", _BASE_TAG, f"{message}another name.")
+
+
+def refuse_untagged(api: HfApi, repo_id: str, repo_type: str, tag: str, message: str) -> None:
+    """
+    Raise a [`PushError`] with the message where a repository has files and its card lacks a tag.
+
+    The card tells what a repository is: the tags that the Hub lists may lag behind.
+    """
+    files = set(api.list_repo_files(repo_id, repo_type=repo_type)) - {".gitattributes"}
+    card = api.hf_hub_download(repo_id, "README.md", repo_type=repo_type) if "README.md" in files else None
+    tags = [] if card is None else RepoCard.load(card, ignore_metadata_errors=True).data.get("tags")
+    if files and tag not in (tags or []):
+        raise PushError(message)
 
 
 def _naming_base(folder: Path, base: AdapterBase, card: Path | bytes | None) -> dict[str, Path | bytes]:
@@ -205,9 +220,9 @@ def push_metric(repo_id: str, *, private: bool | None = None, token: str | None 
         text = text.replace("metrics/multilabel_emotion", repo_id).replace("multilabel_emotion.py", f"{name}.py")
         additions[f"{name}.py" if file == "multilabel_emotion.py" else file] = text.encode()
     api = HfApi(token=token)
-    with _explained("The metric", repo_id):
+    with explained("The metric", repo_id):
         make_repository(repo_id, "space", private=private, token=token)
-        return _commit(api, repo_id, "space", additions, (), "Upload metric")
+        return commit_files(api, repo_id, "space", additions, (), "Upload metric")
 
 
 def make_repository(
@@ -217,12 +232,14 @@ def make_repository(
     private: bool | None = None,
     token: str | None = None,
     create_pr: bool = False,
+    what: str | None = None,
 ) -> str:
     """
     Make a repository where there is none yet, and see whether the token may write there.
 
     Args:
         create_pr: whether only a pull request is to be opened.
+        what: is to be pushed, for messages; by default what a repository of this type holds.
 
     Returns:
         Its id, `ORG/NAME` also for one of your own.
@@ -231,7 +248,8 @@ def make_repository(
         PushError: the Hub refused, the connection broke, or a private repository was asked for and it is a public one.
     """
     api = HfApi(token=token)
-    with _explained({"space": "The metric", "dataset": "The corpus"}.get(repo_type, "The model"), repo_id):
+    what = what or {"space": "The metric", "dataset": "The corpus"}.get(repo_type, "The model")
+    with explained(what, repo_id):
         sdk = "gradio" if repo_type == "space" else None
         url = api.create_repo(repo_id, repo_type=repo_type, space_sdk=sdk, private=private, exist_ok=True)
         if private and not api.repo_info(url.repo_id, repo_type=repo_type).private:
@@ -246,7 +264,7 @@ def make_repository(
     return url.repo_id
 
 
-def _commit(
+def commit_files(
     api: HfApi,
     repo_id: str,
     repo_type: str,
@@ -256,7 +274,18 @@ def _commit(
     revision: str | None = None,
     create_pr: bool = False,
 ) -> CommitInfo:
-    """One commit on top of the head as it is when this begins."""
+    """
+    Make one commit on top of the head as it is when this begins.
+
+    Args:
+        api: with the token.
+        repo_id, repo_type: a repository that is there.
+        additions: files to send by their names in the repository.
+        replaced: patterns of names; files of a previous push that match and are not among the additions are removed.
+        message: first line of the commit.
+        revision: branch; by default `main`.
+        create_pr: whether to open a pull request instead of changing the branch.
+    """
     info = api.repo_info(repo_id, repo_type=repo_type, revision=revision)
     previous = api.list_repo_files(repo_id, repo_type=repo_type, revision=info.sha)
     stale = [name for name in previous if name not in additions and any(fnmatch(name, kind) for kind in replaced)]
@@ -282,8 +311,8 @@ def _tell_left_out(folder: Path, files: Sequence[str]) -> None:
 
 
 @contextmanager
-def _explained(what: str, repo_id: str) -> Iterator[None]:
-    """Say in one sentence what went wrong and what to do."""
+def explained(what: str, repo_id: str) -> Iterator[None]:
+    """Raise a [`PushError`] that says in one sentence why `what` was not pushed, and what to do."""
     try:
         yield
     except PushError:

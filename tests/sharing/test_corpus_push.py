@@ -4,13 +4,11 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
 import pytest
 import yaml
-from hub_server import HubServer
 from huggingface_hub import DatasetCard
 from testing_utils import random_rows, tiny_config, tiny_model, tiny_processor, write_corpus
 
@@ -46,15 +44,6 @@ def build(source: Path, *arguments: str) -> int:
     options = ["--labels", ",".join(M3ED_EMOTIONS), "--va", "from-emotion"]
     folders = ["--source", str(source), "--output", str(source.parent / "corpus")]
     return corpus_main(UtteranceFolder, [*folders, *options, *arguments])
-
-
-@pytest.fixture
-def hub_for_datasets(hub_client: HubServer, monkeypatch, tmp_path) -> Iterator[HubServer]:
-    """datasets keeps settings of its own."""
-    for name, value in {"HF_ENDPOINT": hub_client.url, "HF_HUB_OFFLINE": False}.items():
-        monkeypatch.setattr(datasets.config, name, value)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets_cache")
-    yield hub_client
 
 
 # Refused

@@ -161,7 +161,7 @@ def workspace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_of_the_page_run(
-    page: Path, workspace: Path, hub_client: HubServer, monkeypatch: pytest.MonkeyPatch, capfd
+    page: Path, workspace: Path, hub_for_datasets: HubServer, monkeypatch: pytest.MonkeyPatch, capfd
 ):
     namespace: dict[str, Any] = {}
     for kind, block in blocks(page):

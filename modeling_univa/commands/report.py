@@ -3,11 +3,16 @@
 """`univa report`: tables and figures of a benchmark, from the predictions of its runs."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
+from ..benchmark.evidence import check_plans
+from ..benchmark.publication import publish
 from ..benchmark.report import write_report
 from ..benchmark.scored import Bootstrap
 from ..benchmark.store import RunStore
 from ..options import OptionParser
+from ..sharing.benchmark_push import make_benchmark_repository
 
 
 __all__ = ["add_options", "run"]
@@ -25,14 +30,20 @@ def add_options(parser: OptionParser) -> None:
         metavar="CORPUS",
         help="show transcripts of this corpus beside cases, where its licence allows it",
     )
+    parser.add_argument(
+        "--push", metavar="ORG/NAME", help="push predictions and report to this data set repository; no texts or media"
+    )
+    parser.add_argument("--private", action="store_true", default=None, help="make the repository a private one")
+    parser.add_argument("--license", help="of the repository, for its card")
     parser.add_argument("--no-figures", action="store_true", help="tables alone, without matplotlib")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns the exit status."""
-    bootstrap = Bootstrap(options.draws, options.seed)
-    write_report(
-        RunStore(options.runs),
+    bootstrap, store = Bootstrap(options.draws, options.seed), RunStore(options.runs)
+    _check_push(options, store)
+    files = write_report(
+        store,
         options.output,
         options.split,
         bootstrap,
@@ -41,7 +52,30 @@ def run(options: argparse.Namespace) -> int:
         options.case_texts,
     )
     print(f"wrote {options.output}/index.html and report.md")
+    if options.push is not None:
+        _push(options, store, files)
     return 0
+
+
+def _check_push(options: argparse.Namespace, store: RunStore) -> None:
+    """Before hours of bootstrap: that it can be pushed."""
+    if options.push is None:
+        given = next((name for name in ("private", "license") if getattr(options, name)), None)
+        if given is not None:
+            raise ValueError(f"`{given}` is about what is pushed: add `push`, or leave it out.")
+        return
+    if options.case_texts is not None:
+        raise ValueError("`case_texts` shows transcripts, which are not pushed: leave it or `push` out.")
+    check_plans(store)
+    make_benchmark_repository(options.push, options.private)
+
+
+def _push(options: argparse.Namespace, store: RunStore, files: Sequence[Path]) -> None:
+    given = options.split, options.private, options.license
+    commit, results = publish(store, options.push, options.output, files, *given)
+    print(f"pushed {commit.commit_url}")
+    for file in results:
+        print(f"wrote {file}: univa push {file.parent.parent} ORG/MODEL sends it")
 
 
 def _tell(line: str) -> None:

@@ -64,7 +64,7 @@ def measure(recipes: str, dataset: str | None, num_batches: int) -> dict[str, An
     paths = sorted(Path(recipes).glob("*.yaml"))
     if ANCHOR not in [path.stem for path in paths]:
         raise ValueError(f"{recipes} has no {ANCHOR}.yaml, which the others are compared with")
-    loops = {path.stem: _build_loop([str(path), *(["--dataset", dataset] if dataset else [])]) for path in paths}
+    loops = {path.stem: build_loop([str(path), *(["--dataset", dataset] if dataset else [])]) for path in paths}
     first = loops[ANCHOR].trainer
     epoch = epoch_of(first, first.args.batching)
     batches = epoch[:: max(1, len(epoch) // num_batches)][:num_batches]
@@ -85,7 +85,8 @@ def _facts(loop: Loop, median: dict[str, float], name: str) -> dict[str, float]:
     return {"seconds": median[name], "ratio": median[name] / median[ANCHOR], "trained_parameters": parameters}
 
 
-def _build_loop(recipe: list[str]) -> Loop:
+def build_loop(recipe: list[str]) -> Loop:
+    """Training steps of a recipe, its path followed by options of `train_hf.py`; nothing is trained yet."""
     model_args, data_args, training_args = parse_arguments([*recipe, "--use_cpu", "true"])
     set_seed(training_args.seed)
     corpus = prepare_corpus(data_args, training_args)

@@ -31,7 +31,7 @@ from modeling_univa.models.modeling_univa import UnivaOutput
 def scripts():
     """The scripts, which import each other as those of one folder do."""
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    names = ("speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches")
+    names = ("speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms")
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
 
@@ -200,6 +200,23 @@ def test_memory_of_a_step_in_chunks_does_not_grow_with_the_batch(scripts, tmp_pa
     monkeypatch.setattr(scripts["large_batches"], "GRADIENT_TOLERANCE", -1)
     assert scripts["large_batches"].main(arguments) == 2
     assert "The gradients differ" in capsys.readouterr().err
+
+
+def test_gradients_of_contrastive_terms_are_as_large_as_their_weight(scripts, recipe, tmp_path, capsys):
+    main, output, found = scripts["contrastive_terms"].main, tmp_path / "terms.json", {}
+    for weight in (0.5, 0.8):
+        options = ["--recipe", str(recipe), "--steps", "4", "--learning_rate", "0", "--output", str(output)]
+        assert main([*options, "--contrastive_weight", str(weight)]) == 0
+        found[weight] = json.loads(output.read_text())["modalities"]
+    assert list(found[0.5]) == ["text", "audio", "vision"]
+    for modality, facts in found[0.5].items():
+        assert found[0.8][modality]["gradient"] == pytest.approx(4 * facts["gradient"], rel=1e-4)
+        assert facts["gradient"] > 0 and 0 < facts["own_copy"] < 1 and 0 < facts["positives"] < 3
+        others = ("own_copy", "positives", "cosine_of_positives", "cosine_of_others", "length")
+        assert all(facts[name] == found[0.8][modality][name] for name in others)
+    assert "gradient / KL" in capsys.readouterr().out
+    assert main(["--recipe", str(recipe), "--contrastive_loss", "none"]) == 2
+    assert "has no contrastive loss" in capsys.readouterr().err
 
 
 @pytest.mark.slow

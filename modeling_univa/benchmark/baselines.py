@@ -27,18 +27,28 @@ from ..data.corpus import Corpus
 from ..data.loading import make_split
 from ..data.utterances import UtteranceDataset
 from ..models.configuration_emotion import MODALITIES
-from ..scores.predictions import Predictions, write_predictions
+from ..scores.predictions import Predictions
 from ..scores.thresholds import best_threshold, predicted_labels
 from ..training.arguments import DataArguments, ModelArguments
 from ..training.frozen_text import frozen_encoder
-from ..training.run import build_model, choose_splits, prepare_corpus
+from ..training.run import (
+    build_model,
+    choose_splits,
+    make_test_split,
+    prepare_corpus,
+    prepare_test_corpus,
+    tested_name,
+    write_all_predictions,
+)
 from ..training.training_arguments import UnivaTrainingArguments
 
 
 __all__ = ["BASELINES", "baseline_configuration", "constant_scores", "fit_baseline", "summaries"]
 
 BASELINES = ("majority", "all", "prior", "linear")
-_SPLITS = ("train_split", "eval_split", "test_split")
+# Which rows are for training, validation and test.
+_SPLITS = ("train_split", "eval_split", "test_split", "num_folds", "fold", "fold_by", "fold_seed", "test_dataset",
+           "test_dataset_revision", "label_map")  # fmt: skip
 # Of the settings of a system, those that decide what the linear model reads.
 _OF_FEATURES = ("model", "model_revision", "modalities", "text_model", "text_model_revision")
 _LENGTHS = tuple(f"max_{modality}_length" for modality in MODALITIES)
@@ -72,35 +82,40 @@ def fit_baseline(
     model_args: ModelArguments,
     data_args: DataArguments,
     training_args: UnivaTrainingArguments,
-    file: str | Path,
+    folder: str | Path,
 ) -> Corpus:
     """
-    Fit a baseline on the training rows, and write what it says of validation and test rows.
+    Fit a baseline on the training rows, and write what it says of validation and test rows, as a training does.
 
     Args:
         name: one of `BASELINES`.
         model_args, data_args, training_args: of the system in whose table it is.
-        file: of predictions.
+        folder: of the files of predictions.
 
     Returns:
-        The corpus.
+        The corpus that it was fitted on.
 
     Raises:
         CorpusError, ValueError: what does not fit, in one sentence.
     """
     data_args = replace(data_args, streaming=False)
     corpus = prepare_corpus(data_args, training_args)
-    eval_split, test_split = choose_splits(corpus, data_args, training_args)
-    scored = [split for split in (eval_split, test_split) if split is not None]
-    if not scored:
+    test_corpus = prepare_test_corpus(data_args, corpus)
+    eval_split, test_split = choose_splits(corpus, data_args, training_args, test_corpus)
+    if eval_split is None and test_split is None:
         raise ValueError("Nothing was evaluated: the corpus has neither a split to validate nor one to test on.")
-    train = data_args.train_split
-    splits = _read(name, model_args, training_args, corpus, [train, *scored])
+    reader, train = _Reader(name, model_args, data_args, training_args, corpus), data_args.train_split
+    scored = {} if eval_split is None else {eval_split: reader.split(eval_split)}
+    tested = reader.tested(test_corpus, test_split)
+    scored |= {} if tested is None else {tested_name(corpus, test_corpus, str(test_split)): tested}
+    splits = {train: reader.split(train), **scored}
     scores = _linear(splits, train, eval_split) if name == "linear" else _constant(name, splits, train)
     chooser = eval_split or train
     threshold = None if name in _DECIDED else best_threshold(scores[chooser], splits[chooser].labels)
-    found = {split: _predictions(splits[split], scores[split]) for split in scored}
-    write_predictions(file, found, corpus.label_names, _HALF if threshold is None else threshold)
+    found = {split: _predictions(rows, scores[split]) for split, rows in scored.items()}
+    shared = {split: rows.shared_labels for split, rows in scored.items() if rows.shared_labels is not None}
+    threshold = _HALF if threshold is None else threshold
+    write_all_predictions(Path(folder), found, shared, corpus.label_names, threshold)
     return corpus
 
 
@@ -137,24 +152,34 @@ def _summary(batch: Mapping[str, torch.Tensor]) -> np.ndarray:
     return torch.cat(columns, dim=1).numpy()
 
 
-def _read(
-    name: str,
-    model_args: ModelArguments,
-    training_args: UnivaTrainingArguments,
-    corpus: Corpus,
-    splits: list[str],
-) -> dict[str, UtteranceDataset]:
-    """Splits by name, as the system reads them; for the linear model with states in place of tokens."""
-    changes: dict[str, Any] = {**dict.fromkeys(_TRAINED_TEXT), "text_states": False}
-    model, processor = build_model(replace(model_args, **changes), corpus)
-    if name == "linear" and model.config.reads_tokens:
-        model_args = replace(model_args, **{**changes, "text_states": True})
-        model, processor = build_model(model_args, corpus)
-        model.to(training_args.device)
-        encoder = frozen_encoder(model, model_args)
-    else:
-        encoder = None
-    return {split: make_split(corpus, split, processor, model.config, text_encoder=encoder) for split in splits}
+class _Reader:
+    """Reads splits as the system of the table does; for the linear model with states in place of tokens."""
+
+    def __init__(
+        self,
+        name: str,
+        model_args: ModelArguments,
+        data_args: DataArguments,
+        training_args: UnivaTrainingArguments,
+        corpus: Corpus,
+    ):
+        self.corpus, self.data_args = corpus, data_args
+        changes: dict[str, Any] = {**dict.fromkeys(_TRAINED_TEXT), "text_states": False}
+        self.model, self.processor = build_model(replace(model_args, **changes), corpus)
+        self.encoder = None
+        if name == "linear" and self.model.config.reads_tokens:
+            model_args = replace(model_args, **{**changes, "text_states": True})
+            self.model, self.processor = build_model(model_args, corpus)
+            self.model.to(training_args.device)
+            self.encoder = frozen_encoder(self.model, model_args)
+
+    def split(self, name: str) -> UtteranceDataset:
+        """A split of the corpus that is trained on."""
+        return make_split(self.corpus, name, self.processor, self.model.config, text_encoder=self.encoder)
+
+    def tested(self, corpus: Corpus, split: str | None) -> UtteranceDataset | None:
+        """The split of the corpus that is tested, if one is."""
+        return make_test_split(corpus, split, self.data_args, self.processor, self.model.config, self.encoder)
 
 
 def _constant(name: str, splits: Mapping[str, UtteranceDataset], train: str) -> dict[str, np.ndarray]:
@@ -186,6 +211,7 @@ def _micro_f1(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _predictions(rows: UtteranceDataset, scores: np.ndarray) -> Predictions:
-    return Predictions(
+    found = Predictions(
         rows.utterance_ids, rows.dialogue_ids, scores.astype(np.float32), rows.labels, rows.speaker_names
     )
+    return found if rows.shared_labels is None else rows.shared_labels.scored(found)

@@ -34,10 +34,17 @@ from ..data.loading import make_split
 from ..features.shards import library_versions
 from ..models.files_univa import explanation, whole_file
 from ..models.trusted_paths_univa import without_places
-from ..scores.predictions import PREDICTIONS_FILE
+from ..scores.predictions import PREDICTIONS_FILES
 from ..training.arguments import DataArguments, parse_arguments
 from ..training.frozen_text import frozen_encoder
-from ..training.run import build_model, choose_splits, prepare_corpus, run_training
+from ..training.run import (
+    build_model,
+    choose_splits,
+    make_test_split,
+    prepare_corpus,
+    prepare_test_corpus,
+    run_training,
+)
 from ..training.same_run import ARGUMENTS_FILE
 from .analyses import make_analyses
 from .baselines import BASELINES, fit_baseline
@@ -125,17 +132,19 @@ def _train(store: RunStore, run: str, keep_model: bool) -> None:
     stored = store.read(run)
     system = stored.content["system"] if stored else ""
     if system in BASELINES:
-        facts = _baseline_facts(fit_baseline(system, *arguments, store.run_folder(run) / PREDICTIONS_FILE))
+        facts = _baseline_facts(fit_baseline(system, *arguments, store.run_folder(run)))
         store.complete(run, {"seconds": round(time.perf_counter() - started, 1), **facts, **_facts("cpu")})
         store.tidy(run, keep_model)
         return
     measured = _Measured()
     run_training(*arguments, callbacks=[measured])
     model = store.model_folder(run)
-    if not (model / PREDICTIONS_FILE).is_file():
+    files = [model / name for name in PREDICTIONS_FILES if (model / name).is_file()]
+    if not files:
         raise ValueError("Nothing was evaluated: the corpus has neither a split to validate nor one to test on.")
-    with whole_file(store.run_folder(run) / PREDICTIONS_FILE) as scratch:
-        scratch.write_bytes((model / PREDICTIONS_FILE).read_bytes())
+    for file in files:
+        with whole_file(store.run_folder(run) / file.name) as scratch:
+            scratch.write_bytes(file.read_bytes())
     seconds = measured.earlier_seconds + time.perf_counter() - started
     device = arguments[2].device.type
     store.complete(run, {"seconds": round(seconds, 1), **measured.sizes, **_facts(device), **_corpus_facts(model)})
@@ -254,9 +263,11 @@ def _prepare(recipe: str) -> None:
         return
     model, processor = build_model(model_args, corpus)
     model.to(training_args.device)
-    encoder = frozen_encoder(model, model_args)
-    for split in {data_args.train_split, *choose_splits(corpus, data_args, training_args)} - {None}:
+    encoder, test_corpus = frozen_encoder(model, model_args), prepare_test_corpus(data_args, corpus)
+    eval_split, test_split = choose_splits(corpus, data_args, training_args, test_corpus)
+    for split in {data_args.train_split, eval_split} - {None}:
         make_split(corpus, str(split), processor, model.config, text_encoder=encoder)
+    make_test_split(test_corpus, test_split, data_args, processor, model.config, encoder)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import yaml
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from ..models.files_univa import write_text
-from ..scores.predictions import PREDICTIONS_FILE
+from ..scores.predictions import PREDICTIONS_FILE, PREDICTIONS_FILES, TEST_PREDICTIONS_FILE
 from .analysis_files import analysis_file, read_analysis
 from .configuration import SCHEMA_VERSION
 from .plan import Plan, Run
@@ -62,6 +62,11 @@ class StoredRun:
         """Its file of predictions, for `read_predictions`."""
         return self.folder / PREDICTIONS_FILE
 
+    @property
+    def test_predictions(self) -> Path:
+        """Those of another corpus with other labels, of the labels in common; there where one was tested."""
+        return self.folder / TEST_PREDICTIONS_FILE
+
 
 class RunStore:
     """
@@ -86,7 +91,7 @@ class RunStore:
         folder = self.run_folder(run)
         content = _read_json(folder / _RUN_FILE)
         status = content.get("status")
-        if status == "complete" and (folder / PREDICTIONS_FILE).is_file():
+        if status == "complete" and _has_predictions(folder):
             return StoredRun(folder, "complete", content)
         if status == "failed":
             reason = _read_json(folder / _ERROR_FILE).get("reason")
@@ -124,7 +129,7 @@ class RunStore:
 
     def has_model(self, run: str) -> bool:
         """Whether the model of a run that is complete is there, as a whole."""
-        return (self.model_folder(run) / PREDICTIONS_FILE).is_file()
+        return _has_predictions(self.model_folder(run))
 
     def request_analyses(self, run: Run, names: Sequence[str], media_root: str | None) -> None:
         """Note which analyses the next process of a run is to make."""
@@ -165,7 +170,8 @@ class RunStore:
         """Remove what training left of a run that has ended, but what tables need and, if it is kept, the model."""
         model = self.model_folder(run)
         if not keep_model:  # of a model that is half removed nothing can be made
-            (model / PREDICTIONS_FILE).unlink(missing_ok=True)
+            for name in PREDICTIONS_FILES:
+                (model / name).unlink(missing_ok=True)
         for folder in model.glob(f"{PREFIX_CHECKPOINT_DIR}-*") if keep_model else [model]:
             shutil.rmtree(folder, ignore_errors=True)
         self.end_analyses(run)
@@ -183,6 +189,10 @@ class RunStore:
     def _end(self, run: str, facts: Mapping[str, Any]) -> None:
         file = self.run_folder(run) / _RUN_FILE
         write_text(file, _json({**_read_json(file), **facts}))
+
+
+def _has_predictions(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in PREDICTIONS_FILES)
 
 
 def _json(content: Mapping[str, Any]) -> str:

@@ -17,11 +17,22 @@ from ..models.files_univa import one_line, whole_file
 from .thresholds import Threshold
 
 
-__all__ = ["PREDICTIONS_FILE", "TEST_PREDICTIONS_FILE", "Predictions", "read_predictions", "write_predictions"]
+__all__ = [
+    "PREDICTIONS_FILE",
+    "PREDICTIONS_FILES",
+    "TEST_PREDICTIONS_FILE",
+    "Predictions",
+    "joined_predictions",
+    "read_note",
+    "read_predictions",
+    "write_predictions",
+]
 
 PREDICTIONS_FILE = "predictions.parquet"
 # Of a corpus with other labels than the system: of those in common alone.
 TEST_PREDICTIONS_FILE = "test_dataset_predictions.parquet"
+# Of a run, which has one of them at least.
+PREDICTIONS_FILES = (PREDICTIONS_FILE, TEST_PREDICTIONS_FILE)
 _SPEAKER = "speaker"
 _COLUMNS = ("split", "utterance_id", "dialogue_id", _SPEAKER, "scores", "labels")
 _SETTINGS = b"univa"
@@ -58,8 +69,31 @@ class Predictions:
         )
 
 
+def joined_predictions(parts: Sequence[Predictions]) -> Predictions:
+    """
+    Those of all parts, one part after the other.
+
+    Args:
+        parts: of the same labels and the same `decision`, at least one.
+    """
+    known = any(part.speakers is not None for part in parts)
+    speakers = [name for part in parts for name in part.speakers or [None] * len(part.utterance_ids)]
+    return replace(
+        parts[0],
+        utterance_ids=[name for part in parts for name in part.utterance_ids],
+        dialogue_ids=[name for part in parts for name in part.dialogue_ids],
+        scores=np.concatenate([part.scores for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        speakers=speakers if known else None,
+    )
+
+
 def write_predictions(
-    file: str | Path, splits: Mapping[str, Predictions], label_names: Sequence[str], threshold: Threshold
+    file: str | Path,
+    splits: Mapping[str, Predictions],
+    label_names: Sequence[str],
+    threshold: Threshold,
+    note: str | None = None,
 ) -> None:
     """
     Write predictions as one Parquet file, a row an utterance.
@@ -69,11 +103,13 @@ def write_predictions(
         splits: predictions by the name of the split.
         label_names: of the columns of scores and labels, in order.
         threshold: a label is predicted where its score is greater; one for all labels, or one each.
+        note: what people have to know of it, for [`read_note`].
     """
     tables = [_table(name, found) for name, found in splits.items()]
     decisions = {name: found.decision for name, found in splits.items()}
-    settings = json.dumps({"label_names": list(label_names), "threshold": threshold, "decisions": decisions})
-    table = pa.concat_tables(tables).replace_schema_metadata({_SETTINGS: settings.encode()})
+    settings: dict[str, Any] = {"label_names": list(label_names), "threshold": threshold, "decisions": decisions}
+    settings |= {} if note is None else {"note": note}
+    table = pa.concat_tables(tables).replace_schema_metadata({_SETTINGS: json.dumps(settings).encode()})
     with whole_file(file) as scratch:
         pq.write_table(table, scratch)
 
@@ -101,6 +137,12 @@ def read_predictions(file: str | Path) -> tuple[dict[str, Predictions], list[str
     if not all(np.isfinite(one.scores).all() for one in found.values()):
         raise ValueError(f"The scores of {file} are not finite numbers: predict again.")
     return found, names, threshold
+
+
+def read_note(file: str | Path) -> str | None:
+    """The `note` of a file that [`read_predictions`] can read; `None` where there is none."""
+    note = json.loads(pq.read_schema(file).metadata[_SETTINGS]).get("note")
+    return note if isinstance(note, str) else None
 
 
 def _check_settings(names: Any, threshold: Any) -> None:

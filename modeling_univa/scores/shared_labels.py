@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be scored of a model on a corpus that has other labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .predictions import Predictions
 from .thresholds import Threshold
 
 
@@ -34,6 +35,16 @@ class SharedLabels:
     def num_excluded(self) -> int:
         """Rows that are not scored."""
         return int((~self.rows).sum())
+
+    @property
+    def full_note(self) -> str:
+        """`note`, and how many rows are not scored."""
+        return f"{self.note} Excluded rows, all of whose labels are left out: {self.num_excluded:,}."
+
+    def scored(self, found: Predictions) -> Predictions:
+        """Of predictions of all rows and all labels of the model those that are scored."""
+        rows = found.at(np.flatnonzero(self.rows))
+        return replace(rows, scores=self.of(found.scores), labels=self.of(found.labels))
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Of values `(rows, C)` of all labels of the model those that are scored, `(scored rows, len(names))`."""

@@ -110,10 +110,7 @@ def predictions_of(trainer: UnivaTrainer, rows: UtteranceDataset) -> Predictions
     scores = config.probabilities(torch.from_numpy(evaluation.predictions)).numpy()
     labels, shared = evaluation.label_ids, rows.shared_labels
     found = Predictions(rows.utterance_ids, rows.dialogue_ids, scores, labels, rows.speaker_names, config.decision)
-    if shared is None:
-        return found
-    scored = found.at(shared.rows.nonzero()[0])
-    return replace(scored, scores=shared.of(scores), labels=shared.of(labels))
+    return found if shared is None else shared.scored(found)
 
 
 def evaluate_model(

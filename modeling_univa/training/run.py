@@ -36,7 +36,7 @@ from ..models.trusted_paths_univa import has_hub_form
 from ..scores.predictions import PREDICTIONS_FILE, TEST_PREDICTIONS_FILE, Predictions, write_predictions
 from ..scores.results import results_table
 from ..scores.shared_labels import SharedLabels
-from ..scores.thresholds import threshold_for
+from ..scores.thresholds import Threshold, threshold_for
 from ..sharing.adapters import is_adapter
 from ..sharing.embedding import embed_small_networks
 from .adapters import add_adapter, check_base_for_push, check_lora_arguments, shares_base
@@ -124,8 +124,7 @@ def _run_training(
         results[eval_split] = trainer.evaluate()
         predictions[eval_split] = predictions_of(trainer, trainer.eval_dataset)
     if test is not None:
-        # Splits of two corpora may have one name.
-        name = str(test_split) if test_corpus is corpus else f"{Path(test_corpus.name).name}/{test_split}"
+        name = tested_name(corpus, test_corpus, str(test_split))
         results[name] = trainer.evaluate(test, metric_key_prefix="test")
         predictions[name] = predictions_of(trainer, test)
         shared = {} if test.shared_labels is None else {name: test.shared_labels}
@@ -159,16 +158,40 @@ def finish(
     if trainer.is_world_process_zero():
         output, config = Path(trainer.args.output_dir), trainer.model.config
         write_text(output / RESULTS_FILE, json.dumps(results, indent=2) + "\n")
-        own = {name: found for name, found in predictions.items() if name not in shared}
-        if own:
-            write_predictions(output / PREDICTIONS_FILE, own, config.label_names, config.decision_threshold)
-        for name, labels in shared.items():
-            file, threshold = output / TEST_PREDICTIONS_FILE, labels.threshold_of(config.decision_threshold)
-            write_predictions(file, {name: predictions[name]}, labels.names, threshold)
+        write_all_predictions(output, predictions, shared, config.label_names, config.decision_threshold)
         if results:
             print(results_table(results))
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
+
+
+def write_all_predictions(
+    folder: Path,
+    predictions: Mapping[str, Predictions],
+    shared: Mapping[str, SharedLabels],
+    label_names: Sequence[str],
+    threshold: Threshold,
+) -> None:
+    """
+    Write the predictions of a run.
+
+    Args:
+        folder: of the files.
+        predictions: by split.
+        shared: what is scored of those splits that have other labels; they get a file of their own.
+        label_names, threshold: of the model.
+    """
+    own = {name: found for name, found in predictions.items() if name not in shared}
+    if own:
+        write_predictions(folder / PREDICTIONS_FILE, own, label_names, threshold)
+    for name, labels in shared.items():
+        file, note = folder / TEST_PREDICTIONS_FILE, labels.full_note
+        write_predictions(file, {name: predictions[name]}, labels.names, labels.threshold_of(threshold), note)
+
+
+def tested_name(corpus: Corpus, test_corpus: Corpus, split: str) -> str:
+    """The name of the split that is tested; splits of two corpora may have one name."""
+    return split if test_corpus is corpus else f"{Path(test_corpus.name).name}/{split}"
 
 
 def check_world_size(args: UnivaTrainingArguments) -> None:

@@ -19,7 +19,8 @@ from modeling_univa.benchmark.baselines import (
 )
 from modeling_univa.benchmark.configuration import resolved_configuration, run_id
 from modeling_univa.data.loading import load_corpus
-from modeling_univa.scores.predictions import read_predictions
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.scores.predictions import read_note, read_predictions
 from modeling_univa.scores.thresholds import best_threshold
 from modeling_univa.training.arguments import parse_arguments
 
@@ -61,9 +62,8 @@ def test_summaries_are_mean_and_deviation_of_the_frames_that_are_there():
 @pytest.mark.parametrize("name", BASELINES)
 def test_what_is_fitted_and_written(name, inputs, tmp_path):
     arguments = parse_arguments(training_options(inputs, tmp_path / "model", frozen_text_layers=1))
-    file = tmp_path / "predictions.parquet"
-    corpus = fit_baseline(name, *arguments, file)
-    splits, labels, threshold = read_predictions(file)
+    corpus = fit_baseline(name, *arguments, tmp_path)
+    splits, labels, threshold = read_predictions(tmp_path / "predictions.parquet")
     assert list(splits) == ["validation", "test"] and labels == corpus.label_names
     rows = {split: load_corpus(str(inputs / "corpus")).split(split) for split in ("train", "validation", "test")}
     for split, found in splits.items():
@@ -98,7 +98,7 @@ def test_linear_model_learns_what_a_feature_says(inputs, tmp_path):
     write_corpus(tmp_path / "corpus", splits)
     options = training_options(inputs, tmp_path / "model", dataset=tmp_path / "corpus", text_model=None)
     arguments = parse_arguments([*options, "--modalities", "audio"])
-    fit_baseline("linear", *arguments, tmp_path / "predictions.parquet")
+    fit_baseline("linear", *arguments, tmp_path)
     found, _, threshold = read_predictions(tmp_path / "predictions.parquet")
     told = found["test"].labels[:, :5]  # a frame is five numbers wide
     assert ((found["test"].scores[:, :5] > threshold) == told).mean() > 0.95
@@ -118,3 +118,35 @@ def test_name_depends_on_what_a_baseline_reads_alone(inputs, tmp_path):
     assert name_of("prior", max_audio_length=3) == name_of("prior")
     assert name_of("linear", max_audio_length=3) != name_of("linear")
     assert len({name_of(baseline) for baseline in BASELINES}) == 4
+
+
+@pytest.mark.parametrize("name", ["prior", "linear"])
+def test_another_corpus_is_tested_on_the_labels_in_common(name, inputs, tmp_path):
+    """The other corpus calls the first label joy, and has one that the first has not."""
+    other = ["joy", *MOSEI_EMOTIONS[1:3], "contempt"]
+    rows = random_rows([4, 3], seed=5, prefix="other", label_names=other, modalities=("text", "audio", "vision"))
+    write_corpus(tmp_path / "other", {"dev": rows})
+    options = training_options(inputs, tmp_path / "model", test_dataset=tmp_path / "other", test_split="dev",
+                               label_map=f"joy={MOSEI_EMOTIONS[0]},contempt=")  # fmt: skip
+    fit_baseline(name, *parse_arguments(options), tmp_path)
+    own, names, threshold = read_predictions(tmp_path / "predictions.parquet")
+    assert list(own) == ["validation"] and names == list(MOSEI_EMOTIONS)
+    found, shared, same = read_predictions(tmp_path / "test_dataset_predictions.parquet")
+    assert list(found) == ["other/dev"] and shared == list(MOSEI_EMOTIONS[:3]) and same == threshold
+    kept = [place for place, labels in enumerate(rows["emotions"]) if labels != [3]]
+    assert found["other/dev"].utterance_ids == [rows["utterance_id"][place] for place in kept]
+    expected = [[label in rows["emotions"][place] for label in range(3)] for place in kept]
+    np.testing.assert_array_equal(found["other/dev"].labels, expected)
+    if name == "prior":
+        np.testing.assert_allclose(found["other/dev"].scores, [own["validation"].scores[0, :3]] * len(kept))
+    assert f"left out: {7 - len(kept)}." in read_note(tmp_path / "test_dataset_predictions.parquet")
+
+
+def test_folds_are_different_baselines(inputs, tmp_path):
+    def name_of(baseline: str, **changes: object) -> str:
+        configuration = resolved_configuration(*parse_arguments(training_options(inputs, tmp_path, **changes)))
+        return run_id(baseline_configuration(baseline, configuration))
+
+    for baseline in BASELINES:
+        folds = [name_of(baseline, num_folds=3, fold=fold, fold_by="dialogue") for fold in (1, 2, 3)]
+        assert len({*folds, name_of(baseline)}) == 4

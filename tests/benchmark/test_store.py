@@ -49,6 +49,16 @@ def test_run_starts_and_completes(store):
     assert store.read("0123").status == "started"
 
 
+def test_predictions_of_another_corpus_alone_are_enough(store):
+    store.start(RUN, "mine")
+    predict(store)
+    folder = store.run_folder("0123")
+    (folder / "predictions.parquet").rename(folder / "test_dataset_predictions.parquet")
+    store.complete("0123", {"seconds": 4.0})
+    found = store.read("0123")
+    assert found.status == "complete" and found.test_predictions.is_file() and not found.predictions.exists()
+
+
 def test_run_that_failed_says_why_until_it_starts_once_more(store):
     store.start(RUN, "mine")
     (store.run_folder("0123") / "log.txt").write_text("\n".join(f"line {number}" for number in range(100)))

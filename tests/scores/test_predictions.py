@@ -10,7 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from modeling_univa.scores.predictions import Predictions, read_predictions, write_predictions
+from modeling_univa.scores.predictions import (
+    Predictions,
+    joined_predictions,
+    read_note,
+    read_predictions,
+    write_predictions,
+)
 
 
 def some(rows: int, seed: int) -> Predictions:
@@ -63,6 +69,23 @@ def test_files_without_speakers_and_decisions_are_read(decision, tmp_path):
     found, _, threshold = read_predictions(file)
     assert (found["test"].speakers, found["test"].decision, threshold) == (None, decision, 0.18)
     np.testing.assert_array_equal(found["test"].scores, rows.scores)
+
+
+def test_parts_are_joined_in_order():
+    parts = [some(2, 0), replace(some(3, 1), speakers=["Ada", None, "Grace"])]
+    found = joined_predictions(parts)
+    assert found.utterance_ids == ["u0", "u1", "u0", "u1", "u2"] and len(found.dialogue_ids) == 5
+    assert found.speakers == [None, None, "Ada", None, "Grace"]
+    np.testing.assert_array_equal(found.scores[2:], parts[1].scores)
+    np.testing.assert_array_equal(found.labels[:2], parts[0].labels)
+    assert joined_predictions(parts[:1]).speakers is None
+
+
+@pytest.mark.parametrize("note", [None, "Scored are äll."])
+def test_note_is_kept(note, tmp_path):
+    write_predictions(tmp_path / "predictions.parquet", {"test": some(2, 0)}, ["a", "b", "c"], 0.5, note)
+    assert read_note(tmp_path / "predictions.parquet") == note
+    assert read_predictions(tmp_path / "predictions.parquet")[1] == ["a", "b", "c"]
 
 
 def test_another_file_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score, hamming_loss, jaccard_score
 from transformers import EvalPrediction
 
 from modeling_univa.scores.metrics import MultilabelMetrics
+from modeling_univa.scores.predictions import Predictions
 from modeling_univa.scores.shared_labels import SharedLabels
 
 
@@ -20,6 +21,11 @@ def test_what_is_not_shared_takes_no_part():
     np.testing.assert_array_equal(shared.of(values), [[2, 0], [8, 6]])
     assert shared.num_excluded == 1
     assert shared.threshold_of(0.3) == 0.3 and shared.threshold_of([0.1, 0.2, 0.3]) == [0.3, 0.1]
+    assert shared.full_note == "note Excluded rows, all of whose labels are left out: 1."
+    found = shared.scored(Predictions(list("xyz"), list("ddd"), values, values + 1, decision="softmax"))
+    assert (found.utterance_ids, found.decision) == (["x", "z"], "softmax")
+    np.testing.assert_array_equal(found.scores, [[2, 0], [8, 6]])
+    np.testing.assert_array_equal(found.labels, [[3, 1], [9, 7]])
 
 
 @pytest.mark.parametrize("threshold", [0.3, [0.2, 0.9, 0.9, 0.4]])

@@ -18,7 +18,7 @@ from .embeddings import read_embeddings
 from .evidence import TableEvidence
 from .page import Grid, Picture
 from .robustness import Condition, Robustness, read_robustness
-from .scored import Bootstrap
+from .scored import DECIDED, Bootstrap, decided, thresholds_of
 from .similarity import read_similarity
 
 
@@ -92,7 +92,12 @@ def systems_of_one_seed(table: TableEvidence, split: str) -> dict[str, Run]:
     found = [(row.name, run) for row in table.rows for run in row.runs if run.seed == one.seed]
     runs = {name: run for name, run in found if run.label_names == one.label_names}
     same = {name: run for name, run in runs.items() if set(run.splits[split].utterance_ids) == ids}
-    return {name: Run(run.splits[split], run.threshold, run.seed) for name, run in same.items()}
+    chosen = {name: (run, thresholds_of(run, split)) for name, run in same.items()}
+    return {
+        name: Run(decided(run.splits[split], one), DECIDED, run.seed)
+        for name, (run, one) in chosen.items()
+        if one is not None
+    }
 
 
 def embedding_grid(name: str, title: str, rows: AnalysedRows) -> Grid | None:

@@ -3,40 +3,52 @@
 """What a store holds of each table of its plans: predictions of the runs, and why others are missing."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..models.files_univa import one_line
 from ..scores.headline import METRICS
-from ..scores.predictions import Predictions, read_predictions
+from ..scores.predictions import Predictions, joined_predictions, read_note, read_predictions
+from ..scores.shared_labels import SharedLabels
 from ..scores.thresholds import Threshold
 from .plan import FEATURES
-from .store import RunStore
+from .store import RunStore, StoredRun
 
 
-__all__ = ["PlanEvidence", "RowEvidence", "RunEvidence", "TableEvidence", "check_plans", "read_evidence"]
+__all__ = ["PlanEvidence", "RowEvidence", "RunEvidence", "TableEvidence", "check_plans", "read_evidence", "read_run"]
 
 _NOT_MADE = "The run was not made yet."
 _NOT_ENDED = "The run was started and has not ended."
+_TWICE = (
+    "The row {utterance!r} is in the folds {first} and {second}, expected one prediction of each row: name one of the "
+    "speakers whom common dialogues link, or make the runs again with one corpus for all folds."
+)
+_TEST = "test"
 
 
 @dataclass(frozen=True)
 class RunEvidence:
     """
-    What one trained model predicts.
+    What one trained model predicts, or those of the folds of a cross-validation.
 
     Args:
         seed: of the training.
-        splits: predictions by split.
+        splits: predictions by split; those of folds one fold after the other.
         label_names: of their columns, in order.
-        threshold: the model's own.
+        threshold: the model's own; `None` of folds, each of which has its own.
+        note: what was scored of a corpus with other labels.
+        folds: the runs that `splits` is joined from; none where there is one run.
     """
 
     seed: int
     splits: Mapping[str, Predictions]
     label_names: Sequence[str]
-    threshold: Threshold
+    threshold: Threshold | None
+    note: str | None = None
+    folds: Sequence["RunEvidence"] = ()
 
 
 @dataclass(frozen=True)
@@ -51,8 +63,9 @@ class RowEvidence:
         runs: that can be scored, one a seed.
         gaps: by seed, why there is no such run.
         published: figures of the paper, by metric.
-        folders: of `runs`, by seed.
+        folders: of `runs`, by seed; not of folds.
         found: what the search for its settings has found, as of `Found.to_json`; `None` where there was none.
+        folds: which folds of a cross-validation a run is joined from, in words.
     """
 
     name: str
@@ -63,6 +76,7 @@ class RowEvidence:
     published: Mapping[str, float]
     folders: Mapping[int, Path] = field(default_factory=dict)
     found: Mapping[str, Any] | None = None
+    folds: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,8 @@ def read_evidence(store: RunStore, split: str) -> Iterator[PlanEvidence]:
     The plans of a store, one after the other.
 
     Args:
-        split: a run without predictions of this split is listed as missing.
+        split: a run without predictions of this split is listed as missing. Of a run that was tested on another corpus
+            "test" is what it was tested on.
 
     Raises:
         ValueError: the folder holds no plan, or one that is damaged.
@@ -168,7 +183,12 @@ def _is_row(row: Any) -> bool:
         return False
     if "found" in row and not _is_found(row["found"]):
         return False
-    return all(seed.isdecimal() and str(int(seed)) == seed and _is_name(run) for seed, run in runs.items())
+    if not all(seed.isdecimal() and str(int(seed)) == seed for seed in runs):
+        return False
+    if "folds" not in row:
+        return all(map(_is_name, runs.values()))
+    of_folds = [list(of.values()) if isinstance(of, dict) else [] for of in runs.values()]
+    return isinstance(row["folds"], str) and all(of and all(map(_is_name, of)) for of in of_folds)
 
 
 def _is_tuning(content: Any) -> bool:
@@ -194,7 +214,7 @@ class _Reader:
 
     def __init__(self, store: RunStore, split: str):
         self.store, self.split = store, split
-        self._found: dict[str, tuple[Any, ...] | str] = {}
+        self._found: dict[str, RunEvidence | str] = {}
 
     def table(self, name: str, content: Mapping[str, Any]) -> TableEvidence:
         published = content["published"]
@@ -202,28 +222,96 @@ class _Reader:
         return TableEvidence(name, content["title"], content["metrics"], rows, content.get("tune"))
 
     def _row(self, name: str, content: Mapping[str, Any], published: Mapping[str, float]) -> RowEvidence:
-        found = {int(seed): self._run(run) for seed, run in content["runs"].items()}
-        runs = [RunEvidence(seed, *one) for seed, one in found.items() if not isinstance(one, str)]
+        folds = content.get("folds")
+        found = {int(seed): self._run(int(seed), run, folds) for seed, run in content["runs"].items()}
+        runs = [one for one in found.values() if not isinstance(one, str)]
         gaps = {seed: one for seed, one in found.items() if isinstance(one, str)}
         features = content.get("features", next(iter(FEATURES)))
-        folders = {run.seed: self.store.run_folder(content["runs"][str(run.seed)]) for run in runs}
-        return RowEvidence(name, features, list(found), runs, gaps, published, folders, content.get("found"))
+        own = runs if folds is None else []
+        folders = {run.seed: self.store.run_folder(content["runs"][str(run.seed)]) for run in own}
+        return RowEvidence(name, features, list(found), runs, gaps, published, folders, content.get("found"), folds)
 
-    def _run(self, run: str) -> tuple[Any, ...] | str:
-        """Splits, labels and threshold of a run, or why there are none."""
+    def _run(self, seed: int, run: str | Mapping[str, str], folds: str | None) -> RunEvidence | str:
+        """What a run predicts, or the folds of one, or why it cannot be scored."""
+        if isinstance(run, str):
+            found = self._read_once(run)
+            return found if isinstance(found, str) else replace(found, seed=seed)
+        return _joined(seed, {fold: self._read_once(one) for fold, one in run.items()}, self.split)
+
+    def _read_once(self, run: str) -> RunEvidence | str:
         if run not in self._found:
             self._found[run] = self._read(run)
         return self._found[run]
 
-    def _read(self, run: str) -> tuple[Any, ...] | str:
+    def _read(self, run: str) -> RunEvidence | str:
         stored = self.store.read(run)
         if stored is None or stored.status == "started":
             return _NOT_MADE if stored is None else _NOT_ENDED
         if stored.status == "failed":
             return one_line(stored.reason)
         try:
-            found = read_predictions(stored.predictions)
+            found = read_run(stored)
         except ValueError as error:
             return one_line(error)
-        splits = found[0]
+        splits = found.splits
         return found if self.split in splits else f"It has no split {self.split!r}; it has {', '.join(splits)}."
+
+
+def read_run(stored: StoredRun) -> RunEvidence:
+    """
+    The predictions of a run that is complete. What it was tested on is called "test" also where that is a split of
+    another corpus; if that has other labels, all is of the labels in common.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    splits, names, threshold = read_predictions(stored.predictions) if stored.predictions.is_file() else ({}, [], 0.5)
+    if not stored.test_predictions.is_file():
+        return RunEvidence(0, {_own_name(name): found for name, found in splits.items()}, names, threshold)
+    tested, shared, threshold = read_predictions(stored.test_predictions)
+    known = {split: _of_labels(found, names, shared) for split, found in splits.items()}
+    known |= {_own_name(name): found for name, found in tested.items()}
+    return RunEvidence(0, known, shared, threshold, one_line(read_note(stored.test_predictions) or "") or None)
+
+
+def _own_name(split: str) -> str:
+    """A run calls what it tests of another corpus CORPUS/SPLIT."""
+    return _TEST if "/" in split else split
+
+
+def _of_labels(found: Predictions, names: Sequence[str], shared: Sequence[str]) -> Predictions:
+    """Of some labels alone, without rows that have none of them but others."""
+    unknown = [name for name in shared if name not in names]
+    if unknown:
+        raise ValueError(f"Its validation rows have no label {unknown[0]!r}, which was tested: make the run again.")
+    columns = np.array([names.index(name) for name in shared])
+    has_label, is_scored = found.labels.any(axis=1), found.labels[:, columns].any(axis=1)
+    return SharedLabels(list(shared), columns, np.logical_or(~has_label, is_scored), "").scored(found)
+
+
+def _joined(seed: int, folds: Mapping[str, RunEvidence | str], split: str) -> RunEvidence | str:
+    """The runs of all folds as one, or why there is none."""
+    gaps = {fold: one for fold, one in folds.items() if isinstance(one, str)}
+    if gaps:
+        return _missing_folds(gaps, len(folds))
+    runs = [one for one in folds.values() if not isinstance(one, str)]
+    if any(run.label_names != runs[0].label_names for run in runs):
+        return "Its folds have different labels, and are not pooled."
+    place: dict[str, str] = {}
+    for fold, run in zip(folds, runs, strict=True):
+        for utterance in run.splits[split].utterance_ids:
+            if place.setdefault(utterance, fold) != fold:
+                return _TWICE.format(utterance=utterance, first=place[utterance], second=fold)
+    rows = joined_predictions([run.splits[split] for run in runs])
+    return RunEvidence(seed, {split: rows}, runs[0].label_names, None, runs[0].note, runs)
+
+
+def _missing_folds(gaps: Mapping[str, str], count: int) -> str:
+    """In a sentence for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for fold, reason in gaps.items():
+        by_reason.setdefault(reason, []).append(fold)
+    return " ".join(
+        f"Without {'folds' if folds[1:] else 'fold'} {', '.join(folds)} of {count}: {reason}"
+        for reason, folds in by_reason.items()
+    )

@@ -14,6 +14,7 @@ from ..training.arguments import merged_recipes, parse_arguments, read_recipe
 from .analysis_files import ANALYSES
 from .baselines import BASELINES, baseline_configuration
 from .configuration import SCHEMA_VERSION, resolved_configuration, run_id
+from .cross_validation import folds_in_words, planned_folds
 from .plan_checks import check_known, checked_mapping, checked_names
 from .tuning import Found, Space, Tuning, read_tuning
 
@@ -57,10 +58,16 @@ class Run:
         """The seed."""
         return self.configuration["settings"]["seed"]
 
+    @property
+    def fold(self) -> int | str | None:
+        """Which fold of a cross-validation is tested, if it is one."""
+        return self.configuration["settings"].get("fold")
+
     def __str__(self) -> str:
         table, row = self.places[0]
         more = f" (+ {len(self.places) - 1})" if self.places[1:] else ""
-        return f"{table} | {row}{more}, seed {self.seed}"
+        fold = "" if self.fold is None else f", fold {self.fold}"
+        return f"{table} | {row}{more}, seed {self.seed}{fold}"
 
 
 @dataclass(frozen=True)
@@ -102,20 +109,22 @@ class Row:
     Args:
         name: as it stands in the table.
         system: that is trained, or one of `BASELINES`.
-        runs: one a seed; none while the search for its settings goes on.
+        runs: of each seed, one or one a fold; none while the search for its settings goes on.
         features: a key of `FEATURES`.
         seeds: of the runs.
         study: the search for its settings, if there is one.
         found: what that found.
+        folds: which folds the runs of a seed are, in words; `None` where a seed is one run.
     """
 
     name: str
     system: str
-    runs: Mapping[int, Run]
+    runs: Mapping[int, Sequence[Run]]
     features: str = next(iter(FEATURES))
     seeds: Sequence[int] = ()
     study: Study | None = None
     found: Found | None = None
+    folds: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ class Plan:
         Raises:
             ValueError: there is no table and no row of such a name.
         """
-        ranked = [(place, run) for row in self.rows(only) for place, run in enumerate(row.runs.values())]
+        ranked = [(place, run) for row in self.rows(only) for place, of in enumerate(row.runs.values()) for run in of]
         return list({run.id: run for _, run in sorted(ranked, key=lambda pair: pair[0])}.values())
 
     def studies(self, only: Collection[str] = ()) -> list[Study]:
@@ -206,8 +215,9 @@ def _table_dict(table: Table) -> dict[str, Any]:
         row.name: {
             "system": row.system,
             "features": row.features,
-            "runs": {str(seed): run.id for seed, run in row.runs.items()},
-            "analyses": sorted({name for run in row.runs.values() for name in run.analyses}),
+            "runs": {str(seed): _names_of_runs(row, runs) for seed, runs in row.runs.items()},
+            **({} if row.folds is None else {"folds": row.folds}),
+            "analyses": sorted({name for runs in row.runs.values() for run in runs for name in run.analyses}),
             **({} if row.found is None else {"found": row.found.to_json()}),
         }
         for row in table.rows
@@ -215,6 +225,11 @@ def _table_dict(table: Table) -> dict[str, Any]:
     published = {name: dict(figures) for name, figures in table.published.items()}
     tune = {} if table.tuning is None else {"tune": table.tuning.to_json()}
     return {"title": table.title, "metrics": list(table.metrics), "published": published, **tune, "rows": rows}
+
+
+def _names_of_runs(row: Row, runs: Sequence[Run]) -> str | dict[str, str]:
+    """The name of the run of a seed, or of each fold that of its run."""
+    return runs[0].id if row.folds is None else {str(run.fold): run.id for run in runs}
 
 
 def read_plan(
@@ -298,20 +313,54 @@ class _Reader:
         for settings in (self.settings, own, self.decided):
             recipe = merged_recipes(recipe, settings)
         recipe = {key: value for key, value in recipe.items() if key not in _NOT_OF_A_ROW}
-        configuration = self._configuration(where, recipe)
-        analyses = checked_names(content.get("analyses", self.analyses), ANALYSES, f"{where}, `analyses`")
+        recipes, folds = self._recipes(where, recipe)
+        system = self._configuration(where, recipes[0])["system"]
+        analyses = self._analyses(where, content, recipe, folds)
         study, found = None, None
         if "baseline" in content:
-            configuration, seeds, analyses = self._baseline(where, content, configuration), [0], []
+            seeds, system = [0], content["baseline"]
         elif tuning is not None:
+            if folds is not None:
+                raise ValueError(f"{where} has folds, whose test rows `tune` would choose on: add `tune: false`.")
             study = self._study((table, name), recipe, tuning, {**own, **self.decided}, seeds[0])
             found = self.found.get(study.id)
             if found is None or found.settings is None:
-                return Row(name, configuration["system"], {}, content["features"], seeds, study, found)
-            recipe = {**recipe, **found.settings}
-            configuration = self._configuration(where, recipe)
-        runs = {seed: self._run(configuration, recipe, seed, (table, name), analyses) for seed in seeds}
-        return Row(name, configuration["system"], runs, content["features"], seeds, study, found)
+                return Row(name, system, {}, content["features"], seeds, study, found)
+            recipes = [{**recipe, **found.settings}]
+        made = [(self._configured(where, content, one), one) for one in recipes]
+        runs = {seed: [self._run(*one, seed, (table, name), analyses) for one in made] for seed in seeds}
+        return Row(name, system, runs, content["features"], seeds, study, found, folds)
+
+    def _recipes(self, where: str, recipe: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
+        """One recipe, or one for each fold, and these folds in words."""
+        try:
+            folds = planned_folds(recipe)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if folds is None:
+            return [recipe], None
+        recipes = [{**recipe, "fold": fold} for fold in folds]
+        self._configuration(where, recipes[0])
+        return recipes, folds_in_words(recipe, folds)
+
+    def _analyses(self, where: str, content: Mapping[str, Any], recipe: Mapping[str, Any], folds: str | None) -> list:
+        """The analyses of the runs of a row: those of the plan only where they can be made."""
+        named = checked_names(content.get("analyses", self.analyses), ANALYSES, f"{where}, `analyses`")
+        reasons = {
+            "a `baseline`, which has no model": "baseline" in content,
+            "folds, each of which has a model of its own": folds is not None,
+            "a `test_dataset`, and analyses are of the corpus that is trained on": recipe.get("test_dataset"),
+        }
+        reason = next((reason for reason, holds in reasons.items() if holds), None)
+        if reason is None:
+            return named
+        if content.get("analyses"):
+            raise ValueError(f"{where} has `analyses` and {reason}: leave `analyses` out.")
+        return []
+
+    def _configured(self, where: str, content: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+        configuration = self._configuration(where, recipe)
+        return self._baseline(where, content, configuration) if "baseline" in content else configuration
 
     def _configuration(self, where: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -367,8 +416,6 @@ class _Reader:
         check_known([content["baseline"]], BASELINES, f"{where}, `baseline`")
         if "seeds" in content:
             raise ValueError(f"{where} has `seeds` and a `baseline`, in which nothing is random: leave `seeds` out.")
-        if content.get("analyses"):
-            raise ValueError(f"{where} has `analyses` and a `baseline`, which has no model: leave `analyses` out.")
         return baseline_configuration(content["baseline"], configuration)
 
     def _run(

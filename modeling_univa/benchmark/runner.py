@@ -101,8 +101,8 @@ def _is_timed(content: Mapping[str, Any]) -> bool:
 
 
 def _likeness(configuration: Mapping[str, Any]) -> list[str]:
-    """What alike runs share, the most alike first."""
-    settings = {name: value for name, value in configuration["settings"].items() if name != "seed"}
+    """What alike runs share, the most alike first; so are those of other seeds and folds."""
+    settings = {name: value for name, value in configuration["settings"].items() if name not in ("seed", "fold")}
     loose = {"system": configuration["system"], "corpus": configuration["corpus"]}
     return [repr(sorted({**loose, "settings": sorted(settings.items())}.items())), repr(sorted(loose.items()))]
 
@@ -229,7 +229,7 @@ class Runner:
     def _text_states(self) -> list[_Task]:
         """One task for the states that several runs share; what it cannot do the runs themselves do, or say why."""
         frozen = [run for run in self._left.values() if run.recipe.get("text_states")]
-        keys = ("dataset", "text_model", "text_model_revision", "max_text_length")
+        keys = ("dataset", "text_model", "text_model_revision", "max_text_length", "num_folds", "fold", "fold_by")
         shared = [runs for runs in _grouped(frozen, *keys) if runs[1:]]
         return [self._preparation("text states", {}, runs, needed=False) for runs in shared]
 

@@ -16,6 +16,7 @@ from .evidence import RowEvidence, RunEvidence, TableEvidence
 
 
 __all__ = [
+    "DECIDED",
     "THRESHOLDS",
     "Bootstrap",
     "Rows",
@@ -26,6 +27,7 @@ __all__ = [
     "decided",
     "predict_the_same",
     "score",
+    "thresholds_of",
 ]
 
 THRESHOLDS = {
@@ -33,7 +35,7 @@ THRESHOLDS = {
     "tuned": "each run at the threshold of highest micro-F1 on its validation rows",
 }
 # Predictions are 0 or 1 once a threshold has decided.
-_DECIDED = 0.5
+DECIDED = 0.5
 
 
 @dataclass(frozen=True)
@@ -120,15 +122,31 @@ def choose(table: TableEvidence, split: str, thresholds: str) -> tuple[Rows, lis
         if any(run.label_names != labels for run in row.runs):
             problems.append(f"{row.name} has other labels than the rows before it, and is not scored.")
             continue
-        found = {run.seed: _threshold(run, thresholds) for run in row.runs}
-        if None in found.values():
+        found = {run.seed: thresholds_of(run, split, thresholds) for run in row.runs}
+        if any(one is None for one in found.values()):
             problems.append(f"{row.name} has no validation rows with labels to choose a threshold on.")
         known = [(run, found[run.seed]) for run in row.runs]
         rows[row.name] = {run.seed: decided(run.splits[split], one) for run, one in known if one is not None}
     return rows, problems
 
 
-def decided(found: Predictions, threshold: Threshold) -> Predictions:
+def thresholds_of(run: RunEvidence, split: str, thresholds: str = "own") -> Threshold | np.ndarray | None:
+    """
+    The threshold of a run; of folds that of each row and label, `(rows, C)`, since each fold has its own. `None` where
+    there is nothing to choose it on.
+
+    Args:
+        split: whose rows are scored.
+        thresholds: a key of `THRESHOLDS`.
+    """
+    if not run.folds:
+        return _threshold(run, thresholds)
+    each = [(_threshold(fold, thresholds), fold.splits[split].scores.shape) for fold in run.folds]
+    known = [np.broadcast_to(one, shape) for one, shape in each if one is not None]
+    return np.concatenate(known) if len(known) == len(each) else None
+
+
+def decided(found: Predictions, threshold: Threshold | np.ndarray) -> Predictions:
     """Predictions whose scores are 1 where a label is predicted, else 0."""
     return replace(found, scores=predicted_labels(found.scores, threshold).astype(np.float32))
 
@@ -192,7 +210,7 @@ def _compared(rows: Rows, reference: str | None, bootstrap: Bootstrap, problems:
     """A comparison, `None` where there is nothing to compare, or with a sentence more in `problems`."""
     if not rows:
         return None
-    runs = {name: [Run(found, _DECIDED, seed) for seed, found in of.items()] for name, of in rows.items()}
+    runs = {name: [Run(found, DECIDED, seed) for seed, found in of.items()] for name, of in rows.items()}
     how = partial(compare, draws=bootstrap.draws, seed=bootstrap.seed, confidence=bootstrap.confidence)
     try:
         return how(runs, reference or next(iter(runs)))

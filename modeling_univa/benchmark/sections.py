@@ -32,8 +32,27 @@ from .figures import (
     settings_of,
 )
 from .page import Grid, Picture, Section, UniqueNames
-from .scored import THRESHOLDS, Bootstrap, Rows, Scored, choose, counted, predict_the_same, score
-from .tables import Setting, conditions, difference_grid, gap_grid, interval_text, score_grid, search_grid
+from .scored import (
+    THRESHOLDS,
+    Bootstrap,
+    Rows,
+    Scored,
+    choose,
+    counted,
+    predict_the_same,
+    score,
+    thresholds_of,
+)
+from .tables import (
+    Setting,
+    conditions,
+    difference_grid,
+    gap_grid,
+    interval_text,
+    score_grid,
+    search_grid,
+    table_notes,
+)
 
 
 __all__ = ["SectionMaker"]
@@ -87,6 +106,7 @@ class SectionMaker:
         if not any(row.runs for row in table.rows):
             yield "None of its runs has predictions."
         else:
+            yield from table_notes(table)
             for thresholds in THRESHOLDS:
                 yield from self._scores(self._setting(name, table, thresholds))
             yield from self._labels(self._setting(name, table))
@@ -192,10 +212,13 @@ class SectionMaker:
         row = table.rows[0]
         run = row.runs[0]
         title, found = f"{row.name}, seed {run.seed}", run.splits[self.split]
-        words = f"the threshold is {threshold_text(run.threshold, run.label_names)}"
+        threshold: Any = thresholds_of(run, self.split)
+        words = "each fold has its own threshold"
+        if not run.folds:
+            words = f"the threshold is {threshold_text(threshold, run.label_names)}"
         caption = f"{title}: confusion of labels, labels that come together, F1 and reliability"
         setting = self._setting(name, table)
-        draw = partial(draw_scores, found, run.label_names, run.threshold, title=title)
+        draw = partial(draw_scores, found, run.label_names, threshold, title=title)
         yield from self._picture(setting, "overview", caption, words, draw)
 
     def _setting(self, name: str, table: TableEvidence, thresholds: str = _OWN) -> Setting:

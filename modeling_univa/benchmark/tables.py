@@ -3,7 +3,7 @@
 """Tables of a report: the scores of a plan's rows, and their differences to the first one."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,16 @@ from .plan import FEATURES
 from .scored import THRESHOLDS, Bootstrap, Scored, ScoredRow
 
 
-__all__ = ["Setting", "conditions", "difference_grid", "gap_grid", "interval_text", "score_grid", "search_grid"]
+__all__ = [
+    "Setting",
+    "conditions",
+    "difference_grid",
+    "gap_grid",
+    "interval_text",
+    "score_grid",
+    "search_grid",
+    "table_notes",
+]
 
 _NOTHING = "–"
 RULES = (
@@ -59,6 +68,28 @@ def conditions(setting: Setting, scored: Scored) -> str:
         f"over {seeds}, {THRESHOLDS[setting.thresholds]}; {100 * bootstrap.confidence:g} % intervals of "
         f"{bootstrap.draws:,} draws over dialogues and seeds (bootstrap seed {bootstrap.seed})."
     )
+
+
+def table_notes(table: TableEvidence) -> Iterator[str]:
+    """How folds are pooled, and what is scored of a corpus with other labels, with the rows of which it holds."""
+    folds: dict[str, list[str]] = {}
+    labels: dict[str, list[str]] = {}
+    for row in table.rows:
+        if row.folds is not None:
+            folds.setdefault(row.folds, []).append(row.name)
+        for note in dict.fromkeys(run.note for run in row.runs if run.note is not None):
+            labels.setdefault(note, []).append(row.name)
+    for words, names in folds.items():
+        yield (
+            f"{_names(table, names)}: cross-validation, {words}. The test rows of all folds are pooled, so that one "
+            "run of each fold makes one seed; labels are predicted at the threshold of each fold."
+        )
+    for note, names in labels.items():
+        yield f"{_names(table, names)}: tested on another corpus. {note}"
+
+
+def _names(table: TableEvidence, names: Sequence[str]) -> str:
+    return "All rows" if len(names) == len(table.rows) else ", ".join(names)
 
 
 def score_grid(setting: Setting, scored: Scored) -> Grid:

@@ -21,7 +21,7 @@ from .schema import CorpusError
 from .speed_copies import originals_of_copies
 
 
-__all__ = ["ALL_FOLDS", "FoldBy", "FoldChoice", "fold_corpus"]
+__all__ = ["ALL_FOLDS", "FoldBy", "FoldChoice", "fold_corpus", "fold_names"]
 
 logger = logging.get_logger(__name__)
 
@@ -138,6 +138,21 @@ def fold_corpus(corpus: Corpus, choice: FoldChoice) -> Corpus:
     splits = datasets.DatasetDict({name: rows.select(found) for name, found in places.items()})
     names = {name: _names_in(groups, folds, fold) for name, fold in held_out.items()}
     return dataclasses.replace(corpus, splits=splits, fold=str(choice), fold_note=_note(choice, names))
+
+
+def fold_names(corpus: Corpus, by: str = "speaker") -> list[str]:
+    """
+    What `fold` may be of leave-one-out, one name for each fold: of speakers whom common dialogues link the first.
+
+    Args:
+        corpus: as of [`fold_corpus`].
+        by: "speaker" or "dialogue".
+
+    Raises:
+        CorpusError, ValueError: as of [`fold_corpus`].
+    """
+    groups = _grouped(_pooled(corpus), by, corpus.name)
+    return [members[0] for members, size in zip(groups.members, groups.sizes, strict=True) if size]
 
 
 def _tell_linked(groups: _Groups, choice: FoldChoice) -> None:

@@ -51,7 +51,7 @@ def plot_scores(
 def draw_scores(
     found: Predictions,
     label_names: Sequence[str],
-    threshold: float | Sequence[float],
+    threshold: float | Sequence[float] | np.ndarray,
     *,
     temperature: float | None = None,
     title: str = "",
@@ -63,7 +63,8 @@ def draw_scores(
     Args:
         found: scores and labels of the rows.
         label_names: of their columns, in order.
-        threshold: a label is predicted where its score is greater; one for all labels, or one each.
+        threshold: a label is predicted where its score is greater; one for all labels, one each, or one for each
+            label of each row, `(rows, C)`.
         temperature: draws the curve of the scores at this temperature too.
         title: above the figure.
     """

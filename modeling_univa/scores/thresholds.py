@@ -123,13 +123,13 @@ def choose_threshold(scores: np.ndarray, labels: np.ndarray, how: str = AUTO) ->
     return best_threshold(scores, labels) if how == AUTO else best_thresholds(scores, labels)
 
 
-def predicted_labels(scores: np.ndarray, threshold: float | Sequence[float]) -> np.ndarray:
+def predicted_labels(scores: np.ndarray, threshold: float | Sequence[float] | np.ndarray) -> np.ndarray:
     """
     Which labels are predicted, bool `(rows, C)`: those whose score is greater, compared in float64.
 
     Args:
         scores: probabilities, shape (rows, C).
-        threshold: one for all labels, or one each.
+        threshold: one for all labels, one each, or one for each label of each row, `(rows, C)`.
     """
     return np.asarray(scores, np.float64) > np.asarray(threshold, np.float64)
 

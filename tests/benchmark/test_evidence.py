@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from benchmark_stores import make_predictions, write_plan, write_run
+from benchmark_stores import LABELS, fold_of, make_predictions, write_folds, write_plan, write_run
 
 from modeling_univa.benchmark.evidence import read_evidence
 from modeling_univa.benchmark.store import RunStore
+from modeling_univa.scores.predictions import write_predictions
 
 
 def test_runs_that_cannot_be_scored_have_a_reason(tmp_path):
@@ -89,6 +90,108 @@ def test_damaged_plan_is_named(place, value, message, tmp_path):
     with pytest.raises(ValueError, match="The plan mine in .* is damaged") as caught:
         list(read_evidence(store, "test"))
     caught.match(message)
+
+
+def folded(store: RunStore, seeds: list[int]):
+    """A row of three folds, read."""
+    write_folds(store, write_plan(store, {"full": seeds}), "full", 0.5, [0.2, 0.4, 0.6])
+    return lambda: next(read_evidence(store, "test")).tables[0].rows[0]
+
+
+def test_folds_of_a_seed_are_one_run(tmp_path):
+    row = folded(RunStore(tmp_path), [1, 2])()
+    assert row.folds == "3 folds by speaker" and not row.gaps and not row.folders
+    whole = make_predictions(0.5, 2)
+    run = row.runs[1]
+    assert (run.seed, run.threshold, run.label_names) == (2, None, LABELS)
+    assert [fold.threshold for fold in run.folds] == [0.2, 0.4, 0.6]
+    found = run.splits["test"]
+    assert len(set(found.utterance_ids)) == len(found.utterance_ids) == 48
+    order = [whole.utterance_ids.index(name) for name in found.utterance_ids]
+    np.testing.assert_array_equal(found.scores, whole.scores[order])
+    np.testing.assert_array_equal(found.labels, whole.labels[order])
+    assert found.dialogue_ids == [whole.dialogue_ids[place] for place in order]
+
+
+def test_seed_that_lacks_a_fold_is_not_scored(tmp_path):
+    store = RunStore(tmp_path)
+    read = folded(store, [1, 2, 3])
+    store.remove("full-2-1")
+    store.remove("full-2-3")
+    store.remove("full-3-2")
+    write_run(store, "full-3-2", None)
+    row = read()
+    assert [run.seed for run in row.runs] == [1] and list(row.seeds) == [1, 2, 3]
+    assert row.gaps == {
+        2: "Without folds 1, 3 of 3: The run was not made yet.",
+        3: "Without fold 2 of 3: There was not enough <memory>.",
+    }
+
+
+def test_row_in_two_folds_is_an_error(tmp_path):
+    store = RunStore(tmp_path)
+    read = folded(store, [1])
+    store.remove("full-1-2")
+    write_run(store, "full-1-2", {"test": fold_of(make_predictions(0.5, 1), 1, 3)})
+    row = read()
+    assert not row.runs
+    assert row.gaps[1].startswith("The row 'test-000' is in the folds 1 and 2, expected one prediction of each row")
+
+
+def test_folds_of_other_labels_are_not_pooled(tmp_path):
+    store = RunStore(tmp_path)
+    read = folded(store, [1])
+    part = {"test": fold_of(make_predictions(0.5, 1), 3, 3)}
+    write_predictions(store.run_folder("full-1-3") / "predictions.parquet", part, ["a", "b", "c"], 0.5)
+    assert read().gaps == {1: "Its folds have different labels, and are not pooled."}
+
+
+@pytest.mark.parametrize("folds", [{}, {"1": ".."}, {"1": 3}, "full-1", ["full-1"]])
+def test_damaged_folds_are_named(folds, tmp_path):
+    store = RunStore(tmp_path)
+    file = write_plan(store, {"full": [1]})
+    content = json.loads(file.read_text())
+    content["tables"]["table2"]["rows"]["full"] |= {"folds": "3 folds", "runs": {"1": folds}}
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="The plan mine in .* is damaged"):
+        list(read_evidence(store, "test"))
+
+
+# Another corpus
+
+
+def test_what_was_tested_of_another_corpus_is_the_test_split(tmp_path):
+    store = RunStore(tmp_path)
+    write_plan(store, {"full": [1]})
+    write_run(store, "full-1", {"validation": make_predictions(0.5, 1), "m3ed/dev": make_predictions(0.6, 1)}, 0.25)
+    ((row,),) = (plan.tables[0].rows for plan in read_evidence(store, "test"))
+    np.testing.assert_array_equal(row.runs[0].splits["test"].scores, make_predictions(0.6, 1).scores)
+    assert row.runs[0].threshold == 0.25 and row.runs[0].note is None
+
+
+def test_labels_in_common_are_those_of_all_splits(tmp_path):
+    store = RunStore(tmp_path)
+    write_plan(store, {"full": [1]})
+    known = make_predictions(0.5, 1, split="validation")
+    write_run(store, "full-1", {"validation": known}, [0.1, 0.2, 0.3])
+    tested = make_predictions(0.6, 1)
+    shared = tested.__class__(
+        tested.utterance_ids, tested.dialogue_ids, tested.scores[:, [2, 0]], tested.labels[:, [2, 0]]
+    )
+    file, names = store.run_folder("full-1") / "test_dataset_predictions.parquet", [LABELS[2], LABELS[0]]
+    write_predictions(file, {"m3ed/test": shared}, names, [0.3, 0.1], "Scored are two.\nExcluded rows: 7.")
+    ((row,),) = (plan.tables[0].rows for plan in read_evidence(store, "test"))
+    (run,) = row.runs
+    assert (run.label_names, run.threshold, run.note) == (names, [0.3, 0.1], "Scored are two. Excluded rows: 7.")
+    np.testing.assert_array_equal(run.splits["test"].scores, shared.scores)
+    # A row that has other labels alone says nothing of these two.
+    kept = [row for row, labels in enumerate(known.labels) if not labels.any() or labels[[2, 0]].any()]
+    assert 0 < len(kept) < len(known.labels)
+    assert run.splits["validation"].utterance_ids == [known.utterance_ids[row] for row in kept]
+    np.testing.assert_array_equal(run.splits["validation"].labels, known.labels[kept][:, [2, 0]])
+    write_predictions(file, {"m3ed/test": shared}, ["other", LABELS[0]], 0.3)
+    ((row,),) = (plan.tables[0].rows for plan in read_evidence(store, "test"))
+    assert "have no label 'other', which was tested: make the run again" in row.gaps[1]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])

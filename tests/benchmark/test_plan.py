@@ -109,7 +109,7 @@ def test_baselines_are_one_run_each(write):
     assert [(run.configuration["system"], run.seed) for run in plan.runs(["prior", "linear", "p"])] == [
         ("prior", 0), ("linear", 0),
     ]  # fmt: skip
-    assert plan.tables[1].rows[0].runs[0] is plan.tables[0].rows[2].runs[0] and len(plan.runs()) == 6
+    assert plan.tables[1].rows[0].runs[0][0] is plan.tables[0].rows[2].runs[0][0] and len(plan.runs()) == 6
     # The recipe is that of the row, which a job reads.
     assert parse_arguments([], plan.runs(["linear"])[0].recipe)[0].system == "univa"
 
@@ -210,6 +210,72 @@ def test_analyses_are_not_part_of_a_run(write):
     # A baseline has no model to analyse.
     (run,) = read_plan(write({"t": {"rows": {"all": {"baseline": "all"}}}}, analyses=["embeddings"])).runs()
     assert run.analyses == []
+
+
+# Folds
+
+
+FOLDS = {"t": {"rows": {"full": {}, "one": {"fold": 2}, "prior": {"baseline": "prior"}}}}
+
+
+def test_folds_are_one_run_each(write):
+    plan = read_plan(write(FOLDS, settings={"num_folds": 3}))
+    full, one, prior = plan.tables[0].rows
+    assert {seed: [run.fold for run in runs] for seed, runs in full.runs.items()} == {1: [1, 2, 3], 2: [1, 2, 3]}
+    assert (full.folds, one.folds, prior.folds) == ("3 folds by speaker", None, "3 folds by speaker")
+    assert [run.id for run in full.runs[1]] == [name(num_folds=3, fold=fold, seed=1) for fold in (1, 2, 3)]
+    # A fold by itself is the same run; all folds of the first seed come before the second.
+    assert one.runs[2] == [full.runs[2][1]] and str(full.runs[2][1]) == "t | full (+ 1), seed 2, fold 2"
+    assert [(run.seed, run.fold) for run in plan.runs(["full"])] == [(s, f) for s in (1, 2) for f in (1, 2, 3)]
+    assert [(seed, [run.fold for run in runs]) for seed, runs in prior.runs.items()] == [(0, [1, 2, 3])]
+    assert len(plan.runs()) == len({run.id for run in plan.runs()}) == 9
+    rows = json.loads(json.dumps(plan.to_dict()))["tables"]["t"]["rows"]
+    assert rows["full"]["runs"]["2"] == {str(run.fold): run.id for run in full.runs[2]}
+    assert rows["full"]["folds"] == "3 folds by speaker"
+    assert rows["one"]["runs"]["2"] == full.runs[2][1].id and "folds" not in rows["one"]
+
+
+def test_named_folds_of_leave_one_out(write):
+    rows = {"full": {"num_folds": "all", "fold_by": "dialogue", "fold": ["d1", "d2"]}}
+    (row,) = read_plan(write({"t": {"rows": rows}})).tables[0].rows
+    assert [run.fold for run in row.runs[1]] == ["d1", "d2"] and row.folds == "leave-one-dialogue-out, 2 folds"
+
+
+def test_another_corpus_is_another_run_of_a_baseline(write):
+    tables = {"t": {"rows": {name: {"baseline": name} for name in ("prior", "linear")}}}
+    label_map = {"joy": "happy"}
+    plans = [read_plan(write(tables, settings=settings)) for settings in (
+        {}, {"test_dataset": "ORG/other"}, {"test_dataset": "ORG/other", "label_map": label_map},
+    )]  # fmt: skip
+    assert len({run.id for plan in plans for run in plan.runs()}) == 6
+
+
+def test_analyses_of_the_plan_are_not_of_folds_and_other_corpora(write):
+    for settings, message in (({"num_folds": 3}, "has `analyses` and folds"),
+                              ({"test_dataset": "ORG/other"}, "has `analyses` and a `test_dataset`")):  # fmt: skip
+        tables = {"t": {"rows": {"full": None}}}
+        runs = read_plan(write(tables, settings=settings, analyses=["embeddings"])).runs()
+        assert runs and not any(run.analyses for run in runs)
+        with pytest.raises(ValueError, match=message):
+            read_plan(write({"t": {"rows": {"full": {"analyses": ["similarity"]}}}}, settings=settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_folds": 2}, r"t \| full: `num_folds` must be all or a number of at least 3"),
+        ({"num_folds": "some"}, r"t \| full: `num_folds` must be all or a number"),
+        ({"num_folds": 3, "fold": [1, 4]}, r"t \| full: `fold` must be a number from 1 to 3, got 4"),
+        ({"num_folds": 3, "fold": [1, 1]}, r"t \| full: `fold` is \[1, 1\], expected a list of different folds"),
+        ({"num_folds": "all"}, r"t \| full: .*ORG/corpus is no folder that is there: build it first, or name them"),
+        ({"num_folds": 3, "tune": {}}, r"t \| full has folds, whose test rows `tune` would choose on: add"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_named(settings, message, write):
+    tune = {"tune": {"trials": 2, "space": {"learning_rate": [1, 2]}}} if "tune" in settings else {}
+    settings = {key: value for key, value in settings.items() if key != "tune"}
+    with pytest.raises(ValueError, match=message):
+        read_plan(write({"t": {"rows": {"full": None}}}, settings=settings, **tune))
 
 
 def test_unknown_analysis_is_refused(write):
@@ -334,7 +400,7 @@ def test_shipped_plans_expand_to_models(path, monkeypatch, tmp_path):
         systems = [row for row in table.rows if row.system not in BASELINES]
         assert {len(row.runs) for row in systems} == {10 if table.name == "table3" else 5}
         # No two rows of a table are one.
-        assert len({run.id for row in table.rows for run in row.runs.values()}) == sum(
+        assert len({run.id for row in table.rows for (run,) in row.runs.values()}) == sum(
             len(row.runs) for row in table.rows
         )
     for run in (run for run in runs if run.seed == 1111):
@@ -348,13 +414,29 @@ def test_shipped_plans_expand_to_models(path, monkeypatch, tmp_path):
 def test_full_model_is_one_run_in_all_tables():
     for path in PLANS:
         tables = {table.name: table for table in read_plan(path).tables}
-        (full,) = {tables[name].rows[0].runs[1111].id for name in ("table2", "table3", "table4", "table6")}
-        assert tables["figure5"].rows[1].runs[1111].id == full
+        (full,) = {tables[name].rows[0].runs[1111][0].id for name in ("table2", "table3", "table4", "table6")}
+        assert tables["figure5"].rows[1].runs[1111][0].id == full
 
 
 def test_plan_of_the_demo_is_small(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert len(read_plan(REPOSITORY / "recipes" / "benchmark" / "demo.yaml").runs()) == 9
+
+
+def test_plan_of_folds_tests_every_actor_with_every_row(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (table,) = read_plan(REPOSITORY / "recipes" / "benchmark" / "ravdess_folds.yaml").tables
+    assert [{len(runs) for runs in row.runs.values()} for row in table.rows] == [{5}] * 4
+    assert [len(row.runs) for row in table.rows] == [3, 3, 1, 1]
+    assert {row.folds for row in table.rows} == {"5 folds by speaker"}
+
+
+def test_page_has_a_plan_of_folds_and_one_across_corpora(write):
+    text = (REPOSITORY / "docs" / "benchmark.md").read_text(encoding="utf-8")
+    for heading, seeds in (("## Cross-validation", 5), ("## Across corpora", 1)):
+        block = text.partition(f"{heading}\n")[2].partition("```\n")[2].partition("```")[0]
+        (row, *_) = read_plan(write(**{"tables": TABLES, **yaml.safe_load(block)})).tables[0].rows
+        assert {len(runs) for runs in row.runs.values()} == {seeds}, heading
 
 
 def test_plan_of_the_page_is_one(monkeypatch, tmp_path):

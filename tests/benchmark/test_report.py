@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from benchmark_stores import LABELS, make_predictions, write_plan, write_run
+from benchmark_stores import LABELS, make_predictions, write_folds, write_plan, write_run
 
 from modeling_univa import cli
 from modeling_univa.benchmark.scored import Bootstrap
@@ -308,3 +308,28 @@ def test_rows_without_labels_have_a_report(tmp_path):
     scores = found.scores / found.scores.sum(axis=1, keepdims=True)
     write_run(store, "full-1", {"test": replace(found, scores=scores, labels=0 * found.labels)})
     assert cli.main(["report", str(store.folder), "--output", str(tmp_path), "--draws", "100"]) == 0
+
+
+def test_folds_and_another_corpus_are_explained(tmp_path):
+    store = RunStore(tmp_path / "store")
+    plan = write_plan(store, {"full": [1, 2], "folded": [1, 2], "part": [1]})
+    write_folds(store, plan, "folded", 0.6, [0.3, 0.5, [0.4, 0.5, 0.6]])
+    write_folds(store, plan, "part", 0.5, [0.3, 0.5])
+    store.remove("part-1-2")
+    for seed in (1, 2):
+        write_run(store, f"full-{seed}", {"validation": make_predictions(0.7, seed, split="validation")})
+        file, note = store.run_folder(f"full-{seed}") / "test_dataset_predictions.parquet", "Excluded rows: 7."
+        write_predictions(file, {"other/test": make_predictions(0.7, seed)}, LABELS, 0.4, note)
+    assert cli.main(["report", str(store.folder), "--output", str(tmp_path), "--draws", "200"]) == 0
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "folded: cross-validation, 3 folds by speaker. The test rows of all folds are pooled" in text
+    assert "full: tested on another corpus. Excluded rows: 7." in text
+    assert "Without fold 2 of 2: The run was not made yet." in text
+    counts = {
+        line["row"]: (line["seeds"], line["rows"]) for line in lines(tmp_path / "tables" / "mine-table2-own.csv")
+    }
+    assert counts == {"full": ("2", "48"), "folded": ("2", "48"), "part": ("0", "0")}
+    # The first row may be of folds, too: its picture is drawn at the thresholds of all folds.
+    write_folds(store, write_plan(store, {"only": [1]}), "only", 0.6, [0.3, 0.5])
+    assert cli.main(["report", str(store.folder), "--output", str(tmp_path), "--draws", "200"]) == 0
+    assert "each fold has its own threshold" in (tmp_path / "index.html").read_text(encoding="utf-8")

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmark_stores import LABELS, METRICS, make_predictions, write_plan, write_run
+from benchmark_stores import LABELS, METRICS, fold_of, make_predictions, write_folds, write_plan, write_run
+from sklearn.metrics import f1_score
 
 from modeling_univa.benchmark.evidence import TableEvidence, read_evidence
 from modeling_univa.benchmark.scored import Bootstrap, choose, score
@@ -14,6 +15,7 @@ from modeling_univa.benchmark.store import RunStore
 from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.scores.comparison import Run, compare
 from modeling_univa.scores.metrics import MultilabelMetrics
+from modeling_univa.scores.predictions import write_predictions
 from modeling_univa.scores.thresholds import best_threshold
 
 
@@ -147,3 +149,44 @@ def test_part_of_the_predictions(store):
     )
     expected = np.mean([metrics(seed, "full", 0.3 + 0.1 * seed)["f1_happy"] for seed in SEEDS])
     assert scored.rows[0].estimates["micro_f1"].value == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("thresholds", ["own", "tuned"])
+@pytest.mark.parametrize("own", [[0.3, 0.6, 0.5], [[0.2, 0.5, 0.9], [0.6, 0.1, 0.4], [0.3, 0.3, 0.8]]])
+def test_folds_are_pooled_each_at_its_own_threshold(own, thresholds, store):
+    plan = write_plan(store, {"full": SEEDS, "folded": [1, 2]})
+    write_folds(store, plan, "folded", 0.55, own)
+    table = table_of(store)
+    rows, problems = choose(table, "test", thresholds)
+    scored = score(table, rows, BOOTSTRAP)
+    assert not problems and not scored.problems
+    expected = []
+    for seed in (1, 2):
+        truth, predicted = [], []
+        for fold, used in enumerate(own, 1):
+            part = fold_of(make_predictions(0.55, seed), fold, 3)
+            chosen = fold_of(make_predictions(0.55, seed, split="validation"), fold, 3)
+            used = used if thresholds == "own" else best_threshold(chosen.scores, chosen.labels)
+            for scores, labels in zip(part.scores, part.labels, strict=True):
+                each = used if isinstance(used, list) else [used] * 3
+                predicted.append([float(one) > limit for one, limit in zip(scores, each, strict=True)])
+                truth.append(labels)
+        assert len(truth) == 48
+        expected.append(100 * f1_score(np.array(truth), np.array(predicted), average="micro"))
+    folded = scored.rows[1]
+    assert folded.estimates["micro_f1"].value == pytest.approx(np.mean(expected), abs=1e-6)
+    assert (folded.num_runs, folded.num_rows, folded.num_dialogues) == (2, 48, 12)
+    # As any other row of the same utterances it is compared with the first one.
+    assert folded.differences and folded.ranks
+    assert folded.estimates["micro_f1"].low < folded.estimates["micro_f1"].value < folded.estimates["micro_f1"].high
+
+
+def test_fold_without_validation_rows_has_no_tuned_threshold(store):
+    write_folds(store, write_plan(store, {"folded": [1]}), "folded", 0.55, [0.3, 0.6])
+    write_predictions(
+        store.run_folder("folded-1-2") / "predictions.parquet",
+        {"test": fold_of(make_predictions(0.55, 1), 2, 2)}, LABELS, 0.5,
+    )  # fmt: skip
+    rows, problems = choose(table_of(store), "test", "tuned")
+    assert not rows["folded"] and problems == ["folded has no validation rows with labels to choose a threshold on."]
+    assert len(choose(table_of(store), "test", "own")[0]["folded"]) == 1

@@ -141,7 +141,7 @@ def test_best_trial_of_validation_sets_the_rows(write, store):
     tuned = read_plan(path, None, dict(zip([study.id for study in studies], found, strict=True)))
     assert [run.seed for run in tuned.runs()] == [1, 1, 2, 2]
     for row, one in zip(tuned.rows(), found, strict=True):
-        for run in row.runs.values():
+        for (run,) in row.runs.values():
             assert run.recipe["learning_rate"] == one.settings["learning_rate"] and run.id not in one.trials
             assert run.configuration["settings"]["test_split"] == "test"
     content = tuned.to_dict()["tables"]["t"]

@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
 from testing_utils import random_rows, write_corpus
 
 from modeling_univa.data.corpus import Corpus
-from modeling_univa.data.folds import FoldChoice, fold_corpus
+from modeling_univa.data.folds import FoldChoice, fold_corpus, fold_names
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.data.speed_copies import name_of_copy
@@ -315,3 +315,12 @@ def test_a_stream_is_refused(tmp_path):
     folder = write_corpus(tmp_path / "c", {"train": spoken()})
     with pytest.raises(ValueError, match="at once: load it without `streaming`"):
         fold_corpus(load_corpus(str(folder), streaming=True), FoldChoice(3, 1))
+
+
+def test_names_of_all_folds_are_one_of_each_group():
+    corpus = corpus_of(spoken([2, 1, 3, 1], speakers=[["b", "c"], ["a"], ["c", "d"], ["a"]]))
+    assert fold_names(corpus) == ["a", "b"]
+    assert fold_names(corpus, "dialogue") == sorted(set(corpus.splits["train"]["dialogue_id"]))
+    # A speaker of copies alone is in no fold.
+    rows = spoken([2, 1, 3], speakers=[["a"], ["b"], ["c"]])
+    assert fold_names(corpus_of(rows, copies=copies_of(rows, 0.9))) == ["a", "b", "c"]

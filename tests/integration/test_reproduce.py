@@ -77,6 +77,20 @@ def test_baselines_are_runs_and_the_report_has_them(write, tmp_path, capfd):
 
 
 @pytest.mark.slow
+def test_folds_are_made_and_reported_as_one(write, capfd):
+    """Two folds without validation: every dialogue is tested once."""
+    row = {"num_folds": 2, "fold_by": "dialogue", "eval_split": "none", "modalities": ["audio"], "text_model": None}
+    plan = str(write({"UniVA": row, "frequencies": {**row, "baseline": "prior"}}))
+    assert cli.main(["reproduce", plan]) == 0, capfd.readouterr()
+    said = capfd.readouterr().out
+    assert "complete: t | UniVA, seed 1, fold 2" in said and "4 complete, 0 failed, 0 missing" in said
+    assert cli.main(["report", "outputs/benchmark", "--output", "outputs/report", "--no-figures"]) == 0
+    text = Path("outputs/report/report.md").read_text(encoding="utf-8")
+    assert "All rows: cross-validation, 2 folds by dialogue." in text
+    assert "Split test: 24 rows of 6 dialogues" in text and "mean over 1 seed," in text
+
+
+@pytest.mark.slow
 def test_runs_are_made_kept_and_listed(write, inputs, capfd):
     rows = {"UniVA": {}, "too wide": {"hidden_size": 15}, "frozen": {"text_states": True, "modalities": ["text"]}}
     plan = str(write(rows))

@@ -12,7 +12,7 @@ from modeling_univa.benchmark.store import RunStore
 from modeling_univa.scores.predictions import Predictions, write_predictions
 
 
-__all__ = ["LABELS", "METRICS", "make_predictions", "write_plan", "write_run"]
+__all__ = ["LABELS", "METRICS", "fold_of", "make_predictions", "write_folds", "write_plan", "write_run"]
 
 LABELS = ["happy", "sad", "an<g>ry|"]
 METRICS = ["accuracy", "hamming_loss", "micro_f1", "macro_f1"]
@@ -68,3 +68,28 @@ def write_plan(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"name": name, "corpus": "My corpus", "tables": {"table2": table}}))
     return file
+
+
+def fold_of(found: Predictions, fold: int, count: int) -> Predictions:
+    """The rows of every so many dialogues, from the fold's on (from 1)."""
+    numbers = [int(name.rpartition("d")[2]) for name in found.dialogue_ids]
+    return found.at([row for row, number in enumerate(numbers) if number % count == fold - 1])
+
+
+def write_folds(
+    store: RunStore, plan: Path, row: str, skill: float, thresholds: Sequence[float | list[float]]
+) -> None:
+    """Make folds of each run of a row, one a threshold, each with validation rows of its own."""
+    content = json.loads(plan.read_text())
+    of_row = content["tables"]["table2"]["rows"][row]
+    for seed, run in of_row["runs"].items():
+        count = len(thresholds)
+        of_row["runs"][seed] = {str(fold): f"{run}-{fold}" for fold in range(1, count + 1)}
+        for fold, threshold in enumerate(thresholds, 1):
+            splits = {
+                "validation": fold_of(make_predictions(skill, int(seed), split="validation"), fold, count),
+                "test": fold_of(make_predictions(skill, int(seed)), fold, count),
+            }
+            write_run(store, f"{run}-{fold}", splits, threshold)
+    of_row["folds"] = f"{len(thresholds)} folds by speaker"
+    plan.write_text(json.dumps(content))

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import yaml
-from testing_utils import REPOSITORY, kill_tree, subprocess_environment
+from testing_utils import REPOSITORY, kill_tree, random_rows, subprocess_environment, write_corpus
 from training_runs import SIZES, write_training_inputs
 
 from modeling_univa import cli
@@ -27,6 +27,7 @@ from modeling_univa.benchmark.embeddings import read_embeddings
 from modeling_univa.benchmark.robustness import read_robustness
 from modeling_univa.benchmark.store import RunStore, StoredRun
 from modeling_univa.data.corpus import Corpus
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
 from modeling_univa.scores.predictions import read_predictions
 from modeling_univa.training import run as training_run
 
@@ -80,14 +81,29 @@ def test_baselines_are_runs_and_the_report_has_them(write, tmp_path, capfd):
 def test_folds_are_made_and_reported_as_one(write, capfd):
     """Two folds without validation: every dialogue is tested once."""
     row = {"num_folds": 2, "fold_by": "dialogue", "eval_split": "none", "modalities": ["audio"], "text_model": None}
-    plan = str(write({"UniVA": row, "frequencies": {**row, "baseline": "prior"}}))
+    plan = str(write({"UniVA": row}))
     assert cli.main(["reproduce", plan]) == 0, capfd.readouterr()
     said = capfd.readouterr().out
-    assert "complete: t | UniVA, seed 1, fold 2" in said and "4 complete, 0 failed, 0 missing" in said
+    assert "complete: t | UniVA, seed 1, fold 2" in said and "2 complete, 0 failed, 0 missing" in said
     assert cli.main(["report", "outputs/benchmark", "--output", "outputs/report", "--no-figures"]) == 0
     text = Path("outputs/report/report.md").read_text(encoding="utf-8")
     assert "All rows: cross-validation, 2 folds by dialogue." in text
     assert "Split test: 24 rows of 6 dialogues" in text and "mean over 1 seed," in text
+
+
+@pytest.mark.slow
+def test_another_corpus_is_reported_on_the_labels_in_common(write, tmp_path, capfd):
+    names = ["joy", *MOSEI_EMOTIONS[1:3], "contempt"]
+    write_corpus(tmp_path / "other", {"dev": random_rows([4, 3, 5], seed=5, prefix="other", label_names=names)})
+    label_map = {"joy": MOSEI_EMOTIONS[0], "contempt": None}
+    row = {"test_dataset": "other", "test_split": "dev", "label_map": label_map, "modalities": ["audio"]}
+    plan = str(write({"UniVA": {**row, "text_model": None, "eval_split": "none"}}))
+    assert cli.main(["reproduce", plan]) == 0, capfd.readouterr()
+    assert cli.main(["report", "outputs/benchmark", "--output", "outputs/report", "--no-figures"]) == 0
+    text = Path("outputs/report/report.md").read_text(encoding="utf-8")
+    shared = ", ".join(MOSEI_EMOTIONS[:3])
+    assert f"All rows: tested on another corpus. Scored are the labels that model and corpus share: {shared};" in text
+    assert f"joy as {MOSEI_EMOTIONS[0]}" in text and "Excluded rows, all of whose labels are left out: " in text
 
 
 @pytest.mark.slow

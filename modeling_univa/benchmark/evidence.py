@@ -312,6 +312,5 @@ def _missing_folds(gaps: Mapping[str, str], count: int) -> str:
     for fold, reason in gaps.items():
         by_reason.setdefault(reason, []).append(fold)
     return " ".join(
-        f"Without {'folds' if folds[1:] else 'fold'} {', '.join(folds)} of {count}: {reason}"
-        for reason, folds in by_reason.items()
+        f"Folds that are missing, of {count}: {', '.join(folds)}. {reason}" for reason, folds in by_reason.items()
     )

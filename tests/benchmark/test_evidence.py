@@ -123,8 +123,8 @@ def test_seed_that_lacks_a_fold_is_not_scored(tmp_path):
     row = read()
     assert [run.seed for run in row.runs] == [1] and list(row.seeds) == [1, 2, 3]
     assert row.gaps == {
-        2: "Without folds 1, 3 of 3: The run was not made yet.",
-        3: "Without fold 2 of 3: There was not enough <memory>.",
+        2: "Folds that are missing, of 3: 1, 3. The run was not made yet.",
+        3: "Folds that are missing, of 3: 2. There was not enough <memory>.",
     }
 
 

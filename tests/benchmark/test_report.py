@@ -324,7 +324,7 @@ def test_folds_and_another_corpus_are_explained(tmp_path):
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "folded: cross-validation, 3 folds by speaker. The test rows of all folds are pooled" in text
     assert "full: tested on another corpus. Excluded rows: 7." in text
-    assert "Without fold 2 of 2: The run was not made yet." in text
+    assert "Folds that are missing, of 2: 2. The run was not made yet." in text
     counts = {
         line["row"]: (line["seeds"], line["rows"]) for line in lines(tmp_path / "tables" / "mine-table2-own.csv")
     }

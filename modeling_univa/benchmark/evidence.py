@@ -18,7 +18,15 @@ from .plan import FEATURES
 from .store import RunStore, StoredRun
 
 
-__all__ = ["PlanEvidence", "RowEvidence", "RunEvidence", "TableEvidence", "check_plans", "read_evidence", "read_run"]
+__all__ = [
+    "PlanEvidence",
+    "RowEvidence",
+    "RunEvidence",
+    "TableEvidence",
+    "check_plans",
+    "read_evidence",
+    "runs_of",
+]
 
 _NOT_MADE = "The run was not made yet."
 _NOT_ENDED = "The run was started and has not ended."
@@ -41,6 +49,7 @@ class RunEvidence:
         threshold: the model's own; `None` of folds, each of which has its own.
         note: what was scored of a corpus with other labels.
         folds: the runs that `splits` is joined from; none where there is one run.
+        id: of the run in the store; not of folds.
     """
 
     seed: int
@@ -49,6 +58,12 @@ class RunEvidence:
     threshold: Threshold | None
     note: str | None = None
     folds: Sequence["RunEvidence"] = ()
+    id: str = ""
+
+    @property
+    def parts(self) -> Sequence["RunEvidence"]:
+        """The runs that there are in the store: that of each fold, or this one."""
+        return self.folds or [self]
 
 
 @dataclass(frozen=True)
@@ -250,14 +265,20 @@ class _Reader:
         if stored.status == "failed":
             return one_line(stored.reason)
         try:
-            found = read_run(stored)
+            found = _read_run(stored)
         except ValueError as error:
             return one_line(error)
         splits = found.splits
         return found if self.split in splits else f"It has no split {self.split!r}; it has {', '.join(splits)}."
 
 
-def read_run(stored: StoredRun) -> RunEvidence:
+def runs_of(row: Mapping[str, Any]) -> list[str]:
+    """The names of all runs of a row of [`Plan.to_dict`], those of folds too."""
+    runs = [[run] if isinstance(run, str) else run.values() for run in row["runs"].values()]
+    return [run for of in runs for run in of]
+
+
+def _read_run(stored: StoredRun) -> RunEvidence:
     """
     The predictions of a run that is complete. What it was tested on is called "test" also where that is a split of
     another corpus; if that has other labels, all is of the labels in common.
@@ -267,11 +288,17 @@ def read_run(stored: StoredRun) -> RunEvidence:
     """
     splits, names, threshold = read_predictions(stored.predictions) if stored.predictions.is_file() else ({}, [], 0.5)
     if not stored.test_predictions.is_file():
-        return RunEvidence(0, {_own_name(name): found for name, found in splits.items()}, names, threshold)
+        own = {_own_name(name): found for name, found in splits.items()}
+        return RunEvidence(0, own, names, threshold, _note(stored.predictions), id=stored.id)
     tested, shared, threshold = read_predictions(stored.test_predictions)
     known = {split: _of_labels(found, names, shared) for split, found in splits.items()}
     known |= {_own_name(name): found for name, found in tested.items()}
-    return RunEvidence(0, known, shared, threshold, one_line(read_note(stored.test_predictions) or "") or None)
+    return RunEvidence(0, known, shared, threshold, _note(stored.test_predictions), id=stored.id)
+
+
+def _note(file: Path) -> str | None:
+    note = read_note(file)
+    return None if note is None else one_line(note)
 
 
 def _own_name(split: str) -> str:
@@ -294,7 +321,7 @@ def _joined(seed: int, folds: Mapping[str, RunEvidence | str], split: str) -> Ru
     gaps = {fold: one for fold, one in folds.items() if isinstance(one, str)}
     if gaps:
         return _missing_folds(gaps, len(folds))
-    runs = [one for one in folds.values() if not isinstance(one, str)]
+    runs = [replace(one, seed=seed) for one in folds.values() if not isinstance(one, str)]
     if any(run.label_names != runs[0].label_names for run in runs):
         return "Its folds have different labels, and are not pooled."
     place: dict[str, str] = {}

@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from huggingface_hub import CommitInfo
 
 from ..data.corpus_card import BENCHMARK_FILE, benchmark_file, benchmark_tasks
-from ..scores.predictions import PREDICTIONS_FILE, Predictions, write_predictions
+from ..scores.predictions import PREDICTIONS_FILE, Predictions, read_predictions, write_predictions
 from ..scores.results import write_eval_results
 from ..sharing.benchmark_push import push_benchmark
 from ..training.evaluation import evaluate_predictions
-from .evidence import PlanEvidence, RunEvidence, TableEvidence, read_evidence
+from .evidence import PlanEvidence, RunEvidence, TableEvidence, read_evidence, runs_of
 from .local_paths import without_folders
 from .page import UniqueNames
 from .publication_card import PublishedTable, benchmark_card, benchmark_title
@@ -123,7 +123,7 @@ def _write_plan(named: tuple[PlanEvidence, list[str]], folder: Path, store: RunS
     for table, name in zip(plan.tables, names, strict=True):
         splits = write_predictions_table(folder / "data" / name, table)
         num_rows = sum(bool(row.runs) for row in table.rows)
-        runs = {row.folders[run.seed].name: run for row in table.rows for run in row.runs}
+        runs = {one.id: one for row in table.rows for run in row.runs for one in run.parts}
         for run, found in runs.items():
             _write_run(store.run_folder(run).relative_to(store.folder), found, folder)
         if splits:
@@ -136,7 +136,8 @@ def _write_run(place: Path, run: RunEvidence, folder: Path) -> None:
     file = folder / place / PREDICTIONS_FILE
     if not file.exists():
         file.parent.mkdir(parents=True)
-        write_predictions(file, run.splits, run.label_names, run.threshold)
+        threshold: Any = run.threshold
+        write_predictions(file, run.splits, run.label_names, threshold, run.note)
 
 
 def write_predictions_table(folder: Path, table: TableEvidence) -> dict[str, int]:
@@ -150,25 +151,26 @@ def write_predictions_table(folder: Path, table: TableEvidence) -> dict[str, int
     Returns:
         The number of rows by split.
     """
-    runs = [(row, run) for row in table.rows for run in row.runs]
+    runs = [(row, one) for row in table.rows for run in row.runs for one in run.parts]
     counts = {}
     for split in dict.fromkeys(chain.from_iterable(run.splits for _, run in runs)):
         folder.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(folder / f"{split}.parquet", _SCHEMA) as writer:
             having = [(row, run) for row, run in runs if split in run.splits]
             for row, run in having:
-                writer.write_table(_rows(row.name, row.folders[run.seed].name, run, run.splits[split]))
+                writer.write_table(_rows(row.name, run, run.splits[split]))
         counts[split] = sum(len(run.splits[split].utterance_ids) for _, run in having)
     return counts
 
 
-def _rows(row: str, run_id: str, run: RunEvidence, found: Predictions) -> pa.Table:
+def _rows(row: str, run: RunEvidence, found: Predictions) -> pa.Table:
     """What a run predicts of a split, with all that is needed to decide which labels these are."""
     size = len(found.utterance_ids)
-    thresholds = np.broadcast_to(np.asarray(run.threshold, np.float64), (len(run.label_names),)).tolist()
+    threshold: Any = run.threshold
+    thresholds = np.broadcast_to(np.asarray(threshold, np.float64), (len(run.label_names),)).tolist()
     values = {
         "row": [row] * size,
-        "run": [run_id] * size,
+        "run": [run.id] * size,
         "seed": [run.seed] * size,
         "utterance_id": list(found.utterance_ids),
         "dialogue_id": list(found.dialogue_ids),
@@ -190,7 +192,7 @@ def _records(store: RunStore, complete: Collection[str]) -> Iterator[tuple[str, 
     for name, plan in plans.items():
         yield f"plans/{name}.json", _json(plan)
     rows = [row for plan in plans.values() for table in plan["tables"].values() for row in table["rows"].values()]
-    for run in sorted({run for row in rows for run in row["runs"].values()}):
+    for run in sorted({run for row in rows for run in runs_of(row)}):
         stored = store.read(run)
         failed = stored is not None and stored.status == "failed"
         if stored is not None and (failed or run in complete):
@@ -209,7 +211,7 @@ def _json(content: Mapping[str, Any]) -> bytes:
 def _note_scores(store: RunStore, tables: Sequence[PublishedTable], split: str, commit: CommitInfo) -> list[Path]:
     """Write `.eval_results/` of each model that was kept, with its scores in all tables that it is in."""
     files = []
-    for run in sorted({run for table in tables for run in table.runs if store.has_model(run)}):
+    for run in sorted({run for table in tables for run in table.runs if _has_own_scores(store, run, split)}):
         place = f"{store.run_folder(run).relative_to(store.folder).as_posix()}/{PREDICTIONS_FILE}"
         evaluation = replace(
             evaluate_predictions(store.run_folder(run) / PREDICTIONS_FILE, split),
@@ -221,3 +223,13 @@ def _note_scores(store: RunStore, tables: Sequence[PublishedTable], split: str, 
         tasks = [_task(table, split) for table in tables if run in table.runs]
         files.append(write_eval_results(store.model_folder(run), evaluation, tasks))
     return files
+
+
+def _has_own_scores(store: RunStore, run: str, split: str) -> bool:
+    """Whether there is a model that was tested on all rows and labels: not that of a fold or for another corpus."""
+    stored = store.read(run)
+    if stored is None or not store.has_model(run) or not stored.predictions.is_file():
+        return False
+    settings = stored.content.get("settings")
+    is_of_a_fold = isinstance(settings, dict) and settings.get("num_folds") is not None
+    return not is_of_a_fold and split in read_predictions(stored.predictions)[0]

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from benchmark_stores import LABELS, make_predictions, write_plan, write_run
+from benchmark_stores import LABELS, make_predictions, write_folds, write_plan, write_run
 from hub_server import HubServer
 from huggingface_hub import DatasetCard, parse_eval_result_entries, snapshot_download
 
 from modeling_univa import cli
 from modeling_univa.benchmark.store import RunStore
 from modeling_univa.scores.metrics import multilabel_metrics
-from modeling_univa.scores.predictions import read_predictions
+from modeling_univa.scores.predictions import read_predictions, write_predictions
 from modeling_univa.scores.thresholds import predicted_labels
 
 
@@ -214,3 +214,31 @@ def test_what_cannot_be_pushed_is_told(arguments, message, store, hub_client, ca
 def test_no_repository_is_made_for_a_folder_without_plans(tmp_path, hub_client, capsys):
     assert report(RunStore(tmp_path / "empty"), "--push", NAME) == 2
     assert "has no plans" in capsys.readouterr().err and ("datasets", NAME) not in hub_client.repositories
+
+
+def test_folds_and_another_corpus_are_pushed_and_reported_again(tmp_path, hub_for_datasets):
+    store = RunStore(tmp_path / "store")
+    plan = write_plan(store, {"full": [1], "folded": [1]})
+    write_folds(store, plan, "folded", 0.6, [0.3, 0.5, [0.4, 0.5, 0.6]])
+    write_run(store, "full-1", {"validation": make_predictions(0.7, 1, split="validation")})
+    other = store.run_folder("full-1") / "test_dataset_predictions.parquet"
+    write_predictions(other, {"other/test": make_predictions(0.7, 1)}, LABELS, 0.4, "Excluded rows: 7.")
+    for run in ("full-1", "folded-1-2"):  # what is kept of a model that is no model of all rows
+        model = store.model_folder(run)
+        model.mkdir()
+        for file in store.run_folder(run).glob("*.parquet"):
+            (model / file.name).write_bytes(file.read_bytes())
+    settings = {"num_folds": 3, "fold": 2}
+    (store.run_folder("folded-1-2") / "run.json").write_text(json.dumps({"status": "complete", "settings": settings}))
+    assert report(store, "--push", NAME) == 0
+    rows = datasets.load_dataset(NAME, split="test").with_format("numpy")
+    assert len(rows) == 48 + 48
+    assert set(rows["run"]) == {"full-1", "folded-1-1", "folded-1-2", "folded-1-3"}
+    folded = rows.filter(lambda line: line["run"] == "folded-1-3")
+    assert np.allclose(np.stack(list(folded["threshold"])), [0.4, 0.5, 0.6]) and len(folded) == 16
+    assert not list(store.folder.rglob(".eval_results"))
+    again = Path(snapshot_download(NAME, repo_type="dataset"))
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert cli.main(["report", str(again), "--output", str(tmp_path / "again"), "--draws", "200", "--no-figures"]) == 0
+    assert (tmp_path / "again" / "report.md").read_text(encoding="utf-8") == text
+    assert "folded: cross-validation, 3 folds" in text and "another corpus. Excluded rows: 7." in text

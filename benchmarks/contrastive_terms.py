@@ -11,6 +11,7 @@ A run of N steps at a constant learning rate; figures are means over its second 
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,13 +60,28 @@ class RecordedObjective(UnivaObjective):
             similarities = compared.float() @ compared.float().T / self.contrastive_temperature
         values = (
             contrastive / kl,
-            similarities.softmax(dim=1).diagonal().mean(),
+            own_share(similarities).mean(),
             positives.sum(dim=1).float().mean(),
             cosines[positives].mean(),
             cosines[~positives & ~own].mean(),
             embeds.detach().norm(dim=1).mean(),
         )
         return dict(zip(_FIGURES, map(float, values), strict=True))
+
+
+def own_share(similarities: torch.Tensor) -> torch.Tensor:
+    """
+    The share of the softmax that the own copy of each utterance has.
+
+    Args:
+        similarities: over the temperature, shape (B, B). As in the loss, all utterances are there twice, but of the
+            anchor the one copy that is not itself.
+
+    Returns:
+        Shape (B,), in [0, 1].
+    """
+    counts = 2 - torch.eye(len(similarities))
+    return (similarities + counts.log()).softmax(dim=1).diagonal()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,17 +111,21 @@ def measure(recipe: list[str], steps: int) -> dict[str, dict[str, float]]:
 
     Returns:
         `gradient`: norm of the gradient of the weighted contrastive term by the embeddings of the batch, over that of
-        the weighted KL divergence. `own_copy`: the share of the softmax over the batch that the utterance itself has.
-        `positives`: of an utterance in its batch, besides itself. `cosine_of_positives`, `cosine_of_others`: of two
-        embeddings. `length` of an embedding.
+        the weighted KL divergence. `own_copy`: of [`own_share`]. `positives`: of an utterance in its batch, besides
+        itself. `cosine_of_positives`, `cosine_of_others`: of two embeddings. `length` of an embedding. NaN where no
+        batch has a pair for a cosine, as with `contrastive_loss` self.
 
     Raises:
-        ValueError: the recipe cannot be followed, or has no contrastive loss.
+        ValueError: the recipe cannot be followed, has no contrastive loss, or has a `contrastive_chunk_size`.
     """
     loop = build_loop(recipe)
     config = loop.trainer.model.config
     if getattr(config, "contrastive_loss", "none") == "none":
         raise ValueError(f"{recipe[0]} has no contrastive loss")
+    if config.contrastive_chunk_size:
+        raise ValueError(
+            "`contrastive_chunk_size` separates embeddings and logits, whose gradients are compared: leave it out"
+        )
     loop.trainer.model.objective_class = RecordedObjective
     RecordedObjective.found.clear()
     batches: list[list[int]] = []
@@ -122,7 +142,8 @@ def measure(recipe: list[str], steps: int) -> dict[str, dict[str, float]]:
 
 def _mean(values: list[float]) -> float:
     """A batch without a pair of positives has no cosine of them."""
-    return fmean(value for value in values if value == value)
+    known = [value for value in values if value == value]
+    return fmean(known) if known else math.nan
 
 
 def _table(report: dict[str, Any]) -> str:

@@ -217,6 +217,26 @@ def test_gradients_of_contrastive_terms_are_as_large_as_their_weight(scripts, re
     assert "gradient / KL" in capsys.readouterr().out
     assert main(["--recipe", str(recipe), "--contrastive_loss", "none"]) == 2
     assert "has no contrastive loss" in capsys.readouterr().err
+    assert main(["--recipe", str(recipe), "--contrastive_chunk_size", "2"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
+def test_contrastive_terms_without_positives_have_no_cosine_of_them(scripts, recipe, tmp_path):
+    output = tmp_path / "terms.json"
+    options = ["--recipe", str(recipe), "--steps", "2", "--contrastive_loss", "self", "--output", str(output)]
+    assert scripts["contrastive_terms"].main(options) == 0
+    for facts in json.loads(output.read_text())["modalities"].values():
+        assert facts["positives"] == 0 and np.isnan(facts["cosine_of_positives"]) and facts["gradient"] > 0
+
+
+def test_own_share_is_that_of_one_copy_among_two_of_the_others(scripts):
+    rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    views, expected = torch.cat([rows, rows]), []
+    for anchor in range(5):
+        weights = {other: float((rows[anchor] @ views[other]).exp()) for other in range(10) if other != anchor}
+        expected.append(weights[anchor + 5] / sum(weights.values()))
+    found = scripts["contrastive_terms"].own_share(rows @ rows.T)
+    torch.testing.assert_close(found, torch.tensor(expected))
 
 
 @pytest.mark.slow

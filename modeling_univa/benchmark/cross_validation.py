@@ -28,7 +28,7 @@ def planned_folds(recipe: Mapping[str, Any]) -> Folds | None:
         recipe: of a row.
 
     Raises:
-        CorpusError, ValueError: a list that is no list of different folds, or the names are not known.
+        CorpusError, ValueError: `fold` does not list different folds, or the names of the folds are not known.
     """
     count, given = recipe.get("num_folds"), recipe.get("fold")
     if isinstance(given, list):
@@ -37,7 +37,7 @@ def planned_folds(recipe: Mapping[str, Any]) -> Folds | None:
         return None
     if count == ALL_FOLDS:
         return _names(recipe)
-    # What is no number of folds is refused with its first fold, as in a training.
+    # A wrong number of folds is refused with its first fold, by the checks of a training.
     return range(1, max(1, int(count)) + 1) if str(count).isdecimal() else [1]
 
 
@@ -64,8 +64,8 @@ def _names(recipe: Mapping[str, Any]) -> Folds:
     dataset = recipe.get("dataset")
     if dataset is None or not Path(str(dataset)).is_dir():
         raise ValueError(
-            f"`num_folds` {ALL_FOLDS} takes the names of the folds from the corpus, and {dataset} is no folder that "
-            "is there: build it first, or name them, such as `fold: [Ann, Ben]`."
+            f"`num_folds` {ALL_FOLDS} takes the names of the folds from the corpus, and {dataset} is not a folder "
+            "here: build the corpus first, or list the names, such as `fold: [Ann, Ben]`."
         )
     return fold_names(load_corpus(str(dataset)), str(recipe.get("fold_by") or _USUAL))
 

@@ -238,7 +238,7 @@ class _Reader:
 
     def _row(self, name: str, content: Mapping[str, Any], published: Mapping[str, float]) -> RowEvidence:
         folds = content.get("folds")
-        found = {int(seed): self._run(int(seed), run, folds) for seed, run in content["runs"].items()}
+        found = {int(seed): self._run(int(seed), run) for seed, run in content["runs"].items()}
         runs = [one for one in found.values() if not isinstance(one, str)]
         gaps = {seed: one for seed, one in found.items() if isinstance(one, str)}
         features = content.get("features", next(iter(FEATURES)))
@@ -246,7 +246,7 @@ class _Reader:
         folders = {run.seed: self.store.run_folder(content["runs"][str(run.seed)]) for run in own}
         return RowEvidence(name, features, list(found), runs, gaps, published, folders, content.get("found"), folds)
 
-    def _run(self, seed: int, run: str | Mapping[str, str], folds: str | None) -> RunEvidence | str:
+    def _run(self, seed: int, run: str | Mapping[str, str]) -> RunEvidence | str:
         """What a run predicts, or the folds of one, or why it cannot be scored."""
         if isinstance(run, str):
             found = self._read_once(run)

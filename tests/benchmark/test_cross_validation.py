@@ -57,7 +57,7 @@ def test_leave_one_out_tests_every_row_of_a_corpus_once(by, corpus):
         ({"num_folds": 5, "fold": []}, "expected a list of different folds"),
         ({"num_folds": 5, "fold": [1, "1"]}, "expected a list of different folds"),
         ({"num_folds": 5, "fold": [1.5]}, "expected a list of different folds"),
-        ({"num_folds": "all", "dataset": "nowhere"}, "nowhere is no folder that is there: build it first, or name"),
+        ({"num_folds": "all", "dataset": "nowhere"}, "nowhere is not a folder here: build the corpus first, or list"),
     ],
 )
 def test_what_is_no_list_of_folds_is_refused(recipe, message):

@@ -267,7 +267,7 @@ def test_analyses_of_the_plan_are_not_of_folds_and_other_corpora(write):
         ({"num_folds": "some"}, r"t \| full: `num_folds` must be all or a number"),
         ({"num_folds": 3, "fold": [1, 4]}, r"t \| full: `fold` must be a number from 1 to 3, got 4"),
         ({"num_folds": 3, "fold": [1, 1]}, r"t \| full: `fold` is \[1, 1\], expected a list of different folds"),
-        ({"num_folds": "all"}, r"t \| full: .*ORG/corpus is no folder that is there: build it first, or name them"),
+        ({"num_folds": "all"}, r"t \| full: .*ORG/corpus is not a folder here: build the corpus first"),
         ({"num_folds": 3, "tune": {}}, r"t \| full has folds, whose test rows `tune` would choose on: add"),
     ],
 )

@@ -11,8 +11,8 @@ from typing import Any
 
 __all__ = ["without_folders"]
 
-# What comes before a path; behind a letter, as in ORG/NAME, w/o and https://…, a slash begins none.
-_BEFORE = r"(?<![\w./:~-])(?:file://)?"
+# What comes before a path. A slash after a letter or a pattern, as in ORG/NAME, w/o and *.wav/x, does not start one.
+_BEFORE = r"(?<![\w./~*%+)\]}-])(?:file://)?"
 _PART = r"[^\s/\\'\"`,;:()<>|]+"
 _PLACE = re.compile(rf"{_BEFORE}(?:(?:~[\w.-]*|\.{{1,2}})?/|[A-Za-z]:[/\\])(?:{_PART}[/\\])*({_PART})[/\\]?")
 

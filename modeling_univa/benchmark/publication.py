@@ -228,7 +228,7 @@ def _note_scores(store: RunStore, tables: Sequence[PublishedTable], split: str, 
 def _has_own_scores(store: RunStore, run: str, split: str) -> bool:
     """Whether there is a model that was tested on all rows and labels: not that of a fold or for another corpus."""
     stored = store.read(run)
-    if stored is None or not store.has_model(run) or not stored.predictions.is_file():
+    if stored is None or not store.has_model(run) or stored.test_predictions.is_file():
         return False
     settings = stored.content.get("settings")
     is_of_a_fold = isinstance(settings, dict) and settings.get("num_folds") is not None

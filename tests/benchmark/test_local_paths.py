@@ -18,6 +18,7 @@ from modeling_univa.benchmark.local_paths import without_folders
         ("file:///home/me/x.txt", "x.txt"),
         (r"C:\Users\me\x.txt is missing", "x.txt is missing"),
         ("(/home/me/x; see ~someone/y)", "(x; see y)"),
+        ("OSError:/home/me/x, PATH=/usr/lib:/home/me/bin", "OSError:x, PATH=lib:bin"),
     ],
 )
 def test_of_a_path_the_last_part_stays(text, expected):
@@ -27,7 +28,7 @@ def test_of_a_path_the_last_part_stays(text, expected):
 @pytest.mark.parametrize(
     "text",
     ["w/o VA-CL", "ORG/NAME at a/b", "https://example.org/a/b", "package://model/x", "51.2 [49, 53]", "km / h", "|A*|",
-     "outputs/corpora/demo", "and/or", "…"],
+     "outputs/corpora/demo", "and/or", "…", "clips/*/test/*.wav", "{name}/x/y", "0.2 +/- 0.1", "50 %/label"],
 )  # fmt: skip
 def test_what_is_no_path_stays(text):
     assert without_folders(text) == text

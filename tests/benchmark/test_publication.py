@@ -230,6 +230,8 @@ def test_folds_and_another_corpus_are_pushed_and_reported_again(tmp_path, hub_fo
             (model / file.name).write_bytes(file.read_bytes())
     settings = {"num_folds": 3, "fold": 2}
     (store.run_folder("folded-1-2") / "run.json").write_text(json.dumps({"status": "complete", "settings": settings}))
+    assert report(store, "--push", NAME, "--split", "validation") == 0
+    assert not list(store.folder.rglob(".eval_results"))  # all labels there, those in common in the repository
     assert report(store, "--push", NAME) == 0
     rows = datasets.load_dataset(NAME, split="test").with_format("numpy")
     assert len(rows) == 48 + 48

@@ -30,6 +30,8 @@ CONTRASTIVE_LOSSES: tuple[str, ...] = ("va", "supervised", "self", "none")
 
 # The released code scales its element-wise mean of the KL divergence by this.
 _RELEASED_KL_SCALE = 1000.0
+# Length from which on an embedding is scaled to 1; those of clips are longer.
+_SHORTEST = 0.1
 
 
 @dataclass
@@ -266,7 +268,8 @@ class UnivaObjective:
         contrastive_temperature (`float`):
             τ.
         contrastive_cosine (`bool`, *optional*, defaults to `False`):
-            Whether embeddings are scaled to length 1 before they are compared.
+            Whether embeddings are scaled to length 1 before they are compared; those shorter than 0.1 by a factor of
+            10, so that the embedding of an absent modality, which begins as zeros, has a gradient of usual size.
         contrastive_modality_weights (`Sequence[float]`):
             w_t, w_a, w_v. Read by the released objective only; equation 11 has none.
         va_distance_threshold (`float`):
@@ -436,7 +439,7 @@ class UnivaObjective:
         embeds = _required(name, getattr(outputs, name), f"{modality} is one of the model's modalities")
         _check_shape(name, embeds, (len(labels), None))
         if self.contrastive_cosine:
-            embeds = F.normalize(embeds.float(), dim=-1)
+            embeds = F.normalize(embeds.float(), dim=-1, eps=_SHORTEST)
         if self.contrastive_loss == "self":
             return embeds, embeds.new_empty(len(embeds), 0)
         if self.contrastive_loss == "supervised":

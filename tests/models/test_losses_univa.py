@@ -287,6 +287,17 @@ def test_cosine_is_the_dot_product_of_embeddings_of_length_1(contrastive_loss: s
         torch.testing.assert_close(leaves[name].grad.double(), copies[name].grad, rtol=1e-4, atol=1e-8)
 
 
+def test_cosine_of_an_absent_modality_has_a_gradient_of_usual_size() -> None:
+    """The embedding of an absent modality begins as zeros, where the gradient of a length is not bounded."""
+    batch = dict(CASES["ordinary"])
+    batch["audio_embeds"] = batch["audio_embeds"].clone()
+    batch["audio_embeds"][0] = 0
+    leaves = prepare(batch, torch.float32, True)
+    run_objective(leaves, OPTIONS | {"contrastive_cosine": True})["loss"].backward()
+    sizes = leaves["audio_embeds"].grad.norm(dim=1)
+    assert 0 < sizes[0] < 100 * sizes[1:].max()
+
+
 def test_a_memory_of_one_modality_is_nothing_to_another() -> None:
     objective = UnivaObjective.from_config(SimpleNamespace(**OPTIONS))
     batch, past = make_batch(), make_batch(batch_size=9)

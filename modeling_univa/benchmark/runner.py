@@ -229,7 +229,8 @@ class Runner:
     def _text_states(self) -> list[_Task]:
         """One task for the states that several runs share; what it cannot do the runs themselves do, or say why."""
         frozen = [run for run in self._left.values() if run.recipe.get("text_states")]
-        keys = ("dataset", "text_model", "text_model_revision", "max_text_length", "num_folds", "fold", "fold_by")
+        keys = ("dataset", "test_dataset", "text_model", "text_model_revision", "max_text_length",
+                "num_folds", "fold", "fold_by", "fold_seed")  # fmt: skip
         shared = [runs for runs in _grouped(frozen, *keys) if runs[1:]]
         return [self._preparation("text states", {}, runs, needed=False) for runs in shared]
 

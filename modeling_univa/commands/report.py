@@ -4,6 +4,7 @@
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from ..benchmark.evidence import check_plans
@@ -11,6 +12,7 @@ from ..benchmark.publication import publish
 from ..benchmark.report import write_report
 from ..benchmark.scored import Bootstrap
 from ..benchmark.store import RunStore
+from ..models.files_univa import exclusive
 from ..options import OptionParser
 from ..sharing.benchmark_push import make_benchmark_repository
 
@@ -42,18 +44,20 @@ def run(options: argparse.Namespace) -> int:
     """Run it; returns the exit status."""
     bootstrap, store = Bootstrap(options.draws, options.seed), RunStore(options.runs)
     _check_push(options, store)
-    files = write_report(
-        store,
-        options.output,
-        options.split,
-        bootstrap,
-        not options.no_figures,
-        _tell,
-        options.case_texts,
-    )
-    print(f"wrote {options.output}/index.html and report.md")
-    if options.push is not None:
-        _push(options, store, files)
+    # What is pushed is what the report was computed from: no run may end in between.
+    with nullcontext() if options.push is None else exclusive(store.folder, "runs"):
+        files = write_report(
+            store,
+            options.output,
+            options.split,
+            bootstrap,
+            not options.no_figures,
+            _tell,
+            options.case_texts,
+        )
+        print(f"wrote {options.output}/index.html and report.md")
+        if options.push is not None:
+            _push(options, store, files)
     return 0
 
 

@@ -17,6 +17,7 @@ from huggingface_hub import DatasetCard, parse_eval_result_entries, snapshot_dow
 
 from modeling_univa import cli
 from modeling_univa.benchmark.store import RunStore
+from modeling_univa.models.files_univa import exclusive
 from modeling_univa.scores.metrics import multilabel_metrics
 from modeling_univa.scores.predictions import read_predictions, write_predictions
 from modeling_univa.scores.thresholds import predicted_labels
@@ -209,6 +210,13 @@ def test_what_cannot_be_pushed_is_told(arguments, message, store, hub_client, ca
     is_late = "dev" in arguments
     assert (store.folder.parent / "report").exists() is is_late
     assert not is_late or set(pushed(hub_client)) == set()
+
+
+def test_runs_that_are_being_made_are_not_pushed(store, hub_client, capsys):
+    with exclusive(store.folder):
+        assert report(store, "--push", NAME) == 2
+        assert "Another process is writing to" in capsys.readouterr().err
+        assert report(store) == 0
 
 
 def test_no_repository_is_made_for_a_folder_without_plans(tmp_path, hub_client, capsys):

@@ -252,7 +252,9 @@ def check_weights(
         raise ValueError(f"{name} lacks weights of its own architecture: {_named(missing)}. {_REMEDY}")
     unknown = sorted(key for key in report["unexpected_keys"] if not surplus.search(key))
     if unknown:
-        raise ValueError(f"{name} has weights that its configuration does not know: {_named(unknown)}. {_REMEDY}")
+        raise ValueError(
+            f"{name} has weights that the architecture in its config.json does not have: {_named(unknown)}. {_REMEDY}"
+        )
     shapes = sorted(tuple(entry) for entry in report["mismatched_keys"] if not kept.search(entry[0]))
     if shapes:
         key, found, expected = shapes[0]

@@ -168,7 +168,7 @@ class TestTailor(CommonSystemTests):
     @pytest.mark.slow
     def test_it_learns_rows_by_heart(self):
         """But for the discriminator, whose opponent wins, and the alignment, which has few frames."""
-        assert self.loss_by_heart(steps=200) < 0.25
+        assert self.loss_by_heart(steps=300) < 0.25
 
     def test_weights_start_small(self):
         """Normal with 0.02; the LSTMs of the alignment as torch has them."""

@@ -209,7 +209,7 @@ def test_every_system_is_in_the_table_of_systems_and_in_the_choice():
         assert system.config_class.official_code.partition("](")[2].partition(")")[0] in rows[0]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *sorted(DOCS.rglob("results/**/*.md"))], ids=lambda page: page.stem)
 def test_links_and_messages_of_the_page_exist(page: Path):
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

@@ -10,7 +10,7 @@ from ..data.folds import ALL_FOLDS, fold_names
 from ..data.loading import load_corpus
 
 
-__all__ = ["folds_in_words", "planned_folds"]
+__all__ = ["Folds", "folds_in_words", "planned_folds"]
 
 Folds = Sequence[int | str]
 _USUAL = "speaker"

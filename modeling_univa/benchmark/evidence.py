@@ -287,6 +287,10 @@ def _read_run(stored: StoredRun) -> RunEvidence:
         ValueError: a file is damaged.
     """
     splits, names, threshold = read_predictions(stored.predictions) if stored.predictions.is_file() else ({}, [], 0.5)
+    if _TEST in splits and (stored.test_predictions.is_file() or any("/" in name for name in splits)):
+        raise ValueError(
+            "Its validation split is called test, as is what was tested: rename it, and make the run again."
+        )
     if not stored.test_predictions.is_file():
         own = {_own_name(name): found for name, found in splits.items()}
         return RunEvidence(0, own, names, threshold, _note(stored.predictions), id=stored.id)

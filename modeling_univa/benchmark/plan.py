@@ -14,7 +14,7 @@ from ..training.arguments import merged_recipes, parse_arguments, read_recipe
 from .analysis_files import ANALYSES
 from .baselines import BASELINES, baseline_configuration
 from .configuration import SCHEMA_VERSION, resolved_configuration, run_id
-from .cross_validation import folds_in_words, planned_folds
+from .cross_validation import Folds, folds_in_words, planned_folds
 from .plan_checks import check_known, checked_mapping, checked_names
 from .tuning import Found, Space, Tuning, read_tuning
 
@@ -313,12 +313,15 @@ class _Reader:
         for settings in (self.settings, own, self.decided):
             recipe = merged_recipes(recipe, settings)
         recipe = {key: value for key, value in recipe.items() if key not in _NOT_OF_A_ROW}
-        recipes, folds = self._recipes(where, recipe)
-        system = self._configuration(where, recipes[0])["system"]
-        analyses = self._analyses(where, content, recipe, folds)
+        folds = self._folds(where, recipe)
+        recipes = [recipe] if folds is None else [{**recipe, "fold": fold} for fold in folds]
+        configurations = [self._configuration(where, one) for one in recipes]
+        system, in_words = configurations[0]["system"], None if folds is None else folds_in_words(recipe, folds)
+        analyses = self._analyses(where, content, recipe, folds is not None)
         study, found = None, None
         if "baseline" in content:
             seeds, system = [0], content["baseline"]
+            configurations = [self._baseline(where, content, one) for one in configurations]
         elif tuning is not None:
             if folds is not None:
                 raise ValueError(f"{where} has folds, whose test rows `tune` would choose on: add `tune: false`.")
@@ -327,28 +330,23 @@ class _Reader:
             if found is None or found.settings is None:
                 return Row(name, system, {}, content["features"], seeds, study, found)
             recipes = [{**recipe, **found.settings}]
-        made = [(self._configured(where, content, one), one) for one in recipes]
+            configurations = [self._configuration(where, recipes[0])]
+        made = list(zip(configurations, recipes, strict=True))
         runs = {seed: [self._run(*one, seed, (table, name), analyses) for one in made] for seed in seeds}
-        return Row(name, system, runs, content["features"], seeds, study, found, folds)
+        return Row(name, system, runs, content["features"], seeds, study, found, in_words)
 
-    def _recipes(self, where: str, recipe: dict[str, Any]) -> tuple[list[dict[str, Any]], str | None]:
-        """One recipe, or one for each fold, and these folds in words."""
+    def _folds(self, where: str, recipe: Mapping[str, Any]) -> Folds | None:
         try:
-            folds = planned_folds(recipe)
+            return planned_folds(recipe)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-        if folds is None:
-            return [recipe], None
-        recipes = [{**recipe, "fold": fold} for fold in folds]
-        self._configuration(where, recipes[0])
-        return recipes, folds_in_words(recipe, folds)
 
-    def _analyses(self, where: str, content: Mapping[str, Any], recipe: Mapping[str, Any], folds: str | None) -> list:
+    def _analyses(self, where: str, content: Mapping[str, Any], recipe: Mapping[str, Any], has_folds: bool) -> list:
         """The analyses of the runs of a row: those of the plan only where they can be made."""
         named = checked_names(content.get("analyses", self.analyses), ANALYSES, f"{where}, `analyses`")
         reasons = {
             "a `baseline`, which has no model": "baseline" in content,
-            "folds, each of which has a model of its own": folds is not None,
+            "folds, each of which has a model of its own": has_folds,
             "a `test_dataset`, and analyses are of the corpus that is trained on": recipe.get("test_dataset"),
         }
         reason = next((reason for reason, holds in reasons.items() if holds), None)
@@ -357,10 +355,6 @@ class _Reader:
         if content.get("analyses"):
             raise ValueError(f"{where} has `analyses` and {reason}: leave `analyses` out.")
         return []
-
-    def _configured(self, where: str, content: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
-        configuration = self._configuration(where, recipe)
-        return self._baseline(where, content, configuration) if "baseline" in content else configuration
 
     def _configuration(self, where: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
         try:

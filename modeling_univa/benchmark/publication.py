@@ -122,13 +122,13 @@ def _write_plan(named: tuple[PlanEvidence, list[str]], folder: Path, store: RunS
     plan, names = named
     for table, name in zip(plan.tables, names, strict=True):
         splits = write_predictions_table(folder / "data" / name, table)
-        num_rows = sum(bool(row.runs) for row in table.rows)
+        num_systems = sum(bool(row.runs) for row in table.rows)
         runs = {one.id: one for row in table.rows for run in row.runs for one in run.parts}
         for run, found in runs.items():
             _write_run(store.run_folder(run).relative_to(store.folder), found, folder)
         if splits:
             title, corpus = without_folders([table.title, plan.corpus])
-            yield PublishedTable(name, title, corpus, num_rows, splits, list(runs))
+            yield PublishedTable(name, title, corpus, num_systems, splits, list(runs))
 
 
 def _write_run(place: Path, run: RunEvidence, folder: Path) -> None:

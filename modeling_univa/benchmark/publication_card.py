@@ -27,7 +27,7 @@ class PublishedTable:
         name: of its configuration.
         title: of the table.
         corpus: name of the plan's corpus.
-        num_rows: number of systems that have runs.
+        num_systems: number of systems that have runs.
         splits: number of predictions by split.
         runs: ids of its runs.
     """
@@ -35,7 +35,7 @@ class PublishedTable:
     name: str
     title: str
     corpus: str
-    num_rows: int
+    num_systems: int
     splits: dict[str, int]
     runs: Sequence[str] = field(repr=False)
 
@@ -62,7 +62,7 @@ def benchmark_card(tables: Sequence[PublishedTable], split: str, license: str | 
         tags=[BENCHMARK_TAG, "benchmark", "emotion-recognition", "multi-label-classification", "multimodal"],
         configs=[_configuration(table, table is tables[0]) for table in tables],
     )
-    rows = [(table.name, cell(table.title), cell(table.corpus), table.num_rows, len(table.runs),
+    rows = [(table.name, cell(table.title), cell(table.corpus), table.num_systems, len(table.runs),
              ", ".join(f"{name} {size}" for name, size in table.splits.items())) for table in tables]  # fmt: skip
     return DatasetCard.from_template(
         metadata,

@@ -148,7 +148,7 @@ class Searcher:
     def __init__(self, runner: Runner, limit: int | None = None):
         self.runner, self.limit = runner, limit
         self.trials = Trials(runner.store)
-        # Of this session: `always` makes a run once more, not again and again.
+        # By this process: `always` makes a run once more, not again and again.
         self.made: set[str] = set()
         self._known: dict[tuple[str, str], Run] = {}
 

@@ -194,6 +194,18 @@ def test_labels_in_common_are_those_of_all_splits(tmp_path):
     assert "have no label 'other', which was tested: make the run again" in row.gaps[1]
 
 
+@pytest.mark.parametrize("has_other_labels", [True, False])
+def test_validation_rows_do_not_pass_for_those_of_another_corpus(has_other_labels, tmp_path):
+    store, own = RunStore(tmp_path), {"test": make_predictions(0.5, 1)}
+    tested = {"m3ed/test": make_predictions(0.6, 1)}
+    write_plan(store, {"full": [1]})
+    write_run(store, "full-1", own if has_other_labels else own | tested)
+    if has_other_labels:
+        write_predictions(store.run_folder("full-1") / "test_dataset_predictions.parquet", tested, LABELS, 0.5)
+    ((row,),) = (plan.tables[0].rows for plan in read_evidence(store, "test"))
+    assert not row.runs and "Its validation split is called test, as is what was tested: rename it" in row.gaps[1]
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000])
 def test_plan_that_is_not_json_is_named(content, tmp_path):
     write_plan(RunStore(tmp_path), {"full": [1]}).write_text(content)

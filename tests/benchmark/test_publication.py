@@ -24,7 +24,7 @@ from modeling_univa.scores.thresholds import predicted_labels
 
 
 NAME = "lab/emotions"
-SECRET = "What nobody may read"
+SECRET = "Not for others"
 THRESHOLDS = {"full": 0.5, "less": [0.4, 0.5, 0.6], "noise": 0.3}
 COLUMNS = ["row", "run", "seed", "utterance_id", "dialogue_id", "speaker", "label_names", "labels", "scores",
            "threshold"]  # fmt: skip
@@ -231,7 +231,7 @@ def test_folds_and_another_corpus_are_pushed_and_reported_again(tmp_path, hub_fo
     write_run(store, "full-1", {"validation": make_predictions(0.7, 1, split="validation")})
     other = store.run_folder("full-1") / "test_dataset_predictions.parquet"
     write_predictions(other, {"other/test": make_predictions(0.7, 1)}, LABELS, 0.4, "Excluded rows: 7.")
-    for run in ("full-1", "folded-1-2"):  # what is kept of a model that is no model of all rows
+    for run in ("full-1", "folded-1-2"):  # models that were not tested on all rows
         model = store.model_folder(run)
         model.mkdir()
         for file in store.run_folder(run).glob("*.parquet"):

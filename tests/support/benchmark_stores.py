@@ -71,7 +71,7 @@ def write_plan(
 
 
 def fold_of(found: Predictions, fold: int, count: int) -> Predictions:
-    """The rows of every so many dialogues, from the fold's on (from 1)."""
+    """The rows of one fold (from 1): those of every n-th dialogue."""
     numbers = [int(name.rpartition("d")[2]) for name in found.dialogue_ids]
     return found.at([row for row, number in enumerate(numbers) if number % count == fold - 1])
 

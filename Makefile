@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 export HF_HUB_DISABLE_TELEMETRY = 1
 NUMERIC_TESTS = $(BIN)/python -m pytest -q -n auto --dist loadfile -m "numeric and not browser"
 
-.PHONY: demo test test-fast test-numeric style quality clean
+.PHONY: demo test test-fast test-numeric test-accelerator style quality clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python train_hf.py recipes/demo.yaml
@@ -27,6 +27,10 @@ test-fast: $(VENV)/.test
 test-numeric: $(VENV)/.test
 	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(NUMERIC_TESTS)
 	OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 UNIVA_TEST_ROUNDING=1 $(NUMERIC_TESTS)
+
+# On a machine that has one, with TORCH=torch: what every system computes there is what it computes on the CPU.
+test-accelerator: $(VENV)/.test
+	UNIVA_TEST_ACCELERATOR=1 $(BIN)/python -m pytest -q -rs -k accelerator tests/models
 
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

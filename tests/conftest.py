@@ -12,6 +12,9 @@ from hub_server import Account, HubServer
 
 # Tests never reach for the network, and never leave anything in the user's own cache.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# They compare with what a CPU computes; see `make test-accelerator`.
+if not os.environ.get("UNIVA_TEST_ACCELERATOR"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The models are tiny: a second thread costs more than it brings, above all where tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -31,7 +31,10 @@ from modeling_univa.models.modeling_univa import UnivaOutput
 def scripts():
     """The scripts, which import each other as those of one folder do."""
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
-    names = ("speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms")
+    names = (
+        "speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms",
+        "precision",
+    )  # fmt: skip
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
 
@@ -187,6 +190,25 @@ def test_speed_refuses_a_recipe_without_a_text_encoder(scripts, recipe, capsys):
 
 
 @pytest.mark.slow
+def test_precisions_take_turns_and_are_compared(scripts, tmp_path, monkeypatch, capsys):
+    precision = scripts["precision"]
+    monkeypatch.setattr(precision, "FRAMES", {"audio": (3, 9), "vision": (2, 7)})
+    monkeypatch.setattr(precision, "TOKENS", 60)
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
+    text = {**sizes, "num_hidden_layers": 1, "vocab_size": 99}
+    fields = {"text_config": json.dumps({"model_type": "roberta", "max_position_embeddings": 514, **text}), **sizes}
+    options = ["--steps", "1", "--rounds", "2", "--output", str(tmp_path / "report.json")]
+    given = [part for name, value in fields.items() for part in (f"--{name}", str(value))]
+    assert precision.main([*options, *given]) == 0
+    found = json.loads((tmp_path / "report.json").read_text())["systems"]["univa"]
+    assert {"float32", "bfloat16"} <= set(found) and found["float32"]["difference"] == 0
+    assert all(one["training"] > 0 and one["evaluation"] > 0 for one in found.values())
+    assert 0 < found["bfloat16"]["difference"] < 0.02
+    assert "| univa | bfloat16 |" in capsys.readouterr().out
+    assert precision.main([*options, "--hidden_size", "many"]) == 2
+    assert "precision.py: " in capsys.readouterr().err
+
+
 def test_memory_of_a_step_in_chunks_does_not_grow_with_the_batch(scripts, tmp_path, monkeypatch, capsys):
     output = tmp_path / "batches.json"
     arguments = ["--batches", "16", "128", "--chunk", "8", "--frames", "30", "--hidden-size", "64", "--layers", "2"]

@@ -21,7 +21,7 @@ from transformers import (
 from transformers.utils import CONFIG_NAME, logging
 
 from .checked_loading_univa import load_network, refusal
-from .extractor_base_univa import Scorer, Translator, check_image, check_waveform
+from .extractor_base_univa import Scorer, Translator, check_image, check_waveform, exact_float32
 from .extractors_univa import extractor_from_dict
 from .files_univa import one_line
 from .processing_univa import PRECOMPUTED, UnivaProcessor
@@ -88,7 +88,7 @@ class AffectScorer(ABC):
         order = order[lengths[order] > 0]
         for first in range(0, len(order), batch_size):
             batch = order[first : first + batch_size]
-            with torch.inference_mode():
+            with torch.inference_mode(), exact_float32():
                 scores[batch] = self._score_batch([items[index] for index in batch], batch_size)
         return scores.clip(-1, 1)
 

@@ -3,7 +3,8 @@
 """What extractors of speech, faces and words have in common: settings, checks, and what names their weights."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -218,6 +219,21 @@ def placement(device: str | None, dtype: str) -> tuple[str, torch.dtype]:
     if dtype == "auto":
         dtype = "float16" if device.startswith("cuda") else "float32"
     return device, getattr(torch, dtype)
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """
+    Convolutions in float32 where that is the precision of the network.
+
+    PyTorch lets cuDNN compute them in TF32, whose three digits are not those of a CPU nor of another batch.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def cannot_be_loaded(model: str, kind: str, error: Exception) -> ValueError:

@@ -18,6 +18,7 @@ from .extractor_base_univa import (
     check_choice,
     check_image,
     check_limits,
+    exact_float32,
     extractor_to_dict,
     pin,
     placement,
@@ -93,6 +94,7 @@ class FaceNetworkExtractor:
         """
         return self.extract_batch([images])[0]
 
+    @exact_float32()
     @torch.inference_mode()
     def extract_batch(self, items: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
         """Frames of several face sequences; see `__call__`."""

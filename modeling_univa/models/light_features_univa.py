@@ -261,7 +261,10 @@ class HogExtractor:
     def _descriptor(self):
         side, cell = (self.image_size, self.image_size), (self.cell_size, self.cell_size)
         block = (self.block_size * self.cell_size,) * 2
-        return _import_cv2().HOGDescriptor(side, block, cell, cell, self.num_bins)
+        cv2 = _import_cv2()
+        if not hasattr(cv2, "HOGDescriptor"):
+            raise ImportError('HOG features need OpenCV 4: pip install "opencv-python-headless<5"')
+        return cv2.HOGDescriptor(side, block, cell, cell, self.num_bins)
 
     def _prepare(self, image: np.ndarray, index: int) -> np.ndarray:
         cv2 = _import_cv2()

@@ -29,6 +29,7 @@ from .extractor_base_univa import (
     check_choice,
     check_limits,
     check_waveform,
+    exact_float32,
     extractor_to_dict,
     pin,
     placement,
@@ -252,6 +253,7 @@ class _SpeechEncoder:
             found.update(zip(batch, self._encode([pieces[index] for index in batch]), strict=True))
         return [found[index] for index in range(len(pieces))]
 
+    @exact_float32()
     @torch.inference_mode()
     def _encode(self, pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
         lengths = [len(piece) for piece in pieces]

@@ -100,6 +100,10 @@ class UnivaOnnxModel:
         """Itself: the graph knows no training mode."""
         return self
 
+    def to(self, device: Any) -> "UnivaOnnxModel":
+        """Itself: ONNX Runtime works on the CPU here, wherever the inputs are."""
+        return self
+
     def __call__(self, **inputs: Any) -> Any:
         """
         [`EmotionOutput`] with `logits` `(B, C)` alone, for the inputs of [`EmotionModel.forward`].

@@ -25,9 +25,11 @@ from testing_utils import (
 )
 from torch.utils.data import DataLoader
 from transformers import AutoModel, AutoModelForSequenceClassification, Trainer, TrainingArguments
+from transformers.testing_utils import require_torch_accelerator, torch_device
 
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, scaled_va
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.models.extractor_base_univa import exact_float32
 from modeling_univa.models.light_features_univa import LogMelExtractor
 from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.prediction.onnx_export import export_onnx
@@ -234,6 +236,49 @@ class CommonSystemTests:
         probabilities = config.probabilities(found.logits), config.probabilities(expected.logits)
         torch.testing.assert_close(*probabilities, atol=2e-2, rtol=0)
         torch.testing.assert_close(found.loss, expected.loss, atol=2e-2, rtol=2e-2)
+
+    @require_torch_accelerator
+    @pytest.mark.parametrize("route", ROUTES)
+    def test_an_accelerator_computes_what_the_cpu_does(self, route):
+        """Scores, terms of the loss and every gradient."""
+        config = self.config(route, **self.still)
+        batch = self.batch(config)
+        outputs, gradients = {}, {}
+        for device in ("cpu", torch_device):
+            model = self.model(config).train().to(device)
+            with exact_float32():
+                outputs[device] = model(**{name: value.to(device) for name, value in batch.items()})
+                outputs[device].loss.backward()
+            with_gradient = [(name, value.grad) for name, value in model.named_parameters() if value.grad is not None]
+            gradients[device] = {name: gradient.cpu() for name, gradient in with_gradient}
+        expected, found = outputs["cpu"], outputs[torch_device]
+        torch.testing.assert_close(found.logits.cpu(), expected.logits, atol=1e-5, rtol=1e-4)
+        assert list(found.loss_terms) == list(expected.loss_terms)
+        for name, term in expected.loss_terms.items():
+            torch.testing.assert_close(found.loss_terms[name].cpu(), term, atol=1e-5, rtol=1e-4)
+        assert list(gradients[torch_device]) == list(gradients["cpu"])
+        for name, gradient in gradients["cpu"].items():
+            size = 1e-3 * gradient.abs().max().item() + 1e-5
+            torch.testing.assert_close(gradients[torch_device][name], gradient, atol=size, rtol=0)
+
+    @require_torch_accelerator
+    @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+    def test_trained_on_an_accelerator_it_learns(self, precision, tmp_path):
+        config = self.config(**self.still)
+        dataset, model = self.dataset(config), self.model(config).to(torch_device)
+        model.fit_statistics(dataset)
+        precisions = {} if precision == "fp32" else {precision: True}
+        arguments = TrainingArguments(
+            str(tmp_path), per_device_train_batch_size=16, max_steps=30, learning_rate=0.01, logging_steps=1,
+            report_to=[], disable_tqdm=True, save_strategy="no", **precisions,
+        )  # fmt: skip
+        trainer = Trainer(
+            model, arguments, train_dataset=dataset, data_collator=UtteranceCollator(dataset, with_va=True)
+        )
+        trainer.train()
+        assert trainer.model.device.type == torch_device
+        losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        assert min(losses[-5:]) < 0.9 * losses[0]
 
     def loss_by_heart(self, steps: int) -> float:
         """The loss on sixteen rows after training on them alone, as a share of that before."""

@@ -130,6 +130,11 @@ def test_published_vision(tmp_path):
     model.save_pretrained(tmp_path)
     scorer = load_scorer("vision", str(tmp_path))
     scores = _check_scores(scorer, _faces(), [1, 3])
+    exact = []
+    convolution = next(module for module in scorer.model.modules() if isinstance(module, torch.nn.Conv2d))
+    convolution.register_forward_pre_hook(lambda *_: exact.append(not torch.backends.cudnn.allow_tf32))
+    scorer.score(_faces())
+    assert exact and all(exact)
     with torch.no_grad():
         each = [model(**model.preprocess([image])) for image in _faces()[0]]
     valence = [output.valence.clip(-1, 1).item() for output in each]

@@ -4,13 +4,13 @@ import json
 import tracemalloc
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.fft import dct
 
-from modeling_univa.models import light_features_univa as feature_extraction_univa
-from modeling_univa.models import voice_univa
+from modeling_univa.models import light_features_univa, voice_univa
 from modeling_univa.models.extractors_univa import extractor_from_dict
 from modeling_univa.models.face_networks_univa import FaceEmbeddingExtractor
 from modeling_univa.models.faces_univa import FaceReader
@@ -252,6 +252,12 @@ class TestHog:
         frames = HogExtractor()([self.edge(degrees)])
         assert frames.reshape(-1, 9).sum(axis=0).argmax() == int(degrees // 20)
 
+    def test_opencv_without_it_is_named(self, monkeypatch):
+        """As OpenCV 5 is."""
+        monkeypatch.setattr(light_features_univa, "_import_cv2", SimpleNamespace)
+        with pytest.raises(ImportError, match='HOG features need OpenCV 4: pip install "opencv-python-headless<5"'):
+            HogExtractor()([self.edge(10)])
+
     def test_one_cell_equals_the_naive_histogram(self):
         ramp = np.add.outer(4 * np.arange(12), 7 * np.arange(12)) + np.random.default_rng(1).integers(60, 90, (12, 12))
         image = np.pad(ramp, 2, constant_values=90).astype(np.uint8)  # no gradient at the border
@@ -384,7 +390,7 @@ def test_long_sound_is_analysed_piece_by_piece(monkeypatch: pytest.MonkeyPatch):
     waveform = np.random.default_rng(0).normal(0, 0.1, 16000 * 3 + 77)
     extractor = LogMelExtractor(frame_rate=2)
     whole = extractor(waveform, 16000)
-    monkeypatch.setattr(feature_extraction_univa, "_BINS_AT_ONCE", 512 * 7)
+    monkeypatch.setattr(light_features_univa, "_BINS_AT_ONCE", 512 * 7)
     monkeypatch.setattr(voice_univa, "_SAMPLES_AT_ONCE", 1024 * 7)
     np.testing.assert_allclose(extractor(waveform, 16000), whole, rtol=1e-5, atol=1e-6)
 

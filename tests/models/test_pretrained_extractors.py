@@ -67,6 +67,21 @@ def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-
     assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
 
 
+@pytest.fixture
+def tf32(monkeypatch) -> set[bool]:
+    """Whether cuDNN might use TF32 in the convolutions that are computed."""
+    found = set()
+    for kind in (torch.nn.Conv1d, torch.nn.Conv2d):
+
+        def forward(self, inputs, original=kind.forward):
+            found.add(torch.backends.cudnn.allow_tf32)
+            return original(self, inputs)
+
+        monkeypatch.setattr(kind, "forward", forward)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    return found
+
+
 class TestSpeechEncoder:
     @pytest.fixture(params=ENCODERS, ids=lambda encoder: "-".join([encoder[0], *map(str, encoder[1].values())]))
     def folder(self, request, base) -> Path:
@@ -84,6 +99,10 @@ class TestSpeechEncoder:
             assert found.dtype == np.float32
             assert found.shape[1] == extractor.feature_size
             assert_close(found, expected, 1e-6)
+
+    def test_convolutions_are_exact(self, layer_norm, tf32):
+        layer_norm(*clips()[0])
+        assert tf32 == {False} and torch.backends.cudnn.allow_tf32
 
     @pytest.mark.parametrize("batch_seconds", [1e-3, 0.6, 100.0])
     def test_batch_equals_one_by_one(self, folder, batch_seconds):
@@ -308,6 +327,10 @@ class TestFaceEmbedding:
         for frames, sequence in zip(together, sequences, strict=True):
             assert_close(frames, np.concatenate([extractor([face]) for face in sequence]))
         assert extractor.extract_batch([]) == []
+
+    def test_convolutions_are_exact(self, face_folder, tf32):
+        FaceEmbeddingExtractor(str(face_folder))(images(1))
+        assert tf32 == {False} and torch.backends.cudnn.allow_tf32
 
     def test_mini_xception(self, tmp_path):
         torch.manual_seed(0)

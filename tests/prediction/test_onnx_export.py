@@ -111,6 +111,8 @@ def test_the_graph_gives_the_logits_of_the_model(name, tmp_path):
     export = export_onnx(_save(tmp_path / "model", config), tmp_path / "onnx")
     assert 0 <= export.largest_difference < 5e-5
     eager, graph = _model(config), UnivaOnnxModel.from_pretrained(tmp_path / "onnx")
+    # A pipeline moves its model to the accelerator that it finds.
+    assert graph.to("cuda:0") is graph
     # Not those of the export's own check: what the processor makes of dialogues, padding and absences included.
     for seed, (sizes, absent) in enumerate([((1,), 0.0), ((3, 1, 2), 0.5), ((4,), 1.0), ((5, 4, 3, 2, 1), 0.3)]):
         utterances = Utterances(config, sizes, absent, seed)

@@ -107,7 +107,7 @@ def test_processes_have_one_thread_each_and_end_in_one_sentence_when_killed(work
     started = time.monotonic()
     asleep = [workers.submit(time.sleep, 60) for _ in range(3)]
     workers.close()
-    assert all(future.done() for future in asleep) and time.monotonic() - started < 5
+    assert all(future.done() for future in asleep) and time.monotonic() - started < 30
 
 
 @pytest.mark.slow
@@ -126,11 +126,11 @@ def test_processes_end_at_once_with_the_job(tmp_path, number, status):
     time.sleep(0.5)
     # As from a terminal, where all processes get the interrupt; a kill is for one.
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == status
     if number == signal.SIGINT:
         assert said == "script: Interrupted. Run the same command again to resume.\n"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _left(process.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _left(process.pid)

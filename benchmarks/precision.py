@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,9 @@ def measure(
     system: str, device: torch.device, steps: int, rounds: int, overrides: dict[str, Any]
 ) -> dict[str, dict[str, float]]:
     """
-    For each precision that the device has: median seconds of a training step and of an evaluation pass, the most
-    memory of the accelerator that a step takes in MB, and the largest difference of a probability to float32.
+    For each precision that the device has: median seconds of a training step and of an evaluation pass, the most memory
+    that was allocated on the accelerator in a step in MB (model and optimizer too), and the largest difference of a
+    probability to float32.
     """
     torch.manual_seed(0)
     class_ = system_named(system)
@@ -77,17 +79,11 @@ def measure(
     model = class_(config).to(device)
     batch = {name: value.to(device) for name, value in make_batch(config).items()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
-    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
 
-    def train() -> None:
-        loss = model(**batch).loss
-        scale = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type) == torch.float16
-        (scaler.scale(loss) if scale else loss).backward()
-        if scale:
-            scaler.step(optimizer)
-            scaler.update()
-        else:
-            optimizer.step()
+    def train(scaler: torch.amp.GradScaler) -> None:
+        scaler.scale(model(**batch).loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad()
 
     inputs = {name: value for name, value in batch.items() if name != "labels" and not name.endswith("_va")}
@@ -98,6 +94,7 @@ def measure(
 
     # TF32 and scaled gradients are CUDA's.
     names = [name for name in PRECISIONS if device.type == "cuda" or name in ("float32", "bfloat16")]
+    scalers = {name: torch.amp.GradScaler(device.type, enabled=name == "float16") for name in names}
     seconds: dict[str, dict[str, list[float]]] = {name: {"training": [], "evaluation": []} for name in names}
     memory, probabilities = dict.fromkeys(names, 0.0), {}
     model.eval()
@@ -106,7 +103,7 @@ def measure(
             probabilities[name] = evaluate()
     for turn in range(-1, rounds):
         for name in names:
-            for phase, call in (("training", train), ("evaluation", evaluate)):
+            for phase, call in (("training", partial(train, scalers[name])), ("evaluation", evaluate)):
                 model.train(phase == "training")
                 if device.type == "cuda":
                     torch.cuda.reset_peak_memory_stats(device)
@@ -183,7 +180,7 @@ def _table(report: dict[str, Any]) -> str:
         f"On {report['device']}: {DIALOGUES * UTTERANCES} utterances of {DIALOGUES} dialogues of {TOKENS} tokens; "
         f"median of {report['rounds']} rounds of {report['steps']} steps.",
         "",
-        "| system | precision | training, ms | ratio | evaluation, ms | ratio | MB of a step | probability off by |",
+        "| system | precision | training, ms | ratio | evaluation, ms | ratio | most MB | probability off by |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for system, precisions in report["systems"].items():

@@ -209,6 +209,7 @@ def test_precisions_take_turns_and_are_compared(scripts, tmp_path, monkeypatch, 
     assert "precision.py: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_memory_of_a_step_in_chunks_does_not_grow_with_the_batch(scripts, tmp_path, monkeypatch, capsys):
     output = tmp_path / "batches.json"
     arguments = ["--batches", "16", "128", "--chunk", "8", "--frames", "30", "--hidden-size", "64", "--layers", "2"]

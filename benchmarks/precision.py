@@ -67,9 +67,9 @@ def measure(
     system: str, device: torch.device, steps: int, rounds: int, overrides: dict[str, Any]
 ) -> dict[str, dict[str, float]]:
     """
-    For each precision that the device has: median seconds of a training step and of an evaluation pass, the most memory
-    that was allocated on the accelerator in a step in MB (model and optimizer too), and the largest difference of a
-    probability to float32.
+    For each precision that the device has: median seconds of a training step and of an evaluation pass, the most
+    memory that was allocated on the accelerator in a step in MB (model and optimizer too), and the largest difference
+    of a probability to float32.
     """
     torch.manual_seed(0)
     class_ = system_named(system)

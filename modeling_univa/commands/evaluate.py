@@ -13,7 +13,7 @@ from ..options import OptionParser
 from ..prediction.plot import check_plotting
 from ..prediction.scores_plot import plot_scores
 from ..scores.calibration import calibration_table
-from ..scores.predictions import write_predictions
+from ..scores.predictions import PREDICTIONS_FOLDER, write_predictions
 from ..scores.results import Evaluation, results_table, results_title
 from ..scores.thresholds import THRESHOLD_CHOICES
 from ..training.evaluation import OnValidation, evaluate_model, evaluate_predictions, record_evaluation
@@ -55,7 +55,13 @@ def add_options(parser: OptionParser) -> None:
         help="fit a temperature, and print the calibration error without and with it",
     )
     chosen.add_argument("--validation-split", help="split that chooses (default: validation, valid, val or dev)")
-    parser.add_argument("--predictions", type=Path, metavar="FILE", help="write scores and labels of every row there")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="where scores, labels and decisions of every row go (default: predictions/DATASET-SPLIT.parquet beside the "
+        "results)",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw confusion, co-occurrence, F1 and reliability")
 
 
@@ -68,10 +74,11 @@ def run(options: argparse.Namespace) -> int:
     if evaluation.label_note:
         print(evaluation.label_note)
     _tell_choices(evaluation, options)
-    _write_files(evaluation, options)
-    if Path(options.model).is_file():
-        return 0
-    return _record(evaluation, options)
+    folder = _results_folder(evaluation, options)
+    _write_files(evaluation, options, folder)
+    if not Path(options.model).is_file():
+        _record(evaluation, options, folder)
+    return 0
 
 
 def _evaluate(options: argparse.Namespace) -> Evaluation:
@@ -121,29 +128,37 @@ def _tell_choices(evaluation: Evaluation, options: argparse.Namespace) -> None:
         print(table)
 
 
-def _write_files(evaluation: Evaluation, options: argparse.Namespace) -> None:
+def _write_files(evaluation: Evaluation, options: argparse.Namespace, folder: Path | None) -> None:
     names, threshold = evaluation.label_names, evaluation.threshold
-    if options.predictions is not None:
-        write_predictions(options.predictions, evaluation.predictions, names, threshold)
-        print(f"wrote {options.predictions}")
+    # A file for each data set and split, as results have: `predictions.parquet` of the folder is that of training.
+    beside = folder and folder / PREDICTIONS_FOLDER / f"{evaluation.file_stem}.parquet"
+    if (file := options.predictions or beside) is not None:
+        write_predictions(file, evaluation.predictions, names, threshold)
+        print(f"wrote {file}")
     if options.plot is not None:
         found, title = evaluation.predictions[options.split], results_title(evaluation)
         plot_scores(found, names, threshold, options.plot, temperature=evaluation.temperature, title=title)
         print(f"wrote {options.plot}")
 
 
-def _record(evaluation: Evaluation, options: argparse.Namespace) -> int:
-    is_folder, is_own = Path(options.model).is_dir(), evaluation.threshold_split is None
-    folder = options.output or (options.model if is_folder and is_own else None)
+def _results_folder(evaluation: Evaluation, options: argparse.Namespace) -> Path | None:
+    """Where results go: `--output`, else the model's own folder, unless they are at another threshold than its own."""
+    if options.output:
+        return Path(options.output)
+    is_own = Path(options.model).is_dir() and evaluation.threshold_split is None
+    return Path(options.model) if is_own else None
+
+
+def _record(evaluation: Evaluation, options: argparse.Namespace, folder: Path | None) -> None:
     if folder is None:
+        is_own = evaluation.threshold_split is None
         reason = f"{options.model} is on the Hub" if is_own else "the model has another threshold than these scores"
         print(f"no results were written: {reason}, and there is no --output")
-        return 0
+        return
     file = record_evaluation(folder, evaluation, options.model, options.revision)
-    print(f"wrote {file} and {Path(folder, 'README.md')}")
+    print(f"wrote {file} and {folder / 'README.md'}")
     if not evaluation.on_hub:
         logger.warning(
             f"{options.dataset} is a folder: the Hub connects results with a data set by its id alone, `--dataset-id "
             "ORG/NAME`."
         )
-    return 0

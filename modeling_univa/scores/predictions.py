@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..models.files_univa import one_line, whole_file
-from .thresholds import Threshold
+from .thresholds import Threshold, predicted_labels
 
 
 __all__ = [
     "PREDICTIONS_FILE",
     "PREDICTIONS_FILES",
+    "PREDICTIONS_FOLDER",
     "TEST_PREDICTIONS_FILE",
     "Predictions",
     "joined_predictions",
@@ -33,6 +34,8 @@ PREDICTIONS_FILE = "predictions.parquet"
 TEST_PREDICTIONS_FILE = "test_dataset_predictions.parquet"
 # Of a run, which has one of them at least.
 PREDICTIONS_FILES = (PREDICTIONS_FILE, TEST_PREDICTIONS_FILE)
+# Of evaluations, beside their results, with a file for each data set and split.
+PREDICTIONS_FOLDER = "predictions"
 _SPEAKER = "speaker"
 _COLUMNS = ("split", "utterance_id", "dialogue_id", _SPEAKER, "scores", "labels")
 _SETTINGS = b"univa"
@@ -98,6 +101,10 @@ def write_predictions(
     """
     Write predictions as one Parquet file, a row an utterance.
 
+    Its columns are `split`, `utterance_id`, `dialogue_id`, `speaker`, and of each label in order `scores`, `labels` (the
+    truth) and `decisions` (1 where the score is above the threshold). Readers here decide anew, at the threshold that
+    they are asked for: `decisions` is for people, and older files do not have it.
+
     Args:
         file: to write; whole or not at all.
         splits: predictions by the name of the split.
@@ -105,7 +112,7 @@ def write_predictions(
         threshold: a label is predicted where its score is greater; one for all labels, or one each.
         note: what people have to know of it, for [`read_note`].
     """
-    tables = [_table(name, found) for name, found in splits.items()]
+    tables = [_table(name, found, threshold) for name, found in splits.items()]
     decisions = {name: found.decision for name, found in splits.items()}
     settings: dict[str, Any] = {"label_names": list(label_names), "threshold": threshold, "decisions": decisions}
     settings |= {} if note is None else {"note": note}
@@ -202,7 +209,7 @@ def _decision_of_older(scores: np.ndarray) -> str:
     return "softmax" if np.allclose(scores.sum(axis=1), 1, atol=1e-4) else "sigmoid"
 
 
-def _table(split: str, found: Predictions) -> pa.Table:
+def _table(split: str, found: Predictions, threshold: Threshold) -> pa.Table:
     width, rows = found.scores.shape[1], len(found.utterance_ids)
     values = {
         "split": pa.array([split] * rows),
@@ -211,6 +218,7 @@ def _table(split: str, found: Predictions) -> pa.Table:
         _SPEAKER: pa.array(list(found.speakers or [None] * rows), pa.string()),
         "scores": _rows_of(found.scores.astype(np.float32), width),
         "labels": _rows_of(found.labels.astype(np.int8), width),
+        "decisions": _rows_of(predicted_labels(found.scores, threshold).astype(np.int8), width),
     }
     return pa.table(values)
 

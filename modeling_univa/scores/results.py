@@ -82,6 +82,11 @@ class Evaluation:
         return [name for name in names if f"support_{name}" in self.scores]
 
     @property
+    def file_stem(self) -> str:
+        """What its files are called, without a suffix: `DATASET-SPLIT`."""
+        return re.sub(r"[^\w.-]+", "--", f"{self.dataset}-{self.split}")
+
+    @property
     def conditions(self) -> str:
         """Threshold, counts of rows and the empty-row rule, in one line."""
         counts = [f"{self.scores[key]:.0f} {meaning}" for key, meaning in _COUNTS.items() if key in self.scores]
@@ -155,8 +160,7 @@ def write_eval_results(folder: Path, evaluation: Evaluation, tasks: Sequence[str
         for key in METRICS
         if key in evaluation.scores
     ]
-    stem = re.sub(r"[^\w.-]+", "--", f"{evaluation.dataset}-{evaluation.split}")
-    file = folder / RESULTS_FOLDER / f"{stem}.yaml"
+    file = folder / RESULTS_FOLDER / f"{evaluation.file_stem}.yaml"
     write_text(file, yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True))
     return file
 

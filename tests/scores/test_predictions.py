@@ -40,6 +40,19 @@ def test_what_is_written_is_read(threshold, tmp_path):
         np.testing.assert_array_equal(found[split].labels, wanted.labels)
 
 
+@pytest.mark.parametrize("threshold", [0.5, [0.1, 0.5, 0.9]])
+def test_decisions_are_those_at_the_threshold(threshold, tmp_path):
+    file, rows = tmp_path / "predictions.parquet", some(5, 0)
+    write_predictions(file, {"test": rows}, ["happy", "sad", "fear"], threshold)
+    table = pq.read_table(file)
+    decisions = np.array(table.column("decisions").to_pylist())
+    np.testing.assert_array_equal(decisions, rows.scores > np.array(threshold))
+    assert 0 < decisions.sum() < decisions.size
+    # Files of before have none.
+    pq.write_table(table.drop_columns("decisions"), file)
+    np.testing.assert_array_equal(read_predictions(file)[0]["test"].scores, rows.scores)
+
+
 def test_speakers_are_kept_where_they_are_known(tmp_path):
     file = tmp_path / "predictions.parquet"
     splits = {"validation": some(2, 0), "test": replace(some(3, 1), speakers=["Ada", None, "Grace"])}

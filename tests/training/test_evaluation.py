@@ -32,6 +32,7 @@ from modeling_univa.scores.predictions import Predictions, read_predictions, wri
 from modeling_univa.scores.results import Evaluation, merged, model_index_results, with_section, write_eval_results
 from modeling_univa.scores.thresholds import choose_threshold, threshold_text
 from modeling_univa.sharing.adapters import load_model
+from modeling_univa.sharing.folder import shared_files
 from modeling_univa.training.evaluation import OnValidation, evaluate_model, evaluate_predictions, record_evaluation
 from modeling_univa.training.trainer import UnivaTrainer
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
@@ -134,6 +135,33 @@ def test_model_folder_gets_card_and_results_and_keeps_one_of_each_split(corpus, 
     assert ModelCard(text).data.get("datasets") is None
 
 
+def test_predictions_lie_beside_the_results_and_leave_those_of_training(corpus, tmp_path, capsys):
+    folder = save(tmp_path / "model")
+    (folder / "predictions.parquet").write_bytes(b"of training")
+    for split in ("test", "validation"):
+        assert run(folder, corpus, "--split", split) == 0
+        assert f"wrote {folder / 'predictions' / f'talks-{split}.parquet'}" in capsys.readouterr().out
+    assert (folder / "predictions.parquet").read_bytes() == b"of training"
+    assert sorted(file.name for file in (folder / "predictions").iterdir()) == [
+        "talks-test.parquet",
+        "talks-validation.parquet",
+    ]
+    splits, names, threshold = read_predictions(folder / "predictions" / "talks-test.parquet")
+    assert (list(splits), names, threshold) == (["test"], list(MOSEI_EMOTIONS), 0.17)
+    assert len(splits["test"].utterance_ids) == 9
+    # They can be scored again, and do not go to the Hub.
+    assert run(folder / "predictions" / "talks-test.parquet") == 0
+    assert not any("parquet" in name for name in shared_files(folder))
+
+
+def test_named_predictions_go_there_alone(saved, corpus, tmp_path):
+    assert run(saved, corpus, "--output", tmp_path / "out", "--predictions", tmp_path / "named.parquet") == 0
+    assert (tmp_path / "named.parquet").is_file() and not (tmp_path / "out" / "predictions").exists()
+    assert run(saved, corpus, "--output", tmp_path / "out", "--dataset-id", "lab/talks") == 0
+    assert [one.name for one in (tmp_path / "out" / "predictions").iterdir()] == ["lab--talks-test.parquet"]
+    assert not (saved / "predictions").exists()
+
+
 def test_card_of_ones_own_stays_as_it_is(saved, corpus, tmp_path):
     own = "---\nlicense: mit\nmetrics:\n- wer\n---\n\n# Mine\n\nWords.\n\n## Results\n\nGood.\n\n## End\n\nBye.\n"
     (tmp_path / "README.md").write_text(own)
@@ -223,7 +251,7 @@ def test_threshold_is_chosen_on_validation_and_scored_on_test(how, saved, labell
     assert (saved / "config.json").read_bytes() == before
     assert run(saved, labelled, "--tune-threshold", how) == 0
     assert "no results were written: the model has another threshold" in capsys.readouterr().out
-    assert not (saved / ".eval_results").exists()
+    assert not (saved / ".eval_results").exists() and not (saved / "predictions").exists()
 
 
 def test_thresholds_of_labels_do_no_worse_than_one_where_they_are_chosen(saved, labelled):

@@ -101,9 +101,9 @@ def write_predictions(
     """
     Write predictions as one Parquet file, a row an utterance.
 
-    Its columns are `split`, `utterance_id`, `dialogue_id`, `speaker`, and of each label in order `scores`, `labels` (the
-    truth) and `decisions` (1 where the score is above the threshold). Readers here decide anew, at the threshold that
-    they are asked for: `decisions` is for people, and older files do not have it.
+    Its columns are `split`, `utterance_id`, `dialogue_id`, `speaker`, and of each label in order `scores`, `labels`
+    (the truth) and `decisions` (1 where the score is above the threshold). Readers here decide anew, at the threshold
+    that they are asked for: `decisions` is for people, and older files do not have it.
 
     Args:
         file: to write; whole or not at all.

@@ -1,7 +1,7 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-What is pushed from here is used by somebody who has transformers and what the model card names, nothing of ours.
+What is pushed from here is used by a person who has transformers and what the model card names, nothing of ours.
 
     python benchmarks/hub_round_trip.py --model outputs/demo --clip clip.mp4 --torch torch==2.13.0
 

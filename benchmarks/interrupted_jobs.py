@@ -276,7 +276,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     job.folder.mkdir()
     job.prepare()
     # Always the same place, which some results name. The first use of a corpus converts it in the cache of datasets,
-    # which is no part of the job.
+    # which is not part of the job.
     place = folder / "place"
     expected, pieces, seconds = None, 0, 0.0
     for _ in range(2):

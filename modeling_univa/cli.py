@@ -15,7 +15,7 @@ COMMANDS = {
     "predict": "emotions of clips, or of utterances from text and raw media",
     "zero-shot": "emotions of a corpus by a language model that sees pictures, untrained on it",
     "train-affect": "train a scorer of valence and arousal",
-    "complete": "add to a model trained on ready features the extractors of them",
+    "complete": "attach feature extractors to a model trained on precomputed features",
     "merge-adapter": "a LoRA adapter and its base to one whole model",
     "adapter-base": "name the Hub repository of a LoRA adapter's base",
     "extract": "features of a whole corpus from its raw media",

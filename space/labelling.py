@@ -50,7 +50,7 @@ def answer(name: str, video: str | None, audio: str | None, text: str) -> Result
     """Bars, plane, attention, and the pictures that were attended to most, of one clip."""
     dialogue = read_dialogue(text)
     if len(text) > LONGEST_TEXT:
-        raise VisitorError(f"The text has {len(text)} characters; this demo takes {LONGEST_TEXT} at the most.")
+        raise VisitorError(f"The text has {len(text)} characters; this demo takes at most {LONGEST_TEXT}.")
     for what, file in (("video", video), ("sound", audio)):
         if file is not None:
             check_length(what, file)
@@ -83,7 +83,7 @@ def check_length(what: str, file: str) -> None:
     try:
         seconds = media_duration(file)
         if seconds > LONGEST_CLIP:
-            raise VisitorError(f"The clip lasts {seconds:.0f} s; this demo takes {LONGEST_CLIP} s at the most.")
+            raise VisitorError(f"The clip lasts {seconds:.0f} s; this demo takes at most {LONGEST_CLIP} s.")
         read_audio(file, 8000, max_seconds=LONGEST_CLIP + 1)
     except NoSoundError:
         pass
@@ -119,7 +119,7 @@ def load(name: str) -> UnivaPipeline:
         validate_repo_id(repository)
     except HFValidationError:
         repository = ""
-    # A folder of this machine is nobody's to look into.
+    # A folder of this machine is not for others to look into.
     if repository.count("/") != 1 or Path(repository).exists():
         raise VisitorError(_NAME_IT)
     try:

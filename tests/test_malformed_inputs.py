@@ -170,7 +170,7 @@ def _adapter(folder: Path) -> None:
 
 
 def _ready(folder: Path) -> None:
-    """A model of ready features and a corpus with them."""
+    """A model of precomputed features and a corpus with them."""
     config = tiny_config()
     tiny_model(config).save_pretrained(folder / "model")
     extractors = {

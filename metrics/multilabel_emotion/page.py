@@ -118,7 +118,7 @@ def read_rows(name: str, text: str, file: str | None) -> tuple[Rows, list[str] |
     is_csv = bool(file) and Path(file or "").suffix.lower() == ".csv"
     rows, header = parse_csv(name, text) if is_csv else (parse_json(name, text), None)
     if len(rows) > MOST_ROWS:
-        raise ValueError(f"`{name}` has {len(rows):,} rows; this demo takes {MOST_ROWS:,} at the most.")
+        raise ValueError(f"`{name}` has {len(rows):,} rows; this demo takes at most {MOST_ROWS:,}.")
     return rows, header
 
 
@@ -148,7 +148,7 @@ def compute(
         raise ValueError(f"The label names, or their order, differ: {' and '.join(map(str, known))}.")
     number = _parse_number("num_labels", num_labels, int)
     if max(number or 0, *map(len, known), 0) > MOST_LABELS:
-        raise ValueError(f"This demo takes {MOST_LABELS} labels at the most.")
+        raise ValueError(f"This demo takes at most {MOST_LABELS} labels.")
     # In memory: visitors do not share a file, nor what is left of input that was refused.
     metric = evaluate.load(str(METRIC), configuration, keep_in_memory=True)
     try:

@@ -190,7 +190,7 @@ def _train_affect(options: AffectTrainingOptions, scratch: Path, output: Path) -
 
 
 def _public_options(options: AffectTrainingOptions) -> dict[str, Any]:
-    """The options, with folders of this machine, which are nobody else's business, cut to their last part."""
+    """The options, with folders of this machine, which are not the business of others, cut to their last part."""
     named = {name: value for name, value in asdict(options).items() if name != "output"}
     for name in ("data", "model"):
         if named[name] is not None and Path(named[name]).exists():

@@ -35,7 +35,7 @@ __all__ = [
 
 # Folders of the runs of each row of a table by seed; the first row is what others are compared with.
 AnalysedRows = Mapping[str, Mapping[int, Path]]
-# Lines of a figure at the most.
+# Maximum number of lines of a figure.
 _RUNS_OF_A_FIGURE = 4
 _NOTHING = "–"
 _METRIC = "macro_f1"

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`univa complete`: add to a model that was trained on ready features the extractors of them."""
+"""`univa complete`: attach feature extractors to a model trained on precomputed features."""
 
 import argparse
 

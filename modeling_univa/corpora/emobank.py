@@ -66,7 +66,7 @@ def read_emobank(path: str | Path) -> dict[str, list[dict[str, Any]]]:
 
     Raises:
         CorpusError: The file cannot be read, lacks a column or a split, or a row of it has no text, an id that was
-            there before, an unknown split or a rating that is no number from 1 to 5.
+            there before, an unknown split or a rating that is not a number from 1 to 5.
     """
     path = Path(path)
     rows: dict[str, list[dict[str, Any]]] = {split: [] for split in _SPLITS.values()}

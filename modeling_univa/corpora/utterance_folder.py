@@ -172,7 +172,7 @@ def _metadata_files(root: Path) -> dict[str, Path]:
 
 
 def _number(cell: str) -> float | str:
-    """The number in a cell, NaN where it is empty; what is no number stays text, for the row's check to report."""
+    """The number in a cell, NaN where it is empty; what is not a number stays text, for the row's check to report."""
     try:
         return float(cell) if cell.strip() else math.nan
     except ValueError:

@@ -3,7 +3,7 @@
 """HDF5 files of strangers: what is in the file itself, and no more of it than the file can hold.
 
 A file may point to other files by links, virtual data sets and external storage, whatever these hold, and may claim
-arrays of any size. h5py must be installed by whoever calls.
+arrays of any size. The caller makes sure that h5py is installed.
 """
 
 import math

@@ -22,7 +22,7 @@ def license_of(name: str, revision: str | None = None) -> str | None:
             content = metadata_load(hf_hub_download(name, "README.md", revision=revision)) or {}
         else:
             return None
-    # No card, no network, no such repository, metadata that are no YAML: then nothing is known.
+    # No card, no network, no such repository, metadata that are not YAML: then nothing is known.
     except Exception:
         return None
     license = content.get("license_name") or content.get("license")

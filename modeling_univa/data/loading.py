@@ -90,7 +90,7 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
         streaming: read rows when they are asked for instead of now; gives a `StreamedCorpus`.
 
     Raises:
-        CorpusError: there is nothing to load, or it is no such corpus.
+        CorpusError: there is nothing to load, or it is not such a corpus.
     """
     if not Path(name_or_path).is_dir() and not has_hub_form(name_or_path):
         raise CorpusError(

@@ -29,7 +29,7 @@ def metadata_columns(
     `others` are known, too.
     """
     header = csv_header(path, required)
-    # A misspelt optional column would otherwise be as good as absent, and nobody would see it.
+    # A misspelt optional column would otherwise be as good as absent, unseen.
     known = (*_KNOWN, *others)
     unknown = [name for name in header if name not in known]
     if unknown:

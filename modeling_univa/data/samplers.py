@@ -15,7 +15,7 @@ __all__ = ["BATCHINGS", "Batching", "DialogueBatches", "UtteranceBatchSampler"]
 Batching = Literal["length", "dialogue", "whole_dialogues", "random"]
 BATCHINGS: tuple[str, ...] = get_args(Batching)
 
-# As in transformers' length grouping: sorting runs over this many batches at the most and a quarter of the epoch, so
+# As in transformers' length grouping: sorting runs over at most this many batches and a quarter of the epoch, so
 # that the rows of a batch change from epoch to epoch.
 _BATCHES_SORTED_TOGETHER = 50
 
@@ -34,7 +34,7 @@ class UtteranceBatchSampler(Sampler[list[int]]):
     Args:
         lengths: cost of each row (tokens and frames), shape (rows,).
         dialogues: number of each row's dialogue, shape (rows,); rows of a dialogue stand together.
-        batch_size: rows of a batch at the most.
+        batch_size: maximum number of rows of a batch.
         batching: "length": random rows, alike in length. "dialogue": whole dialogues in random order, alike in
             length, cut into batches; a dialogue is then encoded about once an epoch. "whole_dialogues": random
             dialogues, none of them cut; one of more than `batch_size` rows is a batch of its own. "random": random
@@ -178,7 +178,7 @@ class DialogueBatches(Sampler[list[int]]):
 
     Args:
         dialogues: number of each row's dialogue, shape (rows,); rows of a dialogue stand together.
-        batch_size: rows of a batch at the most.
+        batch_size: maximum number of rows of a batch.
         num_processes: processes that share the batches.
 
     Attributes:

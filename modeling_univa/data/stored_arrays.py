@@ -42,7 +42,7 @@ class Span(Sealed):
     kind: Literal["bytes", "text", "encoded"] = "bytes"
 
     def may_hold(self, count: int) -> bool:
-        """Whether it may be so many bytes. UTF-8 has one byte or two of a character that stands for a byte."""
+        """Whether it may be of that many bytes. UTF-8 has one byte or two of a character that stands for a byte."""
         return count == self.size or (self.kind == "encoded" and count <= self.size <= 2 * count)
 
     def value(self) -> bytes | str:

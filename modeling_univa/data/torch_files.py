@@ -85,7 +85,7 @@ class _Storage(Sealed):
 
 
 class _Settings:
-    """Stands for an `argparse.Namespace`, the options of whoever wrote the file, which nobody needs here."""
+    """Stands for an `argparse.Namespace`, the options of the writer of the file, not needed here."""
 
     __slots__ = ()
 

@@ -39,7 +39,7 @@ __all__ = [
 # Strings of no length would be an array of any number of nothing.
 _DTYPE_CODE = re.compile(r"\?|[biufc]\d{1,2}|[SU][1-9]\d{0,8}|O8?|b1")
 _DEEPEST = 64
-# What a file may become when it is read: so many times its size, and some more for small ones.
+# What a file may become when it is read: a multiple of its size, and some more for small ones.
 _GROWTH, _SMALL = 8, 2**20
 _KEYS = (str, bytes, int, float, np.generic, type(None))
 
@@ -106,7 +106,7 @@ class Admitted(Sealed):
 
 def not_callable(*_: Any) -> NoReturn:
     """Stands for names that pickles hand around and never call. Raises `UnpicklingError`."""
-    raise pickle.UnpicklingError("it builds an array in a way that nobody writes")
+    raise pickle.UnpicklingError("it builds an array in a way that no writer does")
 
 
 _NDARRAY = Admitted(not_callable)
@@ -186,13 +186,13 @@ class BoundedFile:
         self.readline = file.readline
 
     def read(self, count: int) -> bytes:
-        """So many bytes. Raises `EOFError` where the file is shorter."""
+        """That many bytes. Raises `EOFError` where the file is shorter."""
         if count > self.size:
             raise EOFError
         return self.file.read(count)
 
     def skip(self, count: int) -> int:
-        """Go on behind so many bytes; where they begin. Raises `EOFError` where the file is shorter."""
+        """Skip that many bytes; where they begin. Raises `EOFError` where the file is shorter."""
         start = self.file.tell()
         if start + count > self.size:
             raise EOFError
@@ -320,7 +320,7 @@ def refusal(path: str | os.PathLike[str], kind: str) -> Iterator[None]:
 
 def plain(value: Any, size: int) -> Any:
     """
-    What came out of a file of so many bytes, as plain containers and arrays, which nobody needs long to go through.
+    What came out of a file of that many bytes, as plain containers and arrays, quick to go through.
     Arrays that stay in the file are `StoredArray`s.
 
     Raises:
@@ -335,7 +335,7 @@ class _Plain:
 
     Args:
         most: Elements that it may have, what is shared being counted wherever it is, and of arrays that stay in the
-            file their bytes: nobody who goes through it should need more time than the file is long.
+            file their bytes: going through it should not take more time than the file is long.
     """
 
     def __init__(self, most: int):
@@ -343,7 +343,7 @@ class _Plain:
         # By the id of what was converted: that, so that the id is not given to another, the copy, and its elements.
         self._done: dict[int, tuple[Any, Any, int]] = {}
         self._open: set[int] = set()
-        # Bytes that were read because they are no array.
+        # Bytes that were read because they are not an array.
         self._read = 0
 
     def convert(self, value: Any) -> Any:

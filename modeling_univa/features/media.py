@@ -188,7 +188,7 @@ def check_media(corpus_columns: Iterable[str], root: Path | None, wanted: str) -
     """Refuse to begin where no file could be found.
 
     Raises:
-        CorpusError: The corpus has no media columns, or `root` is no folder.
+        CorpusError: The corpus has no media columns, or `root` is not a folder.
     """
     if not set(MEDIA_COLUMNS).intersection(corpus_columns):
         raise CorpusError(

@@ -39,7 +39,7 @@ _RUNTIME_SETTINGS = frozenset(
 )  # fmt: skip
 # Weights that decide nothing in evaluation, which published checkpoints may lack.
 _MAY_LACK = (r"num_batches_tracked$", r"masked_spec_embed$")
-# Numbers that a checkpoint may leave to be made up, at the most: a new classifier has fewer by far.
+# Maximum number of values that a checkpoint may leave to be made up: a new classifier has fewer by far.
 _MOST_NEW_NUMBERS = 2**28
 # Which limit a field of a configuration has, by what its name holds; the first one that fits.
 _FIELD_LIMITS = (
@@ -300,7 +300,7 @@ def refusal(name: Any, sentence: str, *files: str) -> Iterator[None]:
 
     Args:
         name: folder or Hub id.
-        sentence: what it is no good for; `{}` stands for the name.
+        sentence: what it is not good for; `{}` stands for the name.
         files: that are read, one of which is at fault where nothing better is known. `OSError` passes.
     """
     try:

@@ -39,7 +39,7 @@ class Extractor(Protocol):
     What makes features from media of one modality: a frozen dataclass whose fields decide the features.
 
     Speech extractors have `sampling_rate` too, in Hz, and take `(waveform, sampling_rate)`; those of faces take a list
-    of uint8 images, those of text a string. Whoever computes the frames of one clip has `__call__` for it.
+    of uint8 images, those of text a string. To compute the frames of one clip, use `__call__`.
     One that every worker process may have, since it is small and needs no batches, says `small = True`.
     """
 

@@ -110,7 +110,7 @@ class FaceReader:
             the file is read.
         frame_rate: Pictures a second in which faces are looked for.
         track: "largest" (the largest sum of areas over time), "longest" (the most pictures), or "speaking" (the
-            mouth moves with the loudness of the sound; the largest where nobody's does).
+            mouth moves with the loudness of the sound; the largest where none does).
         size: Side of a crop in pixels.
         margin: What is added around the box, as a fraction of its longer side; by default 0.2, and 0 for haar, whose
             boxes are wide.
@@ -514,7 +514,7 @@ class FaceDetector(Protocol):
     min_confidence: float
     lowest_score: float
     takes_model: bool
-    #: The shorter side of the picture that it gets, in pixels, at the most.
+    #: Maximum length of the shorter side of the picture that it gets, in pixels.
     working_side: float
 
     def __init__(self, model: str | None, revision: str | None): ...

@@ -214,7 +214,7 @@ class ModalityCheck(nn.Module):
     def _effectual(self, vectors: _ByModality, present: _ByModality) -> _ByModality:
         """
         Which modalities of B utterances are to be believed, `(B,)` each: those that correlate with another one. Where
-        none does, nobody knows which one is wrong, and all that are there are taken as they are.
+        none does, which one is wrong is not known, and all that are there are taken as they are.
         """
         supported = {name: torch.zeros_like(here) for name, here in present.items()}
         for a, b, pair in self._pairs():

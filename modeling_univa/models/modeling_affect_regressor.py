@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""A small network from speech or face features to valence and arousal, for where no pretrained scorer can be had."""
+"""A small network from speech or face features to valence and arousal, for where no pretrained scorer is available."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal

@@ -279,7 +279,7 @@ class CaratForEmotionClassification(FrameModel):
         return self.label_attention[name](self.encoders[name](frames), frames.mask)
 
     def _replaced(self, own: list[torch.Tensor], others: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Each modality from what is said in its own place and in those of the others."""
+        """Each modality from its own place and in those of the others."""
         parts = [[*others[:slot], own[slot], *others[slot + 1 :]] for slot in range(len(own))]
         return [self.replacements[name](torch.cat(part, dim=-1)) for name, part in zip(self.order, parts, strict=True)]
 

@@ -452,7 +452,7 @@ class EmotionModel(EmotionNetwork):
             hub_kwargs: passed on to `from_pretrained` (`revision`, `token`, `cache_dir`, …).
 
         Raises:
-            `ValueError`: it is no text encoder of transformers, or its weights are missing or not finite.
+            `ValueError`: it is not a text encoder of transformers, or its weights are missing or not finite.
             `OSError`: there is no such folder or repository.
         """
         overrides = text_config_overrides or {}
@@ -470,7 +470,7 @@ class EmotionModel(EmotionNetwork):
             **hub_kwargs,
         )
         if Path(text_model_name_or_path).is_dir():
-            encoder.config._name_or_path = ""  # A folder of this machine is nobody else's business.
+            encoder.config._name_or_path = ""  # A folder of this machine is not the business of others.
         # One configuration for both, so that whatever is set on it later (attention, say) reaches the encoder.
         model.set_text_encoder(encoder)
         config.text_config = encoder.config

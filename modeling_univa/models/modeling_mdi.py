@@ -221,7 +221,7 @@ def interactions(
 
     Returns:
         For each of `INTERACTIONS` `torch.BoolTensor` of shape `(B, B)`. Utterances of an unknown speaker (-1) are of
-        nobody's: by the same speaker is the utterance itself alone, and all others are by others.
+        unknown: by the same speaker is the utterance itself alone, and all others are by others.
     """
     together = dialogue_index[:, None] == dialogue_index
     rows = torch.arange(together.shape[0], device=together.device)

@@ -39,7 +39,7 @@ class MiniXceptionConfig(CheckedConfig, PreTrainedConfig):
         block_channels (`list[int]`, defaults to `[16, 32, 64, 128]`):
             Channels of each block; a block halves the resolution.
         embedding_grids (`list[int]`, defaults to `[4, 2]`):
-            The embedding is the means of the last blocks' maps, each in so many by so many fields of the face.
+            The embedding is the means of the last blocks' maps, each in a grid of as many by as many fields.
         embedding_scales (`list[float]`, defaults to `[0.67, 4.0]`):
             Factors of these means; the defaults make the published network's of about unit variance on faces.
         batch_norm_eps (`float`, defaults to 0.001):

@@ -192,7 +192,7 @@ def _joined(items: list[PreparedInput]) -> list[PreparedInput]:
 
 
 def packed_dialogues(dialogues: Iterable[list[PreparedInput]], batch_size: int) -> Iterator[list[PreparedInput]]:
-    """Whole dialogues in batches of at most so many utterances, those that are no input among them."""
+    """Whole dialogues in batches of at most that many utterances, those that are not an input among them."""
     batch: list[PreparedInput] = []
     size = 0
     for dialogue in dialogues:

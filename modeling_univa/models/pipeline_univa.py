@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""UniVA as a pipeline of transformers: text, sound, video, faces or ready features of utterances to emotions."""
+"""UniVA as a pipeline of transformers: text, sound, video, faces or precomputed features of utterances to emotions."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -55,7 +55,7 @@ class UnivaPipeline(Pipeline):
     An input is a string (the text), or a dict with any of the following, `None` being as good as left out. What the
     model does not take is left aside.
 
-    - `text`: what is said; or the dialogue as the list of its utterances, with `utterance` the index of the wanted one
+    - `text`: the transcript; or the dialogue as a list of utterances, with `utterance` the index of the wanted one
       (by default the last).
     - `audio`: path or bytes of a sound or video file, or a waveform in [-1, 1] (samples,) with `sampling_rate` in Hz
       beside it; also the entries of a column of `datasets.Audio`.
@@ -64,8 +64,8 @@ class UnivaPipeline(Pipeline):
     - `start`, `end`: the part of `audio` and `video` that is meant, in seconds.
     - `faces`: the images of the face in order, or a single one: paths, bytes, uint8 arrays (H, W, 3) RGB or (H, W)
       grey, or PIL images.
-    - `text_features`, `audio_features`, `vision_features`: ready features (frames, k), which go before raw media; and
-      `face_emotions`, the probabilities of expressions in each face frame.
+    - `text_features`, `audio_features`, `vision_features`: precomputed features (frames, k), taken before raw media;
+      and `face_emotions`, the probabilities of expressions in each face frame.
     - `speaker`: who speaks; or, where `text` is a dialogue, the list of who speaks its utterances, `None` where it is
       not known.
     - `dialogue_id`, `position`: which dialogue the utterance is of, and where in it, as in the rows of a corpus.
@@ -259,7 +259,7 @@ class UnivaPipeline(Pipeline):
         Read one utterance, for `forward`.
 
         Args:
-            dialogue, place: what is said in its dialogue, and which of that is its own; "" where there is no text.
+            dialogue, place: the transcripts of its dialogue, and which of them is its own; "" where there is no text.
             media: its sound and faces, whose `notes` say what is absent.
             features: by the names of an input, what goes before raw media.
             return_va: whether a scorer of valence and arousal will be asked for.
@@ -360,7 +360,7 @@ class UnivaPipeline(Pipeline):
         return results
 
     def _with_whole_dialogues(self, items: Sequence[PreparedInput]) -> list[PreparedInput]:
-        """The items dialogue by dialogue and in order, with the utterances between them that are no input."""
+        """The items dialogue by dialogue and in order, with the utterances between them that are not an input."""
         dialogues: dict[Any, dict[int, PreparedInput]] = {}
         for item in items:
             dialogues.setdefault(item.key, {})[item.place] = item

@@ -177,7 +177,7 @@ class UnivaProcessor(ProcessorMixin):
         """Frame width of each modality that comes as features, and of `face_emotions` where they are read."""
         return {**self.feature_sizes, **({FACE_EMOTIONS: self.face_emotion_size} if self.face_emotion_size else {})}
 
-    # Saving and loading. A processor without a tokenizer is no case that ProcessorMixin knows.
+    # Saving and loading. A processor without a tokenizer is not a case that ProcessorMixin knows.
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the tokenizer, which has files of its own."""
@@ -251,7 +251,7 @@ class UnivaProcessor(ProcessorMixin):
         """
         Settings of an extractor, with the path of what lies in the model's folder or repository as it is here.
 
-        Whoever uses the settings takes them from here: those of a processor that was loaded come from someone else.
+        Users of the settings take them from here: those of a processor that was loaded come from someone else.
 
         Raises:
             `ValueError`: they name a place that the settings of others may not name.
@@ -575,7 +575,7 @@ class UnivaProcessor(ProcessorMixin):
             faces: faces of each clip; see `extract_vision`.
             video: video of each clip, from which sound and faces are taken where they are not given otherwise; see
                 `extract_faces`. What a video lacks (sound, picture, a face) is absent, with a warning.
-            text_features, audio_features, vision_features: ready features, `(frames, k)` each.
+            text_features, audio_features, vision_features: precomputed features, `(frames, k)` each.
             face_emotions: beside `vision_features` the probabilities of expressions, `(frames, E)` each, for a model
                 that reads them.
 

@@ -65,7 +65,7 @@ class SpeechEncoderExtractor:
         revision: Branch, tag or commit on the Hub; what is kept is the commit.
         sha256: Of the folder's files; found out where it is not given, and else compared when the network is loaded.
         feature_size, sampling_rate: Width of a frame, and rate in Hz of the waveforms; read from the checkpoint.
-        pooling_frames: So many frames in a row are averaged into one (the last one may be of fewer); 1 keeps every
+        pooling_frames: That many frames in a row are averaged into one (the last one may be of fewer); 1 keeps every
             frame, about 50 a second, and 0 averages over the whole clip.
         window_seconds: Longest piece of a clip that is encoded at once; at least 1.
         device: Where to run; by default the accelerator, or else the CPU.

@@ -175,7 +175,7 @@ class TranslationCache:
                 entry = json.loads(line)
                 self._known[entry["translator"], entry["text"]] = entry["translation"]
             except (ValueError, KeyError, TypeError):
-                logger.warning(f"{self.path}: a line that is no translation is passed over")
+                logger.warning(f"{self.path}: a line that is not a translation is passed over")
 
     def get(self, translator: str, text: str) -> str | None:
         """The translation that is kept, `None` if there is none."""

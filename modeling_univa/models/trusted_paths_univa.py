@@ -206,12 +206,12 @@ def embedded_parts(path: str) -> tuple[str, ...]:
     """`extractors` and the name of the extractor, of the path of something in it."""
     parts = PurePosixPath(path).parts
     if len(parts) < 2 or ".." in parts or parts[0] != "extractors":
-        raise ValueError(f"{path!r} is no path of an extractor: expected ./extractors/NAME.")
+        raise ValueError(f"{path!r} is not a path of an extractor: expected ./extractors/NAME.")
     return parts[:2]
 
 
 def without_places(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings from the Hub with nothing but the last part of a path on the machine of whoever pushed them."""
+    """Settings from the Hub with nothing but the last part of a path on the machine of the one who pushed them."""
     places = {name: settings[name] for name in _PLACES if os.path.isabs(str(settings.get(name) or ""))}
     return {**settings, **{name: PurePosixPath(str(value)).name for name, value in places.items()}}
 

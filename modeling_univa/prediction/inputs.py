@@ -64,7 +64,7 @@ def collect_utterances(
     """
     Utterances of clips, folders of clips, and metadata csv files.
 
-    A clip is a dialogue of its own; what is said in it is read from the text file of its name beside it, where there
+    A clip is a dialogue of its own; its transcript is read from the text file of its name beside it, where there
     is one (clip.mp4, clip.txt). Folders are searched with their sub-folders, for files with the suffix of a sound or
     video file; clips that are named themselves may have any name. What is wrong with a single clip is its `problem`.
 

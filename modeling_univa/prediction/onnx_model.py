@@ -47,7 +47,7 @@ class UnivaOnnxModel:
         file: `model.onnx`. ONNX Runtime works with as many threads as torch does.
 
     Raises:
-        ValueError: the file is no ONNX model, or one with other inputs than the configuration's.
+        ValueError: the file is not an ONNX model, or one with other inputs than the configuration's.
         ImportError: onnxruntime is missing.
     """
 
@@ -85,7 +85,7 @@ class UnivaOnnxModel:
 
         Raises:
             ValueError, ImportError: as of the class; also a folder or repository without `model.onnx`.
-            OSError: it is not to be had from the Hub.
+            OSError: it could not be downloaded from the Hub.
         """
         require_onnx("onnxruntime")
         hub = {"revision": revision or "main"}

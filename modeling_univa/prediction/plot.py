@@ -31,7 +31,7 @@ def check_plotting(path: Path) -> None:
 
     Raises:
         ImportError: matplotlib is not installed; the message names the extra.
-        ValueError: the suffix of `path` is no format that it writes.
+        ValueError: the suffix of `path` is not a format that it writes.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

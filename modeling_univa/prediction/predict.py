@@ -142,7 +142,7 @@ class _Predictor:
                 self.classifier.processor.extractor(modality)
 
     def batches(self, utterances: Sequence[Utterance], size: int) -> Iterator[Sequence[Utterance]]:
-        """The utterances in order, so many at a time, counting all of a dialogue where the model reads all of it."""
+        """The utterances in order, that many at a time, counting all of a dialogue where the model reads all of it."""
         if not self.classifier.reads_dialogues:
             yield from (utterances[start : start + size] for start in range(0, len(utterances), size))
             return

@@ -115,7 +115,7 @@ def reliability(
     Args:
         scores, labels: shape (rows, C); one column of both for one label by itself, of a sigmoid system.
         decision: "sigmoid" or "softmax".
-        bins: how many at the most.
+        bins: maximum number of them.
         binning: "uniform" for bins of equal width, "quantile" for bins of equally many decisions.
 
     Raises:

@@ -235,7 +235,7 @@ def merge_adapter(name: str | Path, output: str | Path, revision: str | None = N
         revision: branch, tag or commit of the adapter.
 
     Raises:
-        ValueError: `name` is no adapter, its base cannot be loaded, or `output` holds something.
+        ValueError: `name` is not an adapter, its base cannot be loaded, or `output` holds something.
         ImportError: peft is missing.
     """
     output = Path(output)

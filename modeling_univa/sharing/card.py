@@ -204,7 +204,7 @@ def _limits(config: EmotionConfig, extractors: Mapping[str, Mapping[str, Any]]) 
         if made.get("extractor_type", PRECOMPUTED) == PRECOMPUTED:
             by = f", made by `{made['name']}`" if made.get("name") else ""
             limits.append(
-                f"{_WORDS[modality].capitalize()} must be given as ready features of width {size}{by}; `univa "
+                f"{_WORDS[modality].capitalize()} must be given as precomputed features of width {size}{by}; `univa "
                 "complete` gives the model an extractor, so that it takes raw media."
             )
     return limits

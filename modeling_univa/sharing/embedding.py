@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""A model trained on ready features gets the extractors that make them, so that it takes raw media."""
+"""A model trained on precomputed features gets the extractors that make them, so that it takes raw media."""
 
 import shutil
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def complete_model(
         faces: Settings of the face reader, for a model that shall take videos (`FaceReader.to_dict()`).
         output: Folder to write; by default the model's own.
         revision: Branch, tag or commit of the model on the Hub.
-        most_frequent_words: So many words of the file of word vectors are copied.
+        most_frequent_words: number of words of the file of word vectors that are copied.
 
     Returns:
         The completed folder.

@@ -58,7 +58,7 @@ def shared_files(folder: str | Path) -> list[str]:
     Paths, relative to `folder`, of the files that are shared; training state, pickles and hidden ones are not.
 
     Raises:
-        IncompleteFolderError: one of them is a symbolic link out of the folder, to what nobody may want to share.
+        IncompleteFolderError: one of them is a symbolic link out of the folder, to what may not be meant to be shared.
     """
     folder = Path(folder)
     files = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
@@ -220,7 +220,7 @@ def _check_code(folder: Path, name: str) -> None:
             missing = Path(error.filename).name
             raise IncompleteFolderError(f"{folder} has no {missing}, which {module}.py needs: {advice}.") from error
         except SyntaxError as error:
-            raise IncompleteFolderError(f"{file} is no Python ({error}): {advice}.") from error
+            raise IncompleteFolderError(f"{file} is not Python ({error}): {advice}.") from error
         if not any(isinstance(item, ast.ClassDef) and item.name == class_name for item in tree.body):
             raise IncompleteFolderError(f"{file} has no class {class_name}: {advice}.")
         for path in imported:
@@ -312,7 +312,7 @@ def _check_metadata(folder: Path, files: list[str]) -> None:
             metadata_load(folder / "README.md")
         except (ValueError, yaml.YAMLError) as error:
             reason = one_line(error)
-            raise IncompleteFolderError(f"The metadata of {folder / 'README.md'} are no YAML: {reason}") from error
+            raise IncompleteFolderError(f"The metadata of {folder / 'README.md'} are not YAML: {reason}") from error
     else:
         logger.warning(f"{folder} has no README.md, which tells others what the model is for.")
     for name in files:

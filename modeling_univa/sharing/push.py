@@ -205,7 +205,7 @@ def push_metric(repo_id: str, *, private: bool | None = None, token: str | None 
         token: Instead of the one that `hf auth login` keeps.
 
     Raises:
-        ValueError: a name that `evaluate` cannot load, that is no `ORG/NAME`, or that of a module its Space needs.
+        ValueError: a name that `evaluate` cannot load, that is not `ORG/NAME`, or that of a module its Space needs.
         PushError: the Hub refused, or the connection broke.
     """
     if not re.fullmatch(r"[\w\-]+/[\w\-]+", repo_id):

@@ -92,7 +92,7 @@ def test_what_is_written(trained):
     exec(line, {})
     assert "valence-arousal" in yaml.safe_load(card.split("---\n")[1])["tags"]
     assert f"| test | valence | {results['splits']['test']['valence_pearson_r']:.3f} |" in card
-    # Folders of this machine are nobody else's business.
+    # Folders of this machine are not the business of others.
     for file in ("README.md", "config.json", "tokenizer_config.json", "affect_results.json"):
         assert str(Path(options.model).parent) not in (output / file).read_text()
     assert "test        arousal" in results_table(results)

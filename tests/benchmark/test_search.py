@@ -129,7 +129,7 @@ def test_best_trial_of_validation_sets_the_rows(write, store):
     plan, stage = read_plan(path), Trained(store)
     assert [row.runs for row in plan.rows()] == [{}, {}] and plan.runs() == []
     found = search(plan, stage)
-    # Trials have no test rows, and are no runs of the table.
+    # Trials have no test rows, and are not runs of the table.
     assert {tuple(splits) for splits in stage.splits.values()} == {("validation",)}
     for row, values in zip(found, tried(store, plan), strict=True):
         rates = [trial["learning_rate"] for trial in values]

@@ -183,7 +183,7 @@ FOLDER_ERRORS: dict[str, tuple[Change, str, tuple[str, ...]]] = {
         "--vision-extractor .*: the hog extractor has no setting colour",
         ("--vision-extractor", '{"extractor_type": "hog", "colour": 1}'),
     ),
-    "extractor that is no network": (
+    "extractor that is not a network": (
         _nothing,
         "--vision-extractor nowhere/at/all: nowhere/at/all: not a folder, and not a Hub id",
         ("--vision-extractor", "nowhere/at/all"),

@@ -178,7 +178,7 @@ def test_archive_of_the_tests_is_sound(tmp_path):
         (tensor(0, (6,), (1,), 6) + b"}U\x05shapeK\x01sb", "sets attributes of what it must not alter"),
         (b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x06tQ}b", "sets attributes of what it must not alter"),
         (b"ctorch\nFloatStorage\n}b", "sets attributes of what it must not alter"),
-        (b"ctorch\nFloatStorage\n)R", "in a way that nobody writes"),
+        (b"ctorch\nFloatStorage\n)R", "in a way that no writer does"),
         (b"cargparse\nNamespace\n}b", "not a sound file of torch.save"),
         (b"cargparse\nNamespace\n(K\x01tR", "not a sound file of torch.save"),
         (b"X" + (2000).to_bytes(4, "little") + b"a" * 2000 + b"}b", "sets attributes of what it must not alter"),

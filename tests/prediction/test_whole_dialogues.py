@@ -303,7 +303,7 @@ def test_utterances_that_cannot_be_read_leave_their_text(toy, tmp_path):
 
 
 def test_files_of_features_are_read_as_a_corpus_reads_them(tmp_path):
-    """Numbers that it cannot hold are told, a file without a number is no sound, and nor is an empty cell."""
+    """Numbers that it cannot hold are told, a file without a number is not a sound, and nor is an empty cell."""
     model = make_model("bert", modalities=["text", "audio"])
     processor, frames = tiny_processor(model.config), np.ones((3, 5), np.float32)
     frames[0, :3] = np.nan, np.inf, 1e6

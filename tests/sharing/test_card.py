@@ -94,7 +94,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "sounds and images": ({}, LIGHT),
     "speech alone": ({"modalities": ["audio"]}, {"audio": LIGHT["audio"]}),
     "text alone": ({"modalities": ["text"]}, {}),
-    "ready features": ({"route": "words"}, {}),
+    "precomputed features": ({"route": "words"}, {}),
 }
 
 
@@ -117,7 +117,7 @@ def test_snippets_run(kind, tmp_path, monkeypatch, capsys):
     found = {item["label"]: item["score"] for item in ast.literal_eval(output_of(pipeline))}
     assert found == {name: pytest.approx(score, abs=0.001) for name, score in scores.items()}
     commands = code(text, "bash")
-    assert len(commands) == (kind != "ready features")
+    assert len(commands) == (kind != "precomputed features")
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "univa"

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""A model trained on ready features is given its extractors: they travel with it, by folder and by the Hub."""
+"""A model trained on precomputed features is given its extractors: they travel with it, by folder and by the Hub."""
 
 import json
 import logging
@@ -54,7 +54,7 @@ def encoders(tmp_path_factory) -> dict[str, Path]:
 
 
 def trained(folder: Path, route: str = "bert") -> Path:
-    """A model that was trained on ready features."""
+    """A model that was trained on precomputed features."""
     config = tiny_config(route, **{f"{name}_feature_size": size for name, size in SIZES.items()})
     made_by = {
         name: {"extractor_type": PRECOMPUTED, "name": MADE_BY[name], "feature_size": size}
@@ -302,9 +302,9 @@ def test_path_out_of_the_model_is_refused(tmp_path, encoders, path):
     complete_model(str(model), {"audio": SpeechEncoderExtractor(str(encoders["audio"]))})
     processor = UnivaProcessor.from_pretrained(model)
     processor.extractors["audio"]["model"] = path
-    with pytest.raises(ValueError, match="is no path of an extractor"):
+    with pytest.raises(ValueError, match="is not a path of an extractor"):
         processor.extract_audio(raw()["audio"][0])
-    with pytest.raises(ValueError, match="is no path of an extractor"):
+    with pytest.raises(ValueError, match="is not a path of an extractor"):
         processor.save_pretrained(tmp_path / "copy")
 
 

@@ -238,7 +238,7 @@ MISTAKES = {
     "no model code": (lambda folder: (folder / "modeling_univa.py").unlink(), "has no modeling_univa.py"),
     "no imported code": (lambda folder: (folder / "media_univa.py").unlink(), "has no media_univa.py"),
     "class missing": (lambda folder: (folder / "modeling_univa.py").write_text("x = 1\n"), "has no class Univa"),
-    "no Python": (lambda folder: (folder / "processing_univa.py").write_text("def"), "is no Python"),
+    "not Python": (lambda folder: (folder / "processing_univa.py").write_text("def"), "is not Python"),
     "pipeline missing": (
         lambda folder: edit_json(folder / "config.json", custom_pipelines={"emotion": {"impl": "pipe.Pipe"}}),
         "has no pipe.py",
@@ -256,7 +256,7 @@ MISTAKES = {
         ),
         "has no ./extractors/vision",
     ),
-    "card": (lambda folder: (folder / "README.md").write_text("---\na: [\n---\n"), "README.md are no YAML"),
+    "card": (lambda folder: (folder / "README.md").write_text("---\na: [\n---\n"), "README.md are not YAML"),
     "results": (lambda folder: (folder / ".eval_results" / "mosei.yaml").write_text("a: ["), "mosei.yaml is not YAML"),
 }
 

@@ -134,7 +134,7 @@ def test_what_is_decoded_counts_and_not_what_is_claimed(saved, tmp_path, monkeyp
     monkeypatch.setattr(labelling, "MODEL", str(saved))
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(8000 * 130, np.float32), 8000, subtype="PCM_U8")
-    with pytest.raises(labelling.VisitorError, match="The clip lasts 130 s; this demo takes 120 s at the most"):
+    with pytest.raises(labelling.VisitorError, match="The clip lasts 130 s; this demo takes at most 120 s"):
         labelling.answer(str(saved), None, str(path), "")
     monkeypatch.setattr(labelling, "media_duration", lambda file: 1.0)
     with pytest.raises(labelling.VisitorError, match="Your sound cannot be used: .*longer than 121 s"):

@@ -25,7 +25,7 @@ SPEECH_SIZES: dict[str, Any] = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
 }
-# Fields of the published config.json that are no part of the network, or not of today's transformers.
+# Fields of the published config.json that are not part of the network, or not of today's transformers.
 PUBLISHED_SPEECH: dict[str, Any] = {
     "_name_or_path": "torch",
     "architectures": ["Wav2Vec2ForSpeechClassification"],

@@ -30,6 +30,11 @@ class Metric:
     decimals: int = 2
     greater_is_better: bool = True
 
+    @property
+    def width(self) -> int:
+        """Characters of its column in tables of results."""
+        return max(8, len(self.column) + 2)
+
 
 METRICS = {
     "accuracy": Metric("Accuracy (Jaccard), %", "Acc %", "accuracy"),

@@ -12,7 +12,7 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 
 from ..models.files_univa import write_text
-from .headline import METRICS, Metric
+from .headline import METRICS
 from .predictions import Predictions
 from .thresholds import Threshold, threshold_text
 
@@ -226,18 +226,14 @@ def results_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The metrics of each split, as `Trainer.evaluate` gives them, with the number of rows that they rest on."""
     scores = {split: without_prefix(metrics) for split, metrics in results.items()}
     shown = {key: metric for key, metric in METRICS.items() if all(key in one for one in scores.values())}
-    columns = "".join(f"{metric.column:>{_width(metric)}}" for metric in shown.values())
+    columns = "".join(f"{metric.column:>{metric.width}}" for metric in shown.values())
     has_excluded = any("num_rows_excluded" in found for found in scores.values())
     excluded = f"{'excluded':>10}" if has_excluded else ""
     width = max([12, *(len(split) + 2 for split in scores)])
     lines = [f"{'split':<{width}}{columns}{'rows':>8}{'no label':>10}{'none given':>12}{excluded}"]
     for split, found in scores.items():
-        values = "".join(f"{found[key]:>{_width(one)}.{one.decimals}f}" for key, one in shown.items())
+        values = "".join(f"{found[key]:>{one.width}.{one.decimals}f}" for key, one in shown.items())
         counts = [found[f"num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
         excluded = f"{found.get('num_rows_excluded', 0):>10}" if has_excluded else ""
         lines.append(f"{split:<{width}}{values}{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}{excluded}")
     return "\n".join(lines)
-
-
-def _width(metric: Metric) -> int:
-    return max(8, len(metric.column) + 2)

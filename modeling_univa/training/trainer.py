@@ -36,6 +36,7 @@ from ..sharing.adapters import BASE_FOLDER, set_base_threshold
 from ..sharing.push import check_base_repository, make_repository, push_folder
 from .card_callback import ModelCardCallback
 from .checkpoints import last_complete_checkpoint, load_resume_state, save_resume_state, weights_damage
+from .progress import show_training_progress, without_bars
 from .training_arguments import UnivaTrainingArguments
 from .weight_averaging import WeightAveraging
 
@@ -115,6 +116,7 @@ class UnivaTrainer(Trainer):
         self.last_evaluation: EvalLoopOutput | None = None
         self._follow_arguments()
         self.add_callback(_FitStatistics(self))
+        show_training_progress(self)
 
     def _take(self, model: EmotionModel, args: UnivaTrainingArguments) -> None:
         """Check that the arguments fit a model, and have the metrics follow its probabilities and threshold."""
@@ -450,7 +452,8 @@ class UnivaTrainer(Trainer):
         folder = Path(output_dir or self.args.output_dir)
         card = folder / "README.md"
         previous = card.read_bytes() if card.exists() else None
-        super()._save(output_dir, state_dict)
+        with without_bars():
+            super()._save(output_dir, state_dict)
         # A pickle has no place beside weights that are to be shared, nor the empty form of a card that PEFT writes.
         if self.args.should_save:
             if previous is not None:

@@ -48,7 +48,7 @@ def read_rated_texts(name: str) -> dict[str, RatedTexts]:
 
     Args:
         name: emobank.csv; or folder or Hub id of a data set with the columns text, valence and arousal, such as
-            `datasets_scripts/emobank.py` builds; or of a corpus, whose `text_va` is taken.
+            `univa build emobank` makes; or of a corpus, whose `text_va` is taken.
 
     Raises:
         CorpusError: There is no such data set, or it lacks a column.

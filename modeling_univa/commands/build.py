@@ -1,13 +1,15 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Building corpora: what the scripts of `datasets_scripts/` call."""
+"""`univa build`: a corpus from its files. The scripts of `datasets_scripts/` are the same, one a corpus."""
 
 import argparse
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-from ..corpora.build import build_from_options, corpus_class, corpus_parser, summary
+from ..corpora.build import add_corpus_options, build_from_options, corpora, corpus_class, summary
 from ..corpora.builder import UnivaCorpusBuilder
 from ..corpora.emobank import EmoBank, build_emobank
 from ..data.schema import CorpusError
@@ -17,7 +19,53 @@ from ..sharing.push import make_repository
 from .failures import run_guarded
 
 
-__all__ = ["build_main", "corpus_main", "emobank_main"]
+__all__ = ["add_options", "build_main", "corpus_main", "emobank_main", "run"]
+
+# Sentences, not clips: no `UnivaCorpusBuilder`.
+_EMOBANK = "emobank"
+_OTHERS = {_EMOBANK: "EmoBank: English sentences rated for valence, arousal and dominance."}
+
+
+def add_options(parser: OptionParser) -> None:
+    """Add a command for each corpus."""
+    found = parser.add_subparsers(title="corpora", required=True, metavar="CORPUS", parser_class=_CorpusParser)
+    for name, description in sorted({**corpora(), **_OTHERS}.items()):
+        spelled = name.replace("_", "-")
+        # A % would be a field of argparse's.
+        of_corpus = found.add_parser(spelled, help=description.replace("%", "%%"))
+        of_corpus.corpus = name
+        # By the name of its module too, as recipes have it; not in the list.
+        found.choices[name] = of_corpus
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build the corpus, and push it where that is wanted; returns the exit status."""
+    return options.build(options)
+
+
+class _CorpusParser(OptionParser):
+    """The command line of a corpus, whose module is imported when there is one to parse."""
+
+    corpus: str | None = None
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Add the options of the corpus that these arguments are for, and parse."""
+        if self.corpus is not None:
+            try:
+                _add_options_of(self, self.corpus, args or ())
+            except ImportError as error:
+                self.error(str(error))
+            self.corpus = None
+        return super().parse_known_args(args, namespace)
+
+
+def _add_options_of(parser: OptionParser, name: str, arguments: Sequence[str]) -> None:
+    if name == _EMOBANK:
+        _add_emobank_options(parser)
+    else:
+        _add_corpus_options(parser, corpus_class(name, arguments))
 
 
 def build_main(name: str, argv: Sequence[str] | None = None) -> int:
@@ -33,20 +81,36 @@ def corpus_main(builder_class: type[UnivaCorpusBuilder], argv: Sequence[str] | N
     Returns:
         Exit status: 0; 2 for a mistake of the user, with one sentence on standard error; 130 when interrupted.
     """
-    parser = corpus_parser(builder_class)
-    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="also push it; needs --license and --source-url")
-    parser.add_argument("--private", action="store_true", default=None, help="push to a private repository")
-    arguments = parser.parse_args(argv)
-    return run_guarded("error", lambda: _build_and_push(builder_class, arguments), parser)
+    parser = OptionParser()
+    _add_corpus_options(parser, builder_class)
+    return _parse_and_run(parser, argv)
 
 
 def emobank_main(argv: Sequence[str] | None = None) -> int:
     """The command line that builds EmoBank; returns the exit status as `corpus_main`."""
-    parser = OptionParser(description=EmoBank.__doc__)
+    parser = OptionParser()
+    _add_emobank_options(parser)
+    return _parse_and_run(parser, argv)
+
+
+def _parse_and_run(parser: OptionParser, argv: Sequence[str] | None) -> int:
+    options = parser.parse_args(argv)
+    return run_guarded("error", lambda: run(options), parser)
+
+
+def _add_corpus_options(parser: OptionParser, builder_class: type[UnivaCorpusBuilder]) -> None:
+    parser.description = (builder_class.__doc__ or "").split("\n\n")[0]
+    add_corpus_options(parser, builder_class)
+    parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="also push it; needs --license and --source-url")
+    parser.add_argument("--private", action="store_true", default=None, help="push to a private repository")
+    parser.set_defaults(build=partial(_build_and_push, builder_class))
+
+
+def _add_emobank_options(parser: OptionParser) -> None:
+    parser.description = EmoBank.__doc__
     parser.add_argument("--source", required=True, help="emobank.csv, or a folder that has it")
     parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
-    options = parser.parse_args(argv)
-    return run_guarded("error", lambda: _build_emobank(options), parser)
+    parser.set_defaults(build=_build_emobank)
 
 
 def _build_emobank(options: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ __all__ = ["add_job_options", "run_command", "with_revision"]
 
 def add_job_options(parser: OptionParser) -> None:
     """Add the options that jobs over a corpus share."""
-    parser.add_argument("corpus", help="corpus folder that a script of datasets_scripts/ built, or its Hub id")
+    parser.add_argument("corpus", help="corpus folder that `univa build` made, or its Hub id")
     parser.add_argument("--output", required=True, help="corpus folder to make, or to go on with")
     parser.add_argument("--media-root", type=Path, help="folder that the corpus was built from")
     parser.add_argument(

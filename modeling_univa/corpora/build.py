@@ -1,9 +1,11 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Build a corpus folder, from Python or from the command line that the scripts share."""
+"""Build a corpus folder, from Python or from the command line that all corpora share."""
 
 import argparse
+import ast
 import pkgutil
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import fields
@@ -24,7 +26,15 @@ from .builder import UnivaCorpusBuilder
 from .card import CardFacts, corpus_card
 
 
-__all__ = ["build_corpus", "build_from_options", "corpus_class", "corpus_parser", "summary"]
+__all__ = [
+    "add_corpus_options",
+    "build_corpus",
+    "build_from_options",
+    "corpora",
+    "corpus_class",
+    "corpus_parser",
+    "summary",
+]
 
 _MARKER = EXTRACTORS_FILE
 
@@ -105,29 +115,51 @@ def _collect(builder: UnivaCorpusBuilder, built: Path, folder: Path) -> None:
             path.rename(folder / path.name)
 
 
+def corpora() -> dict[str, str]:
+    """
+    The corpora that can be built: the modules of this package that have a `BUILDER`, each with what it says of itself.
+
+    None is imported, since what one of them needs is not installed everywhere.
+
+    Returns:
+        By name, the first line of the module's docstring.
+    """
+    folder, found = Path(__file__).parent, {}
+    for module in pkgutil.iter_modules([str(folder)]):
+        file = folder / module.name / "__init__.py" if module.ispkg else folder / f"{module.name}.py"
+        source = file.read_text(encoding="utf-8")
+        if re.search(r"^BUILDER\b", source, re.MULTILINE):
+            found[module.name] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    return found
+
+
 def corpus_class(name: str, arguments: Sequence[str] = ()) -> type[UnivaCorpusBuilder]:
     """
     The builder of a corpus.
 
     Args:
-        name: a module of this package that has a `BUILDER`, such as "mosei".
+        name: of `corpora`, with hyphens or underscores.
         arguments: those of its command line, which tell variants of a corpus apart.
 
     Raises:
         CorpusError: there is no such corpus; the message lists those there are.
+        ImportError: a package that it needs is not installed.
     """
-    package = import_module(__package__)
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    builder = getattr(import_module(f"{__package__}.{name}"), "BUILDER", None) if name in names else None
-    if builder is None:
-        known = [name for name in names if hasattr(import_module(f"{__package__}.{name}"), "BUILDER")]
+    known, module = corpora(), name.replace("-", "_")
+    if module not in known:
         raise CorpusError(f"there is no corpus {name!r}; there are {', '.join(known)}")
-    return builder.for_arguments(arguments)
+    return import_module(f"{__package__}.{module}").BUILDER.for_arguments(arguments)
 
 
 def corpus_parser(builder_class: type[UnivaCorpusBuilder]) -> OptionParser:
     """The options of a corpus; `build_from_options` takes what it reads."""
     parser = OptionParser(description=(builder_class.__doc__ or "").split("\n\n")[0])
+    add_corpus_options(parser, builder_class)
+    return parser
+
+
+def add_corpus_options(parser: OptionParser, builder_class: type[UnivaCorpusBuilder]) -> None:
+    """Add the options of a corpus to a parser."""
     parser.add_argument(
         builder_class.SOURCE_OPTION,
         dest="source",
@@ -152,7 +184,6 @@ def corpus_parser(builder_class: type[UnivaCorpusBuilder]) -> OptionParser:
     parser.add_argument("--source-url", help="where the corpus comes from, on its card: an address or a reference")
     parser.add_argument("--language", help="language of the text on the card, such as en")
     builder_class.add_arguments(parser)
-    return parser
 
 
 def build_from_options(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> UnivaCorpusBuilder:

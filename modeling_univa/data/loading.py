@@ -82,7 +82,7 @@ def make_split(
 
 def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool = False) -> Corpus:
     """
-    Load a corpus that one of the scripts in `datasets_scripts/` built.
+    Load a corpus that `univa build` built.
 
     Args:
         name_or_path: its folder, or its id on the Hub.
@@ -106,7 +106,7 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
     corpus = (StreamedCorpus if streaming else Corpus)(name_or_path, splits, extractors, scorers, revision)
     missing = [name for name in ("utterance_id", "dialogue_id", "text", "emotions") if name not in _columns(splits)]
     if missing:
-        raise CorpusError(f"{name_or_path} has no column {missing[0]!r}; build it with a script of datasets_scripts/")
+        raise CorpusError(f"{name_or_path} has no column {missing[0]!r}; build it with `univa build`")
     for split, rows in splits.items():
         if rows.features is not None:
             _check_types(name_or_path, rows.features)
@@ -135,8 +135,8 @@ def _check_types(name: str, features: datasets.Features) -> None:
             continue
         if not fits:
             raise CorpusError(
-                f"{name} has {kind} in the column {column!r}, expected {expected}; build it with a script of "
-                "datasets_scripts/, or set the type again with `cast_column` where another library has lost it"
+                f"{name} has {kind} in the column {column!r}, expected {expected}; build it with "
+                "`univa build`, or set the type again with `cast_column` where another library has lost it"
             )
 
 

@@ -27,7 +27,7 @@ _REPLACED = ("data/*.parquet", "*.json", "*.jsonl", BENCHMARK_FILE)
 
 
 def is_corpus(folder: str | Path) -> bool:
-    """Whether a folder holds a corpus that was built by a script of datasets_scripts/, or by a job over one."""
+    """Whether a folder holds a corpus that was built by `univa build`, or by a job over one."""
     return Path(folder, EXTRACTORS_FILE).is_file() and Path(folder, "data").is_dir()
 
 
@@ -82,7 +82,7 @@ def _shards(folder: Path) -> dict[str, list[Path]]:
         if found := _SHARD.fullmatch(path.name):
             shards.setdefault(found[1], []).append(path)
     if not shards or not is_corpus(folder):
-        raise ValueError(f"{folder} holds no corpus: build one with a script of datasets_scripts/.")
+        raise ValueError(f"{folder} holds no corpus: build one with `univa build`.")
     return shards
 
 

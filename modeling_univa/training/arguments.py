@@ -155,7 +155,7 @@ class DataArguments:
     """The corpus."""
 
     dataset: str | None = field(
-        default=None, metadata={"help": "Corpus: a folder built by datasets_scripts/, or a Hub id."}
+        default=None, metadata={"help": "Corpus: a folder built by `univa build`, or a Hub id."}
     )
     dataset_revision: str | None = field(default=None, metadata={"help": "Branch, tag or commit on the Hub."})
     streaming: bool = field(
@@ -168,12 +168,12 @@ class DataArguments:
     corpus_script: str | None = field(
         default=None,
         metadata={
-            "help": "Script of datasets_scripts/ that builds the folder `dataset` where it is not there yet; that of "
+            "help": "Corpus of `univa build` that makes the folder `dataset` where it is not there yet; that of "
             "a recipe is for the recipe's own `dataset` alone."
         },
     )
-    corpus_source: str | None = field(default=None, metadata={"help": "The script's --source."})
-    corpus_options: list[str] | None = field(default=None, metadata={"help": "Further options of the script."})
+    corpus_source: str | None = field(default=None, metadata={"help": "The --source of `univa build`."})
+    corpus_options: list[str] | None = field(default=None, metadata={"help": "Further options of `univa build`."})
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
     eval_split: str | None = field(
         default=None,

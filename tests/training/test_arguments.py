@@ -10,6 +10,7 @@ import pytest
 from testing_utils import REPOSITORY
 from transformers import CONFIG_MAPPING, AutoConfig
 
+from modeling_univa.corpora.build import corpora
 from modeling_univa.data.folds import FoldChoice
 from modeling_univa.data.label_map import read_label_map
 from modeling_univa.models.configuration_emotion import EmotionConfig
@@ -163,7 +164,7 @@ def test_every_recipe_parses_and_describes_a_model(recipe, monkeypatch, tmp_path
     assert Path(training.output_dir) == Path("outputs", recipe)
     SYSTEMS[model.system].config_class(**model.config_overrides())
     if data.corpus_script:
-        assert (REPOSITORY / "datasets_scripts" / f"{data.corpus_script}.py").is_file()
+        assert data.corpus_script in corpora()
 
 
 # Processes, batch, epochs, learning rate, layers (text, audio, vision), τ, λ, prior, weight of the text term.

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import datasets
 import numpy as np
 
@@ -26,6 +25,7 @@ from ...models.files_univa import replace_folder, scratch_folder
 from ...options import OptionParser
 from ..utterance_folder import UtteranceFolder, UtteranceFolderConfig
 from .dialogues import NAMES, DemoUtterance, write_dialogues
+from .drawing import cv2  # where it is missing, with what to install
 from .face import Appearance, draw_faces
 from .voice import SAMPLING_RATE, Voice, speak
 

@@ -9,11 +9,10 @@ what is typical of it on top (the wrinkled nose of disgust, the oblique brows of
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from ...models.configuration_univa import EMOTION_VALENCE_AROUSAL
-from .drawing import IMAGE_SIZE, Canvas, Colour, curve, ellipse, shade
+from .drawing import IMAGE_SIZE, Canvas, Colour, curve, cv2, ellipse, shade
 
 
 _SKINS: tuple[Colour, ...] = (

@@ -27,7 +27,7 @@ from .models.systems import register_systems
 
 if TYPE_CHECKING:
     from .data.loading import load_corpus
-    from .prediction.predict import predict
+    from .prediction.table import predict
     from .training.trainer import UnivaTrainer
     from .training.training_arguments import UnivaTrainingArguments
 
@@ -52,7 +52,7 @@ _LAZY = {
     "UnivaTrainer": ".training.trainer",
     "UnivaTrainingArguments": ".training.training_arguments",
     "load_corpus": ".data.loading",
-    "predict": ".prediction.predict",
+    "predict": ".prediction.table",
 }
 
 

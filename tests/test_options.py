@@ -10,10 +10,10 @@ import pytest
 
 from modeling_univa import cli
 from modeling_univa.commands.extract import extract
-from modeling_univa.commands.predict import collect_clips, predict_clips
 from modeling_univa.commands.score_affect import score_affect
 from modeling_univa.corpora.build import corpus_class, corpus_parser
 from modeling_univa.options import OptionParser, logger, nearest
+from modeling_univa.prediction.clips import collect_clips, predict_clips
 
 
 CORPORA = ("demo", "m3ed", "mosei", "utterance_folder")
@@ -154,7 +154,7 @@ def test_a_call_takes_what_the_command_does(command, calls):
     """By the same names and with the same defaults, but for `workers`, and what only the command prints and draws."""
     options = {action.dest: action.default for action in parser_of(command)._actions if action.dest != "help"}
     taken = {name: given for call in calls for name, given in inspect.signature(call).parameters.items()}
-    assert set(options) - set(taken) <= {"json", "plot", "strict"}
+    assert set(options) - set(taken) <= {"json", "output", "plot", "strict"}
     assert set(taken) - set(options) <= {"clips"}
     for name in set(options) & set(taken) - {"workers"}:
         default = taken[name].default

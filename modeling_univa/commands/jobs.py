@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What commands have in common: those that add columns to a corpus, and those that name other models."""
+"""What commands that add columns to a corpus have in common."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from ..features.workers import default_workers
 from ..options import OptionParser
 
 
-__all__ = ["add_job_options", "run_command", "with_revision"]
+__all__ = ["add_job_options", "run_command"]
 
 
 def add_job_options(parser: OptionParser) -> None:
@@ -52,11 +52,3 @@ def run_command(call: Callable[..., Path], options: argparse.Namespace) -> int:
             lines = rejected.read_text(encoding="utf-8").splitlines()
             print(f"{len(lines)} rejections are listed in {rejected}; the last: {json.loads(lines[-1])['reason']}")
     return 0
-
-
-def with_revision(name: str) -> tuple[str, str | None]:
-    """Folder or Hub id, and the revision that may follow the id (`ID@REVISION`)."""
-    if Path(name).exists():
-        return name, None
-    model, _, revision = name.partition("@")
-    return model, revision or None

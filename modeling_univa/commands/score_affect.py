@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..data.loading import load_corpus
-from ..features.arguments import face_reader_from_argument
+from ..features.arguments import face_reader_from_argument, with_revision
 from ..features.scoring import ScoringJob, ScoringOptions, describe_scorer
 from ..features.shards import own_device, run_job
 from ..features.workers import default_workers
 from ..models.affect_scorers_univa import AffectScorer, load_scorer
 from ..models.translation_univa import load_translator
 from ..options import OptionParser
-from .jobs import add_job_options, run_command, with_revision
+from .jobs import add_job_options, run_command
 
 
 __all__ = ["add_options", "run", "score_affect"]

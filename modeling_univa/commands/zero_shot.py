@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from ..data.loading import load_corpus
+from ..features.arguments import with_revision
 from ..options import OptionParser
 from ..prediction.chat import ChatModel, EndpointChat, PipelineChat
 from ..prediction.zero_shot import PICTURES, ZeroShotJob, ZeroShotReport
 from ..scores.results import results_table
-from .jobs import with_revision
 
 
 __all__ = ["add_options", "run", "zero_shot"]

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""From the arguments of `univa extract` to its job."""
+"""From arguments of the command line to extractors, face readers and models."""
 
 import json
 from dataclasses import fields, replace
@@ -15,7 +15,7 @@ from ..models.extractors_univa import LIGHT_EXTRACTORS, PRETRAINED_EXTRACTORS, e
 from ..models.faces_univa import FaceReader
 
 
-__all__ = ["extractor_from_argument", "face_reader_from_argument"]
+__all__ = ["extractor_from_argument", "face_reader_from_argument", "with_revision"]
 
 
 def extractor_from_argument(
@@ -80,3 +80,11 @@ def face_reader_from_argument(argument: str) -> FaceReader:
         return FaceReader.from_dict({"reader_type": FaceReader.reader_type, **settings})
     except (TypeError, ValueError, OSError) as error:
         raise CorpusError(f"`face_detector` {argument}: {error}") from error
+
+
+def with_revision(name: str) -> tuple[str, str | None]:
+    """Folder or Hub id, and the revision that may follow the id (`ID@REVISION`)."""
+    if Path(name).exists():
+        return name, None
+    model, _, revision = name.partition("@")
+    return model, revision or None

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user names on the command line of `univa predict`, as utterances."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,14 @@ from ..models.configuration_emotion import MODALITIES
 from ..models.trusted_paths_univa import OutsideError, inside
 
 
-__all__ = ["SOUND_SUFFIXES", "VIDEO_SUFFIXES", "Utterance", "collect_utterances", "read_utterances"]
+__all__ = [
+    "SOUND_SUFFIXES",
+    "VIDEO_SUFFIXES",
+    "Utterance",
+    "collect_utterances",
+    "read_utterances",
+    "utterances_of_rows",
+]
 
 SOUND_SUFFIXES = (
     ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".amr",
@@ -121,7 +130,64 @@ def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOr
     return utterances
 
 
-def _utterance(row: Mapping[str, Any], root: Path, where: str) -> Utterance:
+def utterances_of_rows(rows: Iterable[Mapping[str, Any]], media_root: Path | None = None) -> list[Utterance]:
+    """
+    Utterances of rows, such as those of a frame: what `read_utterances` makes of a csv file.
+
+    Args:
+        rows: each with any of `text`, the media `audio`, `video` and `faces` (several files), `start` and `end` in
+            seconds, `speaker`, `dialogue_id` and `utterance_id`, which by default is the number of the row. A row
+            without a dialogue is one of its own. `None` and NaN are as if nothing was there; emotions and
+            positions of a corpus are left aside.
+        media_root: folder that media paths are relative to, and do not lead out of; by default the working directory,
+            and any path.
+
+    Raises:
+        CorpusError: an unknown column, an id that is not text or was there before, or rows that are not in order.
+    """
+    order, utterances = RowOrder("files"), []
+    for number, given in enumerate(rows):
+        row = {name: _cell(name, value) for name, value in given.items() if not _is_missing(value)}
+        where = f"row {number}"
+        _check_row(row, where)
+        row = {"utterance_id": str(number), "text": "", "speaker": None, **row}
+        row.setdefault("dialogue_id", row["utterance_id"])
+        order.check({name: row[name] for name in ("utterance_id", "dialogue_id")}, "rows", where)
+        utterances.append(_utterance(row, media_root, where))
+    return utterances
+
+
+_NAMES = ("utterance_id", "dialogue_id", "speaker")
+_KINDS = {"audio": "a path", "video": "a path", "faces": "a list of paths"}
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell of a frame is empty."""
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
+
+
+def _cell(name: str, value: Any) -> Any:
+    """Names may be numbers, as in a sheet; beside empty cells, pandas has whole numbers as floats."""
+    if name not in _NAMES or not isinstance(value, int | float):
+        return value
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def _check_row(row: Mapping[str, Any], where: str) -> None:
+    """Refuse, with a `CorpusError`, what is not a column or not of its type; times are checked with the clip."""
+    kinds: dict[str, Any] = dict.fromkeys((*_NAMES, "text"), str)
+    kinds |= {"audio": str | PathLike, "video": str | PathLike, "faces": list | tuple}
+    for name, value in row.items():
+        if name not in (*kinds, *TIME_COLUMNS, "emotions", "position"):
+            raise CorpusError(f"{where} has no use for {name!r}: its columns are {', '.join((*kinds, *TIME_COLUMNS))}")
+        files = value if name == "faces" and isinstance(value, list | tuple) else ()
+        wrong = name in kinds and not isinstance(value, kinds[name])
+        if wrong or not all(isinstance(file, str | PathLike) for file in files):
+            found = f"found {type(value).__name__}"
+            raise CorpusError(f"{where}: {name} must be {_KINDS.get(name, 'text')}, {found}")
+
+
+def _utterance(row: Mapping[str, Any], root: Path | None, where: str) -> Utterance:
     times: dict[str, Any] = {name: row.get(name) for name in TIME_COLUMNS}
     text, problem = row["text"], None
     try:
@@ -141,13 +207,14 @@ def _utterance(row: Mapping[str, Any], root: Path, where: str) -> Utterance:
     return Utterance(**names, text=spoken, **media, **times, problem=problem)
 
 
-def _media(row: Mapping[str, Any], root: Path, where: str) -> dict[str, Any]:
-    """The files of a row in the folder of the media. Raises `RowError` where one leads out of it."""
+def _media(row: Mapping[str, Any], root: Path | None, where: str) -> dict[str, Any]:
+    """The files of a row in the folder of the media, if one is named. Raises `RowError` where one leads out of it."""
+    place: Any = Path if root is None else partial(inside, root)
     try:
-        media: dict[str, Any] = {name: inside(root, row[name]) for name in ("audio", "video") if row.get(name)}
-        media["faces"] = tuple(inside(root, path) for path in row.get("faces") or ())
+        media: dict[str, Any] = {name: place(row[name]) for name in ("audio", "video") if row.get(name)}
+        media["faces"] = tuple(place(path) for path in row.get("faces") or ())
         features = {name: row[f"{name}_features"] for name in MODALITIES if f"{name}_features" in row}
-        media["features"] = {name: path and inside(root, path) for name, path in features.items()}
+        media["features"] = {name: path and place(path) for name, path in features.items()}
     except OutsideError as error:
         raise RowError(f"{where}: {error} Or name the folder with `media_root`.") from None
     return media

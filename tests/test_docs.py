@@ -33,6 +33,7 @@ DOCS = REPOSITORY / "docs"
 PAGES = sorted(page for page in DOCS.glob("*.md") if not page.stem.startswith("add_"))
 TASKS = (
     "train",
+    "ready_corpora",
     "precomputed",
     "extract",
     "systems",

@@ -99,7 +99,7 @@ def _parse_and_run(parser: OptionParser, argv: Sequence[str] | None) -> int:
 
 
 def _add_corpus_options(parser: OptionParser, builder_class: type[UnivaCorpusBuilder]) -> None:
-    parser.description = (builder_class.__doc__ or "").split("\n\n")[0]
+    parser.description = (builder_class.__doc__ or "").replace("%", "%%")
     add_corpus_options(parser, builder_class)
     parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="also push it; needs --license and --source-url")
     parser.add_argument("--private", action="store_true", default=None, help="push to a private repository")

@@ -8,7 +8,7 @@ import pkgutil
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ __all__ = [
     "corpora",
     "corpus_class",
     "corpus_parser",
+    "known_facts",
     "summary",
 ]
 
@@ -78,7 +79,7 @@ def build_corpus(
         builder.download_and_prepare(str(built), file_format="parquet", max_shard_size=max_shard_size)
         _collect(builder, built, folder)
         name = builder_class.PRETTY_NAME or Path(config["source"]).resolve().name
-        facts = facts or CardFacts(name, language=builder_class.LANGUAGE)
+        facts = facts or known_facts(builder_class, name)
         Path(folder, "README.md").write_text(corpus_card(builder, facts), encoding="utf-8")
         tasks = benchmark(facts.pretty_name, builder.statistics)
         if tasks is not None:
@@ -87,6 +88,13 @@ def build_corpus(
         replace_folder(folder, output)
         shutil.rmtree(builder.partial_folder, ignore_errors=True)
     return builder
+
+
+def known_facts(builder_class: type[UnivaCorpusBuilder], name: str) -> CardFacts:
+    """What a builder knows of its corpus, under this name, for the card."""
+    return CardFacts(
+        name, builder_class.LICENSE, builder_class.LANGUAGE, builder_class.SOURCE_URL, builder_class.CITATION
+    )
 
 
 def _check_output(output: Path, source: Path, overwrite: bool) -> None:
@@ -195,12 +203,9 @@ def build_from_options(builder_class: type[UnivaCorpusBuilder], arguments: argpa
         datasets.utils.py_utils.convert_file_size_to_int(arguments.max_shard_size)
     except ValueError:
         raise CorpusError(f"`max_shard_size` {arguments.max_shard_size!r} is not a size; write it as 500MB") from None
-    facts = CardFacts(
-        pretty_name=arguments.pretty_name or builder_class.PRETTY_NAME or Path(arguments.source).resolve().name,
-        license=arguments.license or builder_class.LICENSE,
-        language=arguments.language or builder_class.LANGUAGE,
-        origin=arguments.source_url,
-    )
+    name = arguments.pretty_name or builder_class.PRETTY_NAME or Path(arguments.source).resolve().name
+    said = {"license": arguments.license, "language": arguments.language, "origin": arguments.source_url}
+    facts = replace(known_facts(builder_class, name), **{fact: value for fact, value in said.items() if value})
     return build_corpus(
         builder_class,
         arguments.output,

@@ -140,6 +140,9 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     LANGUAGE: ClassVar[str | None] = None
     PROVENANCE: ClassVar[str] = ""
     LICENSE: ClassVar[str | None] = None
+    # Where the corpus comes from, and what its authors ask to be cited.
+    SOURCE_URL: ClassVar[str | None] = None
+    CITATION: ClassVar[str | None] = None
     # What the command line calls `source`, and whether it must be there.
     SOURCE_OPTION: ClassVar[str] = "--source"
     SOURCE_HELP: ClassVar[str] = "folder of the corpus as it was published or recorded"

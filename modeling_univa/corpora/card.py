@@ -36,12 +36,14 @@ class CardFacts:
         license: Identifier of the Hub's list.
         language: Of the text, such as en.
         origin: Where the corpus comes from: the address of its publication, or a reference.
+        citation: What its authors ask to be cited.
     """
 
     pretty_name: str
     license: str | None = None
     language: str | None = None
     origin: str | None = None
+    citation: str | None = None
 
 
 def corpus_card(builder: UnivaCorpusBuilder, facts: CardFacts) -> str:
@@ -95,6 +97,7 @@ def _provenance(builder: UnivaCorpusBuilder) -> str:
 
 def _source(facts: CardFacts) -> str:
     lines = [f"{ORIGIN}{facts.origin or 'not stated.'}", f"Licence: {facts.license or 'not stated.'}"]
+    lines += [f"Please cite: {facts.citation}"] if facts.citation else []
     return "\n\n".join(lines)
 
 

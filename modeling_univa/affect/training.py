@@ -34,6 +34,7 @@ from ..models.files_univa import LOCK_FILE, exclusive, one_line, write_text
 from ..models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from ..models.processing_univa import UnivaProcessor
 from ..training.checkpoints import clear_scratch, last_complete_checkpoint
+from ..training.training_arguments import refuse_slow_bfloat16
 from .agreement import DIMENSIONS, affect_agreement
 from .training_card import scorer_card
 from .training_data import ClipCollator, Clips, RatedTexts, read_clips, read_rated_texts
@@ -97,6 +98,8 @@ class AffectTrainingOptions:
         for name in ("epochs", "batch_size", "learning_rate", "head_learning_rate", "max_length"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0, got {getattr(self, name)}")
+        if self.bf16 and not torch.accelerator.is_available():
+            refuse_slow_bfloat16("bf16")
 
 
 # Chosen on the validation splits of EmoBank and of the emotion mosaic.

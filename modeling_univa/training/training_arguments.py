@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass, field, fields
 
+import torch
 from transformers import TrainingArguments
 from transformers.debug_utils import DebugOption
 
@@ -12,7 +13,7 @@ from ..data.va_scaling import VA_SCALINGS
 from ..scores.headline import METRICS
 
 
-__all__ = ["UnivaTrainingArguments"]
+__all__ = ["UnivaTrainingArguments", "refuse_slow_bfloat16"]
 
 
 # Options of `TrainingArguments` that nothing here heeds, and what there is instead.
@@ -170,3 +171,21 @@ class UnivaTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"`{name}` has no effect on a CPU: leave it out, or use `{name.replace('fp16', 'bf16')}`."
                 )
+        if self.device.type == "cpu":
+            for name in ("bf16", "bf16_full_eval"):
+                if getattr(self, name):
+                    refuse_slow_bfloat16(name)
+
+
+def refuse_slow_bfloat16(argument: str) -> None:
+    """
+    Refuse an argument that asks for bfloat16 on a CPU that can only imitate it, hundreds of times slower than float32.
+
+    Raises:
+        ValueError: this processor, or this build of PyTorch, has no matrix product in bfloat16.
+    """
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        raise ValueError(
+            f"`{argument}` needs a processor that multiplies in bfloat16 (AVX-512 on x86), and this one does not: "
+            "leave it out."
+        )

@@ -5,7 +5,10 @@
 import copy
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import evaluate
@@ -847,6 +850,19 @@ def test_wrong_training_arguments_are_refused(options, message, tmp_path):
         UnivaTrainingArguments(str(tmp_path), **options)
 
 
+@pytest.mark.parametrize("name", ["bf16", "bf16_full_eval"])
+def test_bfloat16_is_refused_where_the_processor_can_only_imitate_it(name, tmp_path):
+    script = (
+        "from modeling_univa.training.training_arguments import UnivaTrainingArguments\n"
+        f"UnivaTrainingArguments({str(tmp_path)!r}, use_cpu=True, {name}=True)\n"
+    )
+    # As on a processor without AVX-512; the library reads it when it is loaded.
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert f"ValueError: `{name}` needs a processor that multiplies in bfloat16 (AVX-512 on x86)" in run.stderr
+
+
 def test_metric_that_there_is_not_is_named_before_the_first_step(tmp_path):
     message = "`metric_for_best_model` must be one of micro_f1, .*f1_fear, .*got 'micro-f1'"
     with pytest.raises(ValueError, match=message):
@@ -868,6 +884,7 @@ def test_scores_that_are_not_finite_end_the_run(tmp_path):
         trainer.evaluate()
 
 
+@pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="the processor has no bfloat16")
 def test_evaluation_in_half_precision_leaves_the_weights(tmp_path):
     trainer = tiny_trainer(tmp_path, bf16_full_eval=True)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}

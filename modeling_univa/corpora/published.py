@@ -27,6 +27,7 @@ __all__ = [
     "PublishedCorpus",
     "check_option",
     "find_media",
+    "number_between",
     "split_of_speakers",
 ]
 
@@ -129,6 +130,27 @@ class PublishedCorpus(MediaCorpus):
             if path and _is_pointer(Path(self.config.source, path)):
                 raise RowError(f"{path} is a pointer of Git LFS in place of the clip; run `git lfs pull`")
 
+    def find(self, pattern: re.Pattern[str], suffixes: Sequence[str], example: str) -> dict[str, str]:
+        """
+        Path of the media files of the source by their names without suffix; what else there is is left out.
+
+        Args:
+            pattern, suffixes: As of `find_media`.
+            example: A name as the corpus has them.
+        """
+        found = find_media(Path(self.config.source), pattern, suffixes, self.config.outside_source)
+        for path in found.copies:
+            self.leave_out(path, "there is another file of this name")
+        for path in found.others:
+            self.leave_out(path, f"the name is not one of {self.PRETTY_NAME}, such as {example}")
+        return found.paths
+
+    def note_empty(self, splits: Mapping[str, Sequence[Any]], what: str) -> None:
+        """Say which splits have no row."""
+        empty = [split for split, rows in splits.items() if not rows]
+        if empty:
+            self.notes.append(f"No {what} of the split {' or '.join(empty)} is there.")
+
     def leave_out(self, name: str, reason: str) -> None:
         """List a file that makes no row. Raises `CorpusError` where nothing may be left out."""
         if self.config.strict:
@@ -178,7 +200,7 @@ class FoundMedia:
 
     Args:
         paths: Path, relative to the source, by the name without suffix.
-        copies: Paths that are a further file of the same name.
+        copies: Paths of further files of the same name and suffix; other formats of a clip are not among them.
         others: Media files of other names.
     """
 
@@ -204,10 +226,10 @@ def find_media(root: Path, pattern: re.Pattern[str], suffixes: Sequence[str], li
         name = path.relative_to(root).as_posix()
         if not pattern.fullmatch(path.stem):
             media.others.append(name)
-        elif path.stem in media.paths:
-            media.copies.append(name)
-        else:
+        elif path.stem not in media.paths:
             media.paths[path.stem] = name
+        elif media.paths[path.stem].lower().endswith(path.suffix.lower()):
+            media.copies.append(name)
     return media
 
 
@@ -221,6 +243,12 @@ def _walk(root: Path, links: bool) -> Iterator[Path]:
         )
         seen.add(os.path.realpath(folder))
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
+def number_between(name: str, value: float, least: float, most: float) -> None:
+    """Refuse a number that is not between two others, with a `CorpusError`."""
+    if not least <= value <= most:
+        raise CorpusError(f"`{name}` {value!r}: expected a number from {least} to {most}")
 
 
 def split_of_speakers(groups: Sequence[Sequence[str]], seed: int) -> dict[str, str]:

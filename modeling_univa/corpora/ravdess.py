@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..options import OptionParser
@@ -15,7 +14,6 @@ from .published import (
     VIDEO_SUFFIXES,
     PublishedConfig,
     PublishedCorpus,
-    find_media,
     split_of_speakers,
 )
 
@@ -108,22 +106,14 @@ class Ravdess(PublishedCorpus):
             take = _Take(*name.split("-"))
             splits[split_of[take.actor]].append({**self._row(name, take), **_media_of(files, media)})
         self._note_missing(takes)
-        empty = [split for split, rows in splits.items() if not rows]
-        if empty:
-            self.notes.append(f"No actor of the split {' or '.join(empty)} is there.")
+        self.note_empty(splits, "actor")
         return splits
 
     def _takes(self) -> dict[str, dict[tuple[str, str], str]]:
         """For each take of the wanted channels its files by their kind and the first part of their name."""
-        root = Path(self.config.source)
         takes: dict[str, dict[tuple[str, str], str]] = {}
         for kind, suffixes in (("video", VIDEO_SUFFIXES), ("audio", AUDIO_SUFFIXES)):
-            found = find_media(root, _NAME, suffixes, self.config.outside_source)
-            for path in found.copies:
-                self.leave_out(path, "there is another file of this name")
-            for path in found.others:
-                self.leave_out(path, "the name is not one of RAVDESS, such as 01-01-05-02-01-02-12.mp4")
-            for stem, path in found.paths.items():
+            for stem, path in self.find(_NAME, suffixes, "01-01-05-02-01-02-12.mp4").items():
                 modality, name = stem.split("-", 1)
                 problem = _problem(modality, _Take(*name.split("-")))
                 if problem:

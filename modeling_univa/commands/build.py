@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ..corpora.build import add_corpus_options, build_from_options, corpora, corpus_class, summary
+from ..corpora.build import (
+    add_corpus_options,
+    build_from_options,
+    corpora,
+    corpus_class,
+    preview_from_options,
+    summary,
+)
 from ..corpora.builder import UnivaCorpusBuilder
 from ..corpora.emobank import EmoBank, build_emobank
 from ..data.schema import CorpusError
@@ -103,7 +110,7 @@ def _add_corpus_options(parser: OptionParser, builder_class: type[UnivaCorpusBui
     add_corpus_options(parser, builder_class)
     parser.add_argument("--push-to-hub", metavar="ORG/NAME", help="also push it; needs --license and --source-url")
     parser.add_argument("--private", action="store_true", default=None, help="push to a private repository")
-    parser.set_defaults(build=partial(_build_and_push, builder_class))
+    parser.set_defaults(build=partial(_build_and_push, builder_class, parser))
 
 
 def _add_emobank_options(parser: OptionParser) -> None:
@@ -118,10 +125,19 @@ def _build_emobank(options: argparse.Namespace) -> int:
     return 0
 
 
-def _build_and_push(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> int:
+def _build_and_push(
+    builder_class: type[UnivaCorpusBuilder], parser: OptionParser, arguments: argparse.Namespace
+) -> int:
     started = time.perf_counter()
     _check_push(arguments)
-    builder = build_from_options(builder_class, arguments)
+
+    def tell(line: str) -> None:
+        print(parser.named_as_options(line), flush=True)
+
+    if getattr(arguments, "dry_run", False):
+        print("\n".join(preview_from_options(builder_class, arguments, tell)))
+        return 0
+    builder = build_from_options(builder_class, arguments, tell)
     print("\n".join(summary(builder, arguments.output, time.perf_counter() - started)))
     return _push(arguments) if arguments.push_to_hub else 0
 

@@ -7,7 +7,8 @@ import ast
 import pkgutil
 import re
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
     "corpus_class",
     "corpus_parser",
     "known_facts",
+    "preview_from_options",
     "summary",
 ]
 
@@ -48,6 +50,7 @@ def build_corpus(
     max_shard_size: str = "500MB",
     facts: CardFacts | None = None,
     workers: int = 1,
+    listener: Callable[[str], None] | None = None,
     **config: Any,
 ) -> UnivaCorpusBuilder:
     """Build a corpus as Parquet with a card, so that `load_dataset(output)` needs nothing of this package.
@@ -62,6 +65,7 @@ def build_corpus(
         max_shard_size: Rough size of a Parquet file before compression, such as "500MB".
         facts: Name, licence and language for the card; by default what the builder class knows.
         workers: Processes that make features of media; with 0 or 1 there are none beside this one.
+        listener: Gets remarks on the source, line by line, before features are made.
         **config: Options of the builder, `source` among them.
 
     Returns:
@@ -75,6 +79,7 @@ def build_corpus(
         _check_output(output, Path(config["source"]), overwrite)
         folder, built = Path(scratch, "corpus"), Path(scratch, "built")
         builder = builder_class(cache_dir=str(Path(scratch, "cache")), **config)
+        builder.listener = listener
         builder.workers, builder.partial_folder = workers, output.with_name(f"{output.name}.partial")
         builder.download_and_prepare(str(built), file_format="parquet", max_shard_size=max_shard_size)
         _collect(builder, built, folder)
@@ -174,7 +179,13 @@ def add_corpus_options(parser: OptionParser, builder_class: type[UnivaCorpusBuil
         required=builder_class.SOURCE_REQUIRED,
         help=builder_class.SOURCE_HELP,
     )
-    parser.add_argument("--output", required=True, help="folder to make; load it with datasets.load_dataset")
+    parser.add_argument(
+        "--output",
+        required=not builder_class.HAS_PREVIEW,
+        help="folder to make; load it with datasets.load_dataset",
+    )
+    if builder_class.HAS_PREVIEW:
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be built, with the first rows")
     parser.add_argument("--overwrite", action="store_true", help="replace a corpus that is already in --output")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad row instead of leaving it out")
     parser.add_argument(
@@ -194,11 +205,35 @@ def add_corpus_options(parser: OptionParser, builder_class: type[UnivaCorpusBuil
     builder_class.add_arguments(parser)
 
 
-def build_from_options(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> UnivaCorpusBuilder:
-    """Build what the options of `corpus_parser` say; see `build_corpus`."""
+def preview_from_options(
+    builder_class: type[UnivaCorpusBuilder],
+    arguments: argparse.Namespace,
+    listener: Callable[[str], None] | None = None,
+) -> list[str]:
+    """What would be built of these options, in lines; remarks on the source go to `listener`. Raises `CorpusError`."""
+    config = _config(builder_class, arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        builder = builder_class(cache_dir=scratch, **config)
+        builder.listener = listener
+        return builder.preview()
+
+
+def _config(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the builder's configuration that the options set."""
     builder_class.complete_arguments(arguments)
     given = {key: value for key, value in vars(arguments).items() if value is not None}
-    config = {item.name: given[item.name] for item in fields(builder_class.BUILDER_CONFIG_CLASS) if item.name in given}
+    return {item.name: given[item.name] for item in fields(builder_class.BUILDER_CONFIG_CLASS) if item.name in given}
+
+
+def build_from_options(
+    builder_class: type[UnivaCorpusBuilder],
+    arguments: argparse.Namespace,
+    listener: Callable[[str], None] | None = None,
+) -> UnivaCorpusBuilder:
+    """Build what the options of `corpus_parser` say; see `build_corpus`."""
+    if not arguments.output:
+        raise CorpusError("`output` is missing; pass the folder to make, or `dry_run` to see what would be built")
+    config = _config(builder_class, arguments)
     try:
         datasets.utils.py_utils.convert_file_size_to_int(arguments.max_shard_size)
     except ValueError:
@@ -213,6 +248,7 @@ def build_from_options(builder_class: type[UnivaCorpusBuilder], arguments: argpa
         max_shard_size=arguments.max_shard_size,
         facts=facts,
         workers=arguments.workers,
+        listener=listener,
         **config,
     )
 

@@ -147,6 +147,8 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     SOURCE_OPTION: ClassVar[str] = "--source"
     SOURCE_HELP: ClassVar[str] = "folder of the corpus as it was published or recorded"
     SOURCE_REQUIRED: ClassVar[bool] = True
+    # Whether the command line can show what would be built.
+    HAS_PREVIEW: ClassVar[bool] = False
 
     corpus: CorpusDescription
     rejected: list[dict[str, str]]
@@ -156,6 +158,37 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     engine: FeatureEngine | None = None
     workers: int = 1
     partial_folder: Path | None = None
+    # Where remarks on the source go before anything is built.
+    listener: Callable[[str], None] | None = None
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """Pass on what somebody should know before features are made."""
+        if self.listener is not None:
+            for line in lines:
+                self.listener(line)
+
+    def preview(self, rows_of_split: int = 3) -> list[str]:
+        """Read and check the source, and say in lines what would be built of it. Raises `CorpusError`."""
+        generators = self._split_generators(None)
+        lines = [f"labels: {', '.join(self.corpus.label_names)}"]
+        try:
+            for generator in generators:
+                checked = list(self._checked_rows(generator.name))
+                rejected = sum(row.problem is not None for row in checked)
+                dialogues = len({row.row["dialogue_id"] for row in checked})
+                left_out = f", {rejected} of them left out" if rejected else ""
+                lines.append(f"{generator.name}: {len(checked)} utterances in {dialogues} dialogues{left_out}")
+                lines += [row.shown() for row in checked[:rows_of_split]]
+        finally:
+            self.close()
+        return [*lines, *self.notes]
+
+    def close(self) -> None:
+        """End the processes of the engine and close the files of the store, where there are any."""
+        if self.engine is not None:
+            self.engine.close()
+        if "_store" in vars(self):
+            self._store.close()
 
     def describe(self) -> CorpusDescription:
         """Read what describes the corpus. Called once, before `rows`. Raises `CorpusError`."""
@@ -205,10 +238,7 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
                 raise error.__cause__ from None
             raise
         finally:
-            if self.engine is not None:
-                self.engine.close()
-            if "_store" in vars(self):
-                self._store.close()
+            self.close()
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo()
@@ -358,6 +388,14 @@ class _CheckedRow:
     where: str
     problem: RowError | None = None
 
+    def shown(self) -> str:
+        """The row in a line, without what is not there; features by their shapes."""
+        if self.problem is not None:
+            return f"  left out: {self.problem}"
+        found = {name: value for name, value in self.row.items() if _is_known(value)}
+        shown = {name: list(value.shape) if isinstance(value, np.ndarray) else value for name, value in found.items()}
+        return f"  {json.dumps(shown, ensure_ascii=False, default=str)}"
+
     def complete(self, made: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Missing]]:
         """The row with what was made of its media, and which columns are missing. Raises `RowError`."""
         if self.problem is not None:
@@ -368,6 +406,11 @@ class _CheckedRow:
             if why.rejected:
                 raise RowError(f"{self.where}: {why.reason}")
         return {**row, **dict.fromkeys(missing)}, missing
+
+
+def _is_known(value: Any) -> bool:
+    is_va = isinstance(value, tuple) and all(isinstance(number, float) for number in value)
+    return value is not None and not isinstance(value, Missing) and not (is_va and np.isnan(value).all())
 
 
 def _check_split_name(split: str) -> None:

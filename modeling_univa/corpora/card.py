@@ -81,10 +81,8 @@ def _metadata(builder: UnivaCorpusBuilder, facts: CardFacts, num_rows: int) -> s
 def _provenance(builder: UnivaCorpusBuilder) -> str:
     source = Path(builder.config.source)
     options = {key: value for key, value in vars(builder.config).items() if key in builder.config_kwargs and value}
-    options["source"] = source.resolve().name
-    listing = "\n".join(
-        f"- `{path.relative_to(source).as_posix()}` {sha256_of_files(path)}" for path in builder.corpus.files
-    )
+    options |= {name: Path(options[name]).resolve().name for name in ("source", "sheet") if name in options}
+    listing = "\n".join(f"- `{_name(path, source)}` {sha256_of_files(path)}" for path in builder.corpus.files)
     lines = [
         builder.PROVENANCE,
         f"Builder: `{type(builder).__name__}` {builder.VERSION} with `{json.dumps(options, default=str)}`, "
@@ -93,6 +91,10 @@ def _provenance(builder: UnivaCorpusBuilder) -> str:
         f"Files that list the rows (SHA-256):\n\n{listing}" if listing else "",
     ]
     return "\n\n".join(line for line in lines if line)
+
+
+def _name(path: Path, source: Path) -> str:
+    return path.relative_to(source).as_posix() if path.is_relative_to(source) else path.name
 
 
 def _source(facts: CardFacts) -> str:

@@ -128,14 +128,20 @@ class MediaCorpus(UnivaCorpusBuilder):
         )
 
     def describe_media(
-        self, columns: Collection[str], *, label_names: list[str], splits: dict[str, str], files: Sequence[Path]
+        self,
+        columns: Collection[str],
+        *,
+        label_names: list[str],
+        splits: dict[str, str],
+        files: Sequence[Path],
+        transcripts: bool = True,
     ) -> CorpusDescription:
         """
         Make the extractors for these columns.
 
         Args:
             columns: Those of media, times and features that the rows have.
-            label_names, splits, files: As of `CorpusDescription`.
+            label_names, splits, files, transcripts: As of `CorpusDescription`.
 
         Raises:
             CorpusError: Options do not fit the columns.
@@ -163,6 +169,7 @@ class MediaCorpus(UnivaCorpusBuilder):
             face_emotions=expressions[FACE_EMOTIONS].to_dict() if expressions else None,
             face_reader=face_reader.to_dict() if face_reader is not None else None,
             files=list(files),
+            transcripts=transcripts,
         )
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
@@ -177,8 +184,7 @@ class MediaCorpus(UnivaCorpusBuilder):
 
     def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Features that came with the row."""
-        copy = row["utterance_id"]
-        original = copy.removeprefix(name_of_copy("", self._speed_of[copy])) if copy in self._speed_of else copy
+        original = self.original_of(row["utterance_id"])
         found: dict[str, Any] = {}
         for modality, features in self.precomputed.items():
             try:
@@ -186,6 +192,11 @@ class MediaCorpus(UnivaCorpusBuilder):
             except AbsentSignal as error:
                 found[f"{modality}_features"] = Missing(str(error), rejected=False)
         return found
+
+    def original_of(self, utterance_id: str) -> str:
+        """The utterance that one is a copy of at another speed, or itself."""
+        speed = self._speed_of.get(utterance_id)
+        return utterance_id if speed is None else utterance_id.removeprefix(name_of_copy("", speed))
 
     def media_items(self, row: Mapping[str, Any]) -> dict[str, list[Item]]:
         """The row's sound, at its speed, and faces."""

@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.corpus import VALIDATION_NAMES
 from ..data.lexicon import read_lexicon
-from ..data.metadata import EMOTION_COLUMNS, metadata_columns, metadata_rows
-from ..data.schema import FEATURE_COLUMNS, CorpusError, check_inferred_labels, check_label_names
+from ..data.metadata import EMOTION_COLUMNS
+from ..data.schema import CorpusError, check_inferred_labels, check_label_names
 from ..data.tables import files_of, read_text
 from ..models.configuration_emotion import MODALITIES
 from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from ..options import OptionParser
 from .builder import CorpusDescription
 from .media_corpus import MediaCorpus, MediaCorpusConfig
+from .metadata_tables import MetadataTables, Tables
 
 
 __all__ = ["UtteranceFolder", "UtteranceFolderConfig"]
 
-_SPLIT_ORDER = ("train", *VALIDATION_NAMES, "test")
 _FROM_EMOTION_NOTE = (
     "Valence and arousal are those of the emotion that a row names for the modality, 2x - 1 of its entry in the "
     "emotion table. All splits have them; they are for training only."
@@ -60,6 +59,8 @@ class UtteranceFolder(MediaCorpus):
 
     BUILDER_CONFIG_CLASS = UtteranceFolderConfig
 
+    tables: Tables
+
     @classmethod
     def add_arguments(cls, parser: OptionParser) -> None:
         """Add the options of `UtteranceFolderConfig`."""
@@ -70,30 +71,33 @@ class UtteranceFolder(MediaCorpus):
 
     def describe(self) -> CorpusDescription:
         """Read the headers and labels of all metadata files, and make the extractors."""
-        root = Path(self.config.source)
-        self._files = _metadata_files(root)
-        columns = set().union(*(metadata_columns(path, others=FEATURE_COLUMNS) for path in self._files.values()))
-        self._check_va_options(columns)
+        self.tables = self.read_tables()
+        self._check_va_options(self.tables.columns)
         self._lexicon = read_lexicon(self.config.emotion_va)
         if self.config.va == "from-emotion":
             self.notes.append(_FROM_EMOTION_NOTE)
         return self.describe_media(
-            columns,
+            self.tables.columns,
             label_names=self._label_names(),
-            splits={split: path.relative_to(root).as_posix() for split, path in self._files.items()},
-            files=list(self._files.values()),
+            splits=self.tables.splits,
+            files=self.tables.files,
+            transcripts=self.tables.transcripts,
         )
 
+    def read_tables(self) -> Tables:
+        """What lists the rows: the metadata files of the source. Raises `CorpusError`."""
+        return MetadataTables(Path(self.config.source))
+
     def feature_rows(self, splits: Iterable[str]) -> Iterator[Mapping[str, Any]]:
-        """The rows of the csv files."""
+        """The rows of the tables."""
         for split in splits:
-            for _, _, row in metadata_rows(self._files[split]):
+            for _, _, row in self.tables.rows(split):
                 yield row
 
     def source_rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Rows of the split's csv file. The emotions of single modalities become VA and are in no column."""
+        """Rows of the split's table. The emotions of single modalities become VA and are in no column."""
         columns = ("utterance_id", "dialogue_id", "position", "speaker", "text", "emotions")
-        for where, cells, found in metadata_rows(self._files[split]):
+        for where, cells, found in self.tables.rows(split):
             row = {name: found[name] for name in columns}
             row.update({name: found.get(name) for name in (*self.corpus.media, *self.corpus.times)})
             row.update({f"{name}_features": found.get(f"{name}_features") for name in self.precomputed})
@@ -147,28 +151,13 @@ class UtteranceFolder(MediaCorpus):
 
     def _labels_that_occur(self) -> list[str]:
         found: dict[str, str] = {}
-        for path in self._files.values():
-            for where, _, row in metadata_rows(path):
+        for split in self.tables.splits:
+            for where, _, row in self.tables.rows(split):
                 for name in row["emotions"]:
                     found.setdefault(name, where)
         check_inferred_labels(found)
         known = [name for name in EMOTION_VALENCE_AROUSAL if name in found]
         return known + sorted(set(found).difference(known))
-
-
-def _metadata_files(root: Path) -> dict[str, Path]:
-    folder = root / "metadata" if (root / "metadata").is_dir() else root
-    files: dict[str, Path] = {}
-    for path in files_of(folder, ".csv"):
-        # Only the usual names are the same in any case.
-        split = path.stem.lower() if path.stem.lower() in _SPLIT_ORDER else path.stem
-        if split in files:
-            raise CorpusError(f"{files[split]} and {path} are both the split {split}; keep one of them")
-        files[split] = path
-    if not files:
-        raise CorpusError(f"{folder} has no metadata csv files; add one per split, such as {folder / 'train.csv'}")
-    order = sorted(files, key=lambda split: (_SPLIT_ORDER.index(split) if split in _SPLIT_ORDER else 9, split))
-    return {split: files[split] for split in order}
 
 
 def _number(cell: str) -> float | str:

@@ -21,7 +21,7 @@ from .schema import CorpusError
 from .speed_copies import originals_of_copies
 
 
-__all__ = ["ALL_FOLDS", "FoldBy", "FoldChoice", "fold_corpus", "fold_names"]
+__all__ = ["ALL_FOLDS", "FoldBy", "FoldChoice", "fold_corpus", "fold_names", "linked_speakers"]
 
 logger = logging.get_logger(__name__)
 
@@ -214,10 +214,10 @@ def _grouped(rows: datasets.Dataset, by: str, corpus: str) -> _Groups:
     if "speaker" not in rows.features:
         raise CorpusError(f"{corpus} has no column 'speaker', which `fold_by` speaker needs; pass `fold_by` dialogue")
     speakers = _names(rows, "speaker", corpus, "fill it in, or pass `fold_by` dialogue")
-    return _Groups(*_linked(speakers, dialogues), is_copy, has_copy)
+    return _Groups(*linked_speakers(speakers, dialogues), is_copy, has_copy)
 
 
-def _linked(speakers: Sequence[str], dialogues: Sequence[str]) -> tuple[list[list[str]], np.ndarray]:
+def linked_speakers(speakers: Sequence[str], dialogues: Sequence[str]) -> tuple[list[list[str]], np.ndarray]:
     """Groups of speakers who are linked by common dialogues, in order of their names, and the group of each row."""
     names, speaker = np.unique(np.array(speakers, dtype=object), return_inverse=True)
     _, dialogue = np.unique(np.array(dialogues, dtype=object), return_inverse=True)

@@ -9,7 +9,7 @@ from ..options import nearest
 from .schema import CorpusError
 
 
-__all__ = ["describe_label_map", "read_label_map", "resolve_label_map"]
+__all__ = ["describe_label_map", "read_label_map", "read_pairs", "resolve_label_map"]
 
 
 def read_label_map(given: str) -> dict[str, str]:
@@ -25,35 +25,49 @@ def read_label_map(given: str) -> dict[str, str]:
     Raises:
         ValueError: it is neither, or names a label twice.
     """
+    return read_pairs(given, "label_map", "label", "joy=happy,contempt=")
+
+
+def read_pairs(given: str, argument: str, what: str, example: str) -> dict[str, str]:
+    """
+    A table of names as it is written in options: pairs `NAME=NAME` with commas between, or a JSON object.
+
+    Args:
+        given: the table.
+        argument: what messages call it.
+        what: what has the names, for messages: "label".
+        example: pairs as they may look, for messages.
+
+    Raises:
+        ValueError: it is neither, or has a name twice.
+    """
     if given.lstrip().startswith("{"):
-        pairs = _json_pairs(given)
+        pairs = _json_pairs(given, argument, what, example)
     else:
-        pairs = [_pair(entry, given) for entry in given.split(",") if entry.strip()]
+        pairs = [_pair(entry, given, argument, example) for entry in given.split(",") if entry.strip()]
     names = [name for name, _ in pairs]
     repeated = next((name for name in names if names.count(name) > 1), None)
     if repeated is not None:
-        raise ValueError(f"`label_map` maps the label {repeated!r} twice, expected once; it is {given!r}.")
+        raise ValueError(f"`{argument}` maps the {what} {repeated!r} twice, expected once; it is {given!r}.")
     return dict(pairs)
 
 
-def _json_pairs(given: str) -> list[tuple[str, str]]:
+def _json_pairs(given: str, argument: str, what: str, example: str) -> list[tuple[str, str]]:
     try:
         pairs = json.loads(given, object_pairs_hook=list)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"`label_map` must be a JSON object or pairs such as joy=happy, got {given!r}.") from error
-    wrong = next((label for _, label in pairs if not isinstance(label, str | None)), None)
+        raise ValueError(f"`{argument}` must be a JSON object or pairs such as {example}, got {given!r}.") from error
+    wrong = next((name for _, name in pairs if not isinstance(name, str | None)), None)
     if wrong is not None:
-        raise ValueError(f"`label_map` must map each label to one label or to null, got {wrong!r}.")
-    return [(name, label or "") for name, label in pairs]
+        raise ValueError(f"`{argument}` must map each {what} to one {what} or to null, got {wrong!r}.")
+    return [(name, other or "") for name, other in pairs]
 
 
-def _pair(entry: str, given: str) -> tuple[str, str]:
-    name, equals, label = (part.strip() for part in entry.partition("="))
-    if not name or not equals or "=" in label:
-        raise ValueError(
-            f"`label_map` must be pairs such as joy=happy,contempt= or a JSON object, got {entry!r} in {given!r}."
-        )
-    return name, label
+def _pair(entry: str, given: str, argument: str, example: str) -> tuple[str, str]:
+    name, equals, other = (part.strip() for part in entry.partition("="))
+    if not name or not equals or "=" in other:
+        raise ValueError(f"`{argument}` must be pairs such as {example} or a JSON object, got {entry!r} in {given!r}.")
+    return name, other
 
 
 def resolve_label_map(

@@ -11,14 +11,23 @@ from .schema import FEATURE_COLUMNS, MEDIA_COLUMNS, TIME_COLUMNS, CorpusError
 from .tables import csv_header, csv_rows, read_seconds
 
 
-__all__ = ["CORPUS_COLUMNS", "EMOTION_COLUMNS", "UTTERANCE_COLUMNS", "metadata_columns", "metadata_rows"]
+__all__ = [
+    "CORPUS_COLUMNS",
+    "EMOTION_COLUMNS",
+    "KNOWN_COLUMNS",
+    "UTTERANCE_COLUMNS",
+    "VA_CELLS",
+    "metadata_columns",
+    "metadata_row",
+    "metadata_rows",
+]
 
 # What a row needs to be predicted, and to be part of a corpus.
 UTTERANCE_COLUMNS = ("utterance_id", "dialogue_id", "text")
 CORPUS_COLUMNS = ("utterance_id", "dialogue_id", "position", "text", "emotions")
 EMOTION_COLUMNS = tuple(f"{modality}_emotion" for modality in MODALITIES)
-_VA_COLUMNS = tuple(f"{modality}_{axis}" for modality in MODALITIES for axis in ("valence", "arousal"))
-_KNOWN = (*CORPUS_COLUMNS, "speaker", *MEDIA_COLUMNS, *TIME_COLUMNS, *_VA_COLUMNS, *EMOTION_COLUMNS)
+VA_CELLS = tuple(f"{modality}_{axis}" for modality in MODALITIES for axis in ("valence", "arousal"))
+KNOWN_COLUMNS = (*CORPUS_COLUMNS, "speaker", *MEDIA_COLUMNS, *TIME_COLUMNS, *VA_CELLS, *EMOTION_COLUMNS)
 
 
 def metadata_columns(
@@ -30,7 +39,7 @@ def metadata_columns(
     """
     header = csv_header(path, required)
     # A misspelt optional column would otherwise be as good as absent, unseen.
-    known = (*_KNOWN, *others)
+    known = (*KNOWN_COLUMNS, *others)
     unknown = [name for name in header if name not in known]
     if unknown:
         raise CorpusError(f"{path}: unknown column {unknown[0]!r}; remove or rename it, known are {', '.join(known)}")
@@ -52,10 +61,11 @@ def metadata_rows(
         CorpusError: The file cannot be read, or a position is not a whole number.
     """
     for where, cells in csv_rows(path, required):
-        yield where, cells, _row(cells, where)
+        yield where, cells, metadata_row(cells, where)
 
 
-def _row(cells: Mapping[str, str], where: str) -> dict[str, Any]:
+def metadata_row(cells: Mapping[str, str], where: str) -> dict[str, Any]:
+    """What the cells of one row say; see `metadata_rows`."""
     row: dict[str, Any] = {name: cells[name] for name in UTTERANCE_COLUMNS}
     if "position" in cells:
         row["position"] = _position(cells["position"], where)

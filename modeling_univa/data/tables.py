@@ -20,6 +20,7 @@ __all__ = ["csv_header", "csv_rows", "files_of", "read_json", "read_seconds", "r
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 # A byte order mark says which of these a file is in; without one it is UTF-8.
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d+$)", re.ASCII)
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:[.,]\d*)?)", re.ASCII)
 
 # The limit of the csv module is one of the whole process.
@@ -98,7 +99,7 @@ def csv_rows(path: Path, required: Collection[str]) -> Iterator[tuple[str, dict[
 
 def read_seconds(cell: str) -> float | str | None:
     """
-    A time as people write it: 83.5, 1:23.5, 00:01:23 or 0:01:23,5.
+    A time as people write it: 83.5, 83,5, 1:23.5, 00:01:23 or 0:01:23,5.
 
     Returns:
         Seconds; `None` for an empty cell; what is not a time as it is, for the row's check to report.
@@ -110,7 +111,7 @@ def read_seconds(cell: str) -> float | str | None:
         fits = seconds < 60 and (minutes < 60 or clock[1] is None)
         return 3600 * hours + 60 * minutes + seconds if fits else cell
     try:
-        return float(cell) if cell else None
+        return float(_DECIMAL_COMMA.sub(".", cell)) if cell else None
     except ValueError:
         return cell
 

@@ -83,6 +83,8 @@ LIMITS: dict[str, Limit] = {
     "characters": Limit(0, 1_000_000, "characters in a text", "cut the text into utterances"),
     "words": Limit(0, 2**24, "words", "keep the most frequent ones"),
     "utterances": Limit(1, 2**20, "utterances in a dialogue", "cut the dialogue into scenes"),
+    "sheet_rows": Limit(0, 2**20, "rows", "split the sheet"),
+    "sheet_size": Limit(0, 2**29, "bytes of a sheet", "split the sheet"),
 }
 
 

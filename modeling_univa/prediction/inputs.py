@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..data.media_files import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
 from ..data.metadata import UTTERANCE_COLUMNS, metadata_columns, metadata_rows
 from ..data.schema import FEATURE_COLUMNS, TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
 from ..data.tables import files_of, read_text
@@ -18,22 +19,11 @@ from ..models.trusted_paths_univa import OutsideError, inside
 
 
 __all__ = [
-    "SOUND_SUFFIXES",
-    "VIDEO_SUFFIXES",
     "Utterance",
     "collect_utterances",
     "read_utterances",
     "utterances_of_rows",
 ]
-
-SOUND_SUFFIXES = (
-    ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".amr",
-    ".au", ".snd", ".caf", ".mka", ".w64",
-)  # fmt: skip
-VIDEO_SUFFIXES = (
-    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".mts",
-)  # fmt: skip
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True)
@@ -234,7 +224,7 @@ def _is_clip(path: Path, place: Path) -> bool:
 
 
 def _clip(path: Path, texts: Callable[[Path], dict[str, Path]]) -> Utterance:
-    if path.suffix.lower() in _IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         raise CorpusError(f"{path} is an image; pass the images of a face as `faces`")
     beside = texts(path.parent).get(path.stem)
     text, problem = "", None

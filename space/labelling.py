@@ -20,7 +20,7 @@ from modeling_univa import UnivaConfig, UnivaPipeline, UnivaProcessor
 from modeling_univa.models.affect_scorers_univa import load_scorer
 from modeling_univa.models.media_univa import MediaError, NoSoundError, iter_frames, media_duration, read_audio
 from modeling_univa.models.systems import system_of
-from modeling_univa.prediction.plot import emotion_points
+from modeling_univa.prediction.affect_plane import emotion_points, spread_names
 
 
 MODEL = os.environ.get("UNIVA_MODEL", "")
@@ -189,7 +189,7 @@ def show(config: UnivaConfig, dialogue: list[str], video: str | None, found: dic
     affect = found.get("valence_arousal", {})
     return (
         bars(scores, thresholds),
-        plane(points, scores, thresholds, affect) if points else "",
+        plane(points, scores, thresholds, affect, spread_names(points, 0.06, 0.13)),
         "".join(parts),
         attended_pictures(video, attention.get("vision")),
     )

@@ -66,17 +66,36 @@ def plane(
     scores: Mapping[str, float],
     thresholds: Mapping[str, float],
     affect: Mapping[str, Mapping[str, float] | None],
+    places: Mapping[str, tuple[float, bool]],
 ) -> str:
-    """The emotions in the plane of valence and arousal, as large as they are likely, and what the scorers say."""
-    marks = [_axes(), *(_emotion(name, point, scores[name], thresholds[name]) for name, point in points.items())]
+    """
+    The emotions in the plane of valence and arousal, as large as they are likely, and what the scorers say.
+
+    Args:
+        points: (valence, arousal) in [-1, 1] of the emotions, as far as they are known.
+        scores, thresholds: of all emotions.
+        affect: what scorers say, by modality.
+        places: of the names, their height and whether they are on the left of the point.
+    """
     known = {modality: pair for modality, pair in affect.items() if pair is not None}
-    marks += [_scored(modality, pair["valence"], pair["arousal"]) for modality, pair in known.items()]
+    unplaced = ", ".join(escape(name) for name in scores if name not in points)
+    absent = f'<p class="quiet">Not in the plane, of unknown valence and arousal: {unplaced}.</p>' if unplaced else ""
+    if not points and not known:
+        return f'<div class="univa"><h4>Valence and arousal</h4>{absent}</div>'
+    top = _place(0, max([1.0, *(height for height, _ in places.values())]))[1] - 16
+    marks = [
+        _axes(),
+        *(_emotion(name, point, scores[name], thresholds[name], *places[name]) for name, point in points.items()),
+        *(_scored(modality, pair["valence"], pair["arousal"]) for modality, pair in known.items()),
+    ]
     quiet = "The larger the circle, the likelier the emotion."
     if known:
         quiet += " Diamonds are the scores of " + ", ".join(_MARKERS[modality][1] for modality in known) + "."
+    first = min(0.0, top)
     return (
-        f'<div class="univa"><h4>Valence and arousal</h4><svg viewBox="0 0 380 300" role="img" '
-        f'aria-label="Plane of valence and arousal">{"".join(marks)}</svg><p class="quiet">{quiet}</p></div>'
+        f'<div class="univa"><h4>Valence and arousal</h4><svg viewBox="0 {first:.0f} 380 {300 - first:.0f}" '
+        f'role="img" aria-label="Plane of valence and arousal">{"".join(marks)}</svg><p class="quiet">{quiet}</p>'
+        f"{absent}</div>"
     )
 
 
@@ -96,16 +115,14 @@ def _axes() -> str:
     )
 
 
-def _emotion(name: str, point: tuple[float, float], score: float, threshold: float) -> str:
-    x, y = _place(*point)
+def _emotion(name: str, point: tuple[float, float], score: float, threshold: float, height: float, left: bool) -> str:
+    (x, y), across = _place(*point), _place(0, height)[1]
     radius = 3 + 17 * score**0.5
     colour = "var(--univa-mark)" if score > threshold else "var(--univa-rest)"
-    # Away from the middle at the left, into the plane at the right: the words of the corners lie close together.
-    left, beside = point[0] < -0.75 or point[0] > 0.6, radius + 4
-    across, anchor = (x - beside, "end") if left else (x + beside, "start")
+    beside, anchor = (x - radius - 4, "end") if left else (x + radius + 4, "start")
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{colour}" fill-opacity="0.55"/>'
-        f'<text x="{across:.1f}" y="{y + 4:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
+        f'<text x="{beside:.1f}" y="{across + 4:.1f}" text-anchor="{anchor}">{escape(name)}</text>'
     )
 
 

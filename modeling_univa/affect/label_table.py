@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.lexicon import read_lexicon
+from ..data.lexicon import affect_of_word, affect_of_words, read_lexicon
 
 
 __all__ = ["LabelAffectScorer", "label_affect"]
@@ -37,24 +37,20 @@ class LabelAffectScorer:
         Raises:
             ValueError: The table does not have a word.
         """
-        keys = [word.strip().lower() if word else "" for word in words]
-        unknown = sorted({key for key in keys if key and key not in self.table})
+        pairs = [affect_of_word(word, self.table) if word and word.strip() else (np.nan, np.nan) for word in words]
+        unknown = [str(word) for word, pair in zip(words, pairs, strict=True) if pair is None]
         if unknown:
             raise ValueError(
-                f"{unknown[0]!r} has no valence and arousal in {self.lexicon or 'the built-in table'}; pass a lexicon "
-                "file that has it (word,valence,arousal on [0, 1])"
+                f"{', '.join(map(repr, dict.fromkeys(unknown)))} have no valence and arousal in "
+                f"{self.lexicon or 'the built-in table'}; pass a lexicon file that has them"
             )
-        unit = np.array([self.table.get(key, (np.nan, np.nan)) for key in keys], dtype=np.float32)
-        return 2 * unit.reshape(-1, 2) - 1
+        return 2 * np.array(pairs, dtype=np.float32).reshape(-1, 2) - 1
 
 
 def label_affect(label_names: Sequence[str], lexicon: str | Path | None = None) -> list[list[float]]:
     """(valence, arousal) on [0, 1] of each label, for `UnivaConfig.label_affect`.
 
     Raises:
-        CorpusError: The lexicon cannot be read.
-        ValueError: It does not have a label.
+        CorpusError: The lexicon cannot be read, or does not have a label.
     """
-    scorer = LabelAffectScorer(lexicon)
-    scorer.score(label_names)
-    return [list(scorer.table[name.strip().lower()]) for name in label_names]
+    return affect_of_words(label_names, lexicon=lexicon)

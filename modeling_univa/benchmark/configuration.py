@@ -47,7 +47,7 @@ def resolved_configuration(
     for name in ("system", *_OF_THE_CORPUS):
         settings.pop(name)
     settings |= _settings_of_the_system(model_args)
-    for name in ("model", "text_model", "test_dataset"):
+    for name in ("model", "text_model", "test_dataset", "label_lexicon"):
         settings[name] = _without_place(settings[name])
     off = _off_by_default(model_args, data_args, training_args)
     kept = {name: value for name, value in sorted(settings.items()) if not _is_off(value, off.get(name))}
@@ -114,11 +114,13 @@ def _option_without_place(option: str) -> str:
 
 
 def _without_place(name: str | None) -> str | None:
-    """A Hub id or package as it is; of a folder its name and what is in it."""
+    """A Hub id or package as it is; of a folder or file its name and what is in it."""
     if name is None or not _is_place(name):
         return name
-    folder = Path(name).resolve()
-    return f"{folder.name}@{_content(folder)}" if folder.is_dir() else folder.name
+    place = Path(name).resolve()
+    if place.is_file():
+        return f"{place.name}@{sha256_of_files(place)[:_DIGITS]}"
+    return f"{place.name}@{_content(place)}" if place.is_dir() else place.name
 
 
 def _is_place(name: str) -> bool:

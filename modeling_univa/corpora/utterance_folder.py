@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data.lexicon import read_lexicon
+from ..data.lexicon import affect_of_word, read_lexicon
 from ..data.metadata import EMOTION_COLUMNS
 from ..data.schema import CorpusError, check_inferred_labels, check_label_names
 from ..data.tables import files_of, read_text
@@ -38,7 +38,7 @@ class UtteranceFolderConfig(MediaCorpusConfig):
             `EMOTION_VALENCE_AROUSAL` in its order, then the others by the alphabet.
         va: "given" takes VA from the columns text_valence, text_arousal, …; "from-emotion" from the emotion that a row
             names for each modality (text_emotion, …), as 2x - 1 of the word's valence and arousal on [0, 1].
-        emotion_va: Lexicon (csv or tab separated; word, valence, arousal on [0, 1]) for `va="from-emotion"`.
+        emotion_va: Lexicon of word, valence and arousal for `va="from-emotion"`; see [`read_lexicon`].
     """
 
     labels: str | None = None
@@ -66,7 +66,7 @@ class UtteranceFolder(MediaCorpus):
         """Add the options of `UtteranceFolderConfig`."""
         parser.add_argument("--labels", help="emotions in the order of the model's outputs: happy,sad,…")
         parser.add_argument("--va", choices=("given", "from-emotion"), help="where valence and arousal come from")
-        parser.add_argument("--emotion-va", help="lexicon of word, valence, arousal on [0, 1] for --va from-emotion")
+        parser.add_argument("--emotion-va", help="lexicon of word, valence, arousal for --va from-emotion")
         super().add_arguments(parser)
 
     def describe(self) -> CorpusDescription:
@@ -112,13 +112,13 @@ class UtteranceFolder(MediaCorpus):
         word = cells.get(f"{modality}_emotion", "").strip()
         if not word:
             return None
-        if word.lower() not in self._lexicon:
+        pair = affect_of_word(word, self._lexicon)
+        if pair is None:
             raise CorpusError(
                 f"{where}: {modality}_emotion {word!r} has no valence and arousal in the table; pass "
-                "`emotion_va` (a file of word,valence,arousal on [0, 1]), or VA columns and `va` = given"
+                "`emotion_va` (a file of word, valence and arousal), or VA columns and `va` = given"
             )
-        valence, arousal = self._lexicon[word.lower()]
-        return 2 * valence - 1, 2 * arousal - 1
+        return 2 * pair[0] - 1, 2 * pair[1] - 1
 
     def _check_va_options(self, columns: set[str]) -> None:
         if self.config.va not in ("given", "from-emotion"):

@@ -28,6 +28,19 @@ EMOTION_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
     "neutral": (0.500, 0.500),
 }
 
+# Other forms of these words, by which corpora call the same emotions.
+EMOTION_ALIASES: dict[str, str] = {
+    "happiness": "happy",
+    "joy": "happy",
+    "joyful": "happy",
+    "sadness": "sad",
+    "angry": "anger",
+    "surprised": "surprise",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "afraid": "fear",
+}
+
 MOSEI_EMOTIONS: tuple[str, ...] = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 M3ED_EMOTIONS: tuple[str, ...] = ("happy", "surprise", "sad", "disgust", "anger", "fear", "neutral")
 
@@ -78,8 +91,9 @@ class UnivaConfig(EmotionConfig):
         correlation_prior_weight (`float`, defaults to 1):
             Factor on the emotion correlation prior η (equation 9); 0 turns it off.
         label_affect (`list[list[float]]`, *optional*):
-            (valence, arousal) of every label on [0, 1], in label order. Filled in for labels of
-            `EMOTION_VALENCE_AROUSAL`; other labels need it while `correlation_prior_weight` is not 0.
+            (valence, arousal) of every label on [0, 1], in label order. Filled in for the words of
+            `EMOTION_VALENCE_AROUSAL` and their other forms, such as joy and angry; other labels need it while
+            `correlation_prior_weight` is not 0.
         learn_label_similarity (`bool`, defaults to `True`):
             Whether M (equation 8) is trained, as the released code does, or stays fixed, as in the paper.
 
@@ -150,7 +164,8 @@ class UnivaConfig(EmotionConfig):
         self.contrastive_modality_weights = list(self.contrastive_modality_weights)
         super().__post_init__(**kwargs)
         if self.label_affect is None:
-            self.label_affect = affect_of_labels(self.label_names)
+            # A model that was saved without the prior, before other forms were known, has no weights of it.
+            self.label_affect = affect_of_labels(self.label_names, other_forms=bool(self.correlation_prior_weight))
 
     @classmethod
     def _overridden(cls, settings: dict[str, Any], overrides: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
@@ -165,10 +180,7 @@ class UnivaConfig(EmotionConfig):
             names = _label_names(overrides.get("id2label"), num_labels)
             if not {"label_affect", "correlation_prior_weight"} & set(overrides) and affect_of_labels(names) is None:
                 overrides = {**overrides, "correlation_prior_weight": 0.0}
-                logger.warning(
-                    f"No valence and arousal is known for all of {names}: the correlation prior is off. Pass "
-                    "`label_affect` to have it."
-                )
+                logger.warning(_without_affect(names))
         return super()._overridden(settings, overrides, rest)
 
     @property
@@ -207,7 +219,7 @@ class UnivaConfig(EmotionConfig):
         """Without the prior where the valence and arousal of a label are not known."""
         if affect_of_labels(label_names) is not None:
             return {}
-        logger.warning(f"No valence and arousal is known for all of {list(label_names)}: the prior is off.")
+        logger.warning(_without_affect(label_names))
         return {"correlation_prior_weight": 0.0}
 
     def validate_architecture(self) -> None:
@@ -242,10 +254,10 @@ class UnivaConfig(EmotionConfig):
     def _validate_label_affect(self) -> None:
         if self.label_affect is None:
             if self.correlation_prior_weight:
-                unknown = [name for name in self.label_names if name not in EMOTION_VALENCE_AROUSAL]
                 raise ValueError(
-                    f"The emotion correlation prior needs the valence and arousal of every label, and {unknown} are "
-                    "not in `EMOTION_VALENCE_AROUSAL`: pass `label_affect`, or set `correlation_prior_weight` to 0."
+                    "The emotion correlation prior needs the valence and arousal of every label, and those of "
+                    f"{_unknown_words(self.label_names)} are not known: pass `label_affect`, or set "
+                    "`correlation_prior_weight` to 0."
                 )
             return
         if len(self.label_affect) != self.num_labels or any(len(row) != 2 for row in self.label_affect):
@@ -257,11 +269,33 @@ class UnivaConfig(EmotionConfig):
             raise ValueError(f"`label_affect` must be finite, got {self.label_affect}.")
 
 
-def affect_of_labels(label_names: Sequence[str]) -> list[list[float]] | None:
-    """(valence, arousal) on [0, 1] of each label, or `None` when a label is not in `EMOTION_VALENCE_AROUSAL`."""
-    if any(name not in EMOTION_VALENCE_AROUSAL for name in label_names):
-        return None
-    return [list(EMOTION_VALENCE_AROUSAL[name]) for name in label_names]
+def affect_of_labels(label_names: Sequence[str], other_forms: bool = True) -> list[list[float]] | None:
+    """
+    (valence, arousal) on [0, 1] of each label, or `None` where that of a label is not known.
+
+    Args:
+        label_names: words of `EMOTION_VALENCE_AROUSAL`.
+        other_forms: whether words of `EMOTION_ALIASES`, and either in capitals, are known too.
+    """
+    pairs = [known_affect(name) if other_forms else EMOTION_VALENCE_AROUSAL.get(name) for name in label_names]
+    return None if None in pairs else [list(pair) for pair in pairs if pair is not None]
+
+
+def known_affect(word: str) -> tuple[float, float] | None:
+    """(valence, arousal) on [0, 1] of a word of `EMOTION_VALENCE_AROUSAL` or another form of one; `None` of others."""
+    name = word.strip().lower()
+    return EMOTION_VALENCE_AROUSAL.get(EMOTION_ALIASES.get(name, name))
+
+
+def _unknown_words(label_names: Sequence[str]) -> str:
+    return ", ".join(name for name in label_names if known_affect(name) is None)
+
+
+def _without_affect(label_names: Sequence[str]) -> str:
+    return (
+        f"No valence and arousal is known for {_unknown_words(label_names)}: the correlation prior is off. Pass those "
+        "of every such label as `label_affect`, or in training a `label_lexicon` that has them."
+    )
 
 
 def _label_names(id2label: Mapping[Any, str] | None, num_labels: int | None) -> list[str]:
@@ -271,10 +305,12 @@ def _label_names(id2label: Mapping[Any, str] | None, num_labels: int | None) -> 
 
 
 __all__ = [
+    "EMOTION_ALIASES",
     "EMOTION_VALENCE_AROUSAL",
     "M3ED_EMOTIONS",
     "MODALITIES",
     "MOSEI_EMOTIONS",
     "UnivaConfig",
     "affect_of_labels",
+    "known_affect",
 ]

@@ -81,6 +81,7 @@ LIMITS: dict[str, Limit] = {
     "array": Limit(0, 2**34, "bytes", _DAMAGED),
     # Text and tables
     "characters": Limit(0, 1_000_000, "characters in a text", "cut the text into utterances"),
+    "lexicon": Limit(0, 2**26, "bytes of a lexicon", "keep the lines of the words that are needed"),
     "words": Limit(0, 2**24, "words", "keep the most frequent ones"),
     "utterances": Limit(1, 2**20, "utterances in a dialogue", "cut the dialogue into scenes"),
     "sheet_rows": Limit(0, 2**20, "rows", "split the sheet"),

@@ -5,17 +5,17 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill, shorten
 from typing import Any
 
 import numpy as np
 
 from ..models.configuration_emotion import EmotionConfig
-from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL, UnivaConfig
+from .affect_plane import emotion_points, spread_names
 from .predict import Prediction
 
 
-__all__ = ["check_plotting", "emotion_points", "installed_fonts", "named_ticks", "plot_files", "plot_prediction"]
+__all__ = ["check_plotting", "installed_fonts", "named_ticks", "plot_files", "plot_prediction"]
 
 _ACTIVE, _INACTIVE, _WORDS = "#c4442a", "#c3c9cf", "#5a6570"
 _ASIAN_FONTS = (
@@ -58,16 +58,7 @@ def plot_files(path: Path, utterance_ids: Sequence[str]) -> dict[str, Path]:
     }
 
 
-def emotion_points(config: UnivaConfig) -> dict[str, tuple[float, float]]:
-    """(valence, arousal) in [-1, 1] of the model's emotions, as far as they are known."""
-    table: Mapping[str, Any] = EMOTION_VALENCE_AROUSAL
-    affect = getattr(config, "label_affect", None)
-    if affect is not None:
-        table = dict(zip(config.label_names, affect, strict=True))
-    return {name: (2 * table[name][0] - 1, 2 * table[name][1] - 1) for name in config.label_names if table.get(name)}
-
-
-def plot_prediction(prediction: Prediction, config: UnivaConfig, path: Path) -> None:
+def plot_prediction(prediction: Prediction, config: EmotionConfig, path: Path) -> None:
     """
     Draw a prediction to a file, whose suffix says in which format (png, pdf, svg, …).
 
@@ -136,21 +127,27 @@ def _draw_scores(axes: Any, prediction: Prediction, config: EmotionConfig) -> No
 def _draw_plane(axes: Any, prediction: Prediction, words: Mapping[str, tuple[float, float]]) -> None:
     axes.axhline(0, color="#dde1e5", linewidth=1, zorder=0)
     axes.axvline(0, color="#dde1e5", linewidth=1, zorder=0)
+    # In a plane 2.8 wide on about 4.3 inches, a character of this font and a line are about this large.
+    places = spread_names(words, 0.055, 0.1)
     for name, (valence, arousal) in words.items():
         active = name in prediction.emotions
         axes.plot(valence, arousal, ".", color=_ACTIVE if active else _WORDS, markersize=5)
-        # Outwards, where the words of the corners do not run into one another.
-        left = valence < -0.75
-        axes.annotate(name, (valence, arousal), (-5 if left else 5, 3), textcoords="offset points",
+        height, left = places[name]
+        axes.annotate(name, (valence, height), (-5 if left else 5, 0), textcoords="offset points", va="center",
                       ha="right" if left else "left", fontsize=9, color=_ACTIVE if active else _WORDS,
-                      parse_math=False)  # fmt: skip
+                      parse_math=False, fontfamily=installed_fonts())  # fmt: skip
     for modality, pair in prediction.valence_arousal.items():
         marker, colour = _MARKERS[modality]
         label = modality if pair is not None else f"{modality} (absent)"
         points = ([], []) if pair is None else ([pair[0]], [pair[1]])
         axes.plot(*points, marker, color=colour, markersize=10, markeredgecolor="white", label=label, linestyle="")
     if prediction.valence_arousal:
-        axes.legend(loc="lower right", fontsize=9, frameon=True)
+        axes.legend(loc="best", fontsize=9, frameon=True)
     else:
         axes.set_title("no scorer of text, audio or vision was given", fontsize=8, color=_WORDS)
-    axes.set(xlim=(-1.4, 1.4), ylim=(-1.1, 1.1), xlabel="valence", ylabel="arousal", aspect="equal")
+    highest = max([1.0, *(height for height, _ in places.values())])
+    axes.set(xlim=(-1.4, 1.4), ylim=(-1.1, highest + 0.1), xlabel="valence", ylabel="arousal", aspect="equal")
+    unplaced = [name for name in prediction.scores if name not in words]
+    if unplaced:
+        note = fill(f"not in the plane, of unknown valence and arousal: {', '.join(unplaced)}", 48)
+        axes.set_xlabel(f"valence\n{note}", parse_math=False, fontfamily=installed_fonts())

@@ -145,7 +145,8 @@ def _shared_base(config: EmotionConfig, args: ModelArguments) -> AdapterBase | N
     overrides = args.config_overrides()
     if args.decision_threshold in THRESHOLD_CHOICES or source.label_names != config.label_names:
         return None
-    if any(getattr(source, name) != getattr(config, name) for name in overrides):
+    names = [*overrides, *args.affect_overrides(source.label_names)]
+    if any(getattr(source, name) != getattr(config, name) for name in names):
         return None
     if Path(args.model).is_dir():
         return AdapterBase(str(Path(args.model).resolve()))

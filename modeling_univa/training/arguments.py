@@ -19,6 +19,7 @@ from transformers.hf_argparser import string_to_bool
 from transformers.utils import logging
 
 from ..data.folds import ALL_FOLDS, FoldBy, FoldChoice
+from ..data.lexicon import SCALES, affect_of_words, read_label_affect
 from ..models.files_univa import one_line
 from ..options import OptionParser, nearest
 from ..scores.thresholds import AUTO, THRESHOLD_CHOICES
@@ -84,6 +85,25 @@ class ModelArguments:
             "its label there. By default auto, but for an adapter of a model that stays as it is."
         },
     )
+    label_affect: str | None = field(
+        default=None,
+        metadata={
+            "help": "Valence and arousal of labels on [0, 1], for UniVA's prior of emotion similarity: a table in a "
+            'recipe, or a JSON object, {"hope": [0.6, 0.2]}. Labels that it does not name are those of '
+            "`label_lexicon`, or happy, sad, anger, surprise, disgust, fear, neutral and their other forms."
+        },
+    )
+    label_lexicon: str | None = field(
+        default=None,
+        metadata={"help": "File of word, valence and arousal that has the labels, such as the NRC-VAD lexicon."},
+    )
+    label_lexicon_scale: str | None = field(
+        default=None,
+        metadata={
+            "help": "Scale of `label_lexicon`: unit is 0 to 1, signed is -1 to 1, nine-point is 1 to 9; by default "
+            "the one that its values have."
+        },
+    )
     attn_implementation: str | None = field(default=None, metadata={"help": "sdpa, eager or flash_attention_2."})
     lora_rank: int | None = field(
         default=None,
@@ -112,6 +132,21 @@ class ModelArguments:
                     f"`decision_threshold` must be a number in [0, 1) or {' or '.join(THRESHOLD_CHOICES)}, got "
                     f"{self.decision_threshold!r}."
                 ) from None
+        self._check_label_words()
+
+    def _check_label_words(self) -> None:
+        if isinstance(self.label_affect, Mapping):
+            self.label_affect = json.dumps(self.label_affect)
+        if self.label_affect is not None:
+            read_label_affect(self.label_affect)
+        if self.label_lexicon_scale is None:
+            return
+        if self.label_lexicon is None:
+            raise ValueError("`label_lexicon_scale` is that of `label_lexicon`: pass both or neither.")
+        if self.label_lexicon_scale not in SCALES:
+            raise ValueError(
+                f"`label_lexicon_scale` must be one of {', '.join(SCALES)}, got {self.label_lexicon_scale!r}."
+            )
 
     def config_overrides(self) -> dict[str, Any]:
         """The fields of the system's configuration that were given."""
@@ -119,7 +154,30 @@ class ModelArguments:
         given = {name: value for name, value in vars(self).items() if name in known and value is not None}
         if self.threshold_choice is not None:
             given.pop("decision_threshold", None)
+        # In the order of the labels, which the corpus decides.
+        given.pop("label_affect", None)
         return given
+
+    @property
+    def names_label_affect(self) -> bool:
+        """Whether valence and arousal of labels are given, or where they are."""
+        return self.label_affect is not None or self.label_lexicon is not None
+
+    def affect_overrides(self, label_names: Sequence[str]) -> dict[str, Any]:
+        """
+        `label_affect` of the configuration, where it is given and the system has it.
+
+        Args:
+            label_names: of the model, in order.
+
+        Raises:
+            CorpusError: the lexicon cannot be read, a label has no valence and arousal, or one is not of the corpus.
+        """
+        known = {item.name for item in fields(system_config(self.system))}
+        if not self.names_label_affect or "label_affect" not in known:
+            return {}
+        given = None if self.label_affect is None else read_label_affect(self.label_affect)
+        return {"label_affect": affect_of_words(label_names, given, self.label_lexicon, self.label_lexicon_scale)}
 
     @property
     def threshold_choice(self) -> str | None:

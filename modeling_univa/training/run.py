@@ -398,8 +398,11 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[EmotionModel, Un
         if system.config_class.model_type != args.system:
             raise ValueError(f"{args.model} is of the system {system.config_class.model_type}: pass it as `system`.")
         config: Any = system.config_class.from_pretrained(args.model, **hub, **args.config_overrides())
+        has_labels = sorted(corpus.label_names) == sorted(config.label_names)
+        if has_labels:
+            _set_label_affect(config, args)
         model = system.from_pretrained(args.model, config=config, **hub, **attention)
-        if sorted(corpus.label_names) != sorted(config.label_names):
+        if not has_labels:
             model = with_new_labels(model, args, corpus.label_names)
         processor = UnivaProcessor.from_pretrained(args.model, **hub)
         check_extractors(corpus, processor)
@@ -418,6 +421,23 @@ def _build_model(args: ModelArguments, corpus: Corpus) -> tuple[EmotionModel, Un
     return model, processor
 
 
+def _set_label_affect(config: Any, args: ModelArguments) -> None:
+    """
+    Let a trained model have the valence and arousal of labels that the arguments say.
+
+    Raises:
+        ValueError: it was trained without, so that it has no weights of the prior.
+    """
+    settings = args.affect_overrides(config.label_names)
+    if settings and config.label_affect is None:
+        raise ValueError(
+            f"{args.model} was trained without valence and arousal of its labels: leave `label_affect` and "
+            "`label_lexicon` out, or train a new model."
+        )
+    for name, value in settings.items():
+        setattr(config, name, value)
+
+
 def tell_unused(args: ModelArguments, has_text_encoder: bool) -> None:
     """Name the arguments that were given and change nothing."""
     of_a_new_encoder = ("text_model", "text_model_revision", "text_attention_dropout")
@@ -426,6 +446,9 @@ def tell_unused(args: ModelArguments, has_text_encoder: bool) -> None:
         reasons |= dict.fromkeys((*of_a_new_encoder, "frozen_text_layers"), "the model has no pretrained text encoder")
     if args.model is None:
         reasons["model_revision"] = "there is no `model`"
+    if "label_affect" not in {item.name for item in fields(system_config(args.system))}:
+        no_prior = f"{args.system} has no prior of emotion similarity"
+        reasons |= dict.fromkeys(("label_affect", "label_lexicon"), no_prior)
     for name, reason in reasons.items():
         if getattr(args, name) is not None:
             logger.warning(f"`{name}` has no effect: {reason}.")
@@ -439,7 +462,8 @@ def with_new_labels(model: EmotionModel, args: ModelArguments, label_names: list
     elif isinstance(model.config.decision_threshold, list):
         overrides.setdefault("decision_threshold", type(model.config).decision_threshold)
     labels = {"id2label": dict(enumerate(label_names)), "label2id": {name: i for i, name in enumerate(label_names)}}
-    config = type(model.config).from_dict(model.config.to_dict(), **{**overrides, **labels})
+    affect = args.affect_overrides(label_names)
+    config = type(model.config).from_dict(model.config.to_dict(), **{**overrides, **affect, **labels})
     new = type(model)._from_config(config, attn_implementation=model.config._attn_implementation, dtype=model.dtype)
     head = re.compile("|".join(model.head_parameters))
     new.load_state_dict(
@@ -472,7 +496,8 @@ def config_for_corpus(args: ModelArguments, corpus: Corpus) -> EmotionConfig:
     config_class: Any = system_config(args.system)
     if _reads_expressions(config_class) and "vision" in overrides.get("modalities", MODALITIES):
         sizes["face_emotion_size"] = corpus.feature_size(FACE_EMOTIONS) or 0
-    settings = {**config_class.settings_for(corpus.label_names), **sizes, **overrides}
+    affect = args.affect_overrides(corpus.label_names)
+    settings = {**(affect or config_class.settings_for(corpus.label_names)), **sizes, **overrides}
     if settings.get("decision", config_class.decision) == "softmax":
         settings.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))
     return config_class(id2label=dict(enumerate(corpus.label_names)), **settings)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from modeling_univa.affect.label_table import LabelAffectScorer, label_affect
-from modeling_univa.data.schema import CorpusError
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
 
 
@@ -25,12 +24,11 @@ def test_lexicon_comes_on_top(tmp_path, text):
     np.testing.assert_allclose(scores, [[0.6, 0.2], [0.8, 0.4], [2 * 0.073 - 1, 2 * 0.84 - 1]], atol=1e-6)
 
 
-def test_unknown_word_and_bad_lexicon(tmp_path):
-    with pytest.raises(ValueError, match="'awe' has no valence and arousal in the built-in table; pass a lexicon"):
-        LabelAffectScorer().score(["happy", "awe"])
-    (tmp_path / "lexicon").write_text("awe,-0.8,0.6\n")
-    with pytest.raises(CorpusError, match=r"line 1: expected word, valence and arousal on \[0, 1\]"):
-        LabelAffectScorer(tmp_path / "lexicon")
+def test_unknown_words_are_named_and_what_to_pass():
+    with pytest.raises(
+        ValueError, match="'awe', 'Hope' have no valence and arousal in the built-in table; pass a lex"
+    ):
+        LabelAffectScorer().score(["happy", "awe", "Joy", "Hope", "awe"])
 
 
 def test_label_affect_is_what_the_configuration_takes(tmp_path):

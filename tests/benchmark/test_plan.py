@@ -360,6 +360,15 @@ def test_folds_are_runs_of_their_own_and_runs_without_keep_their_names():
     assert name(**fold) == name(**fold, fold_by="speaker") == name(num_folds="5", fold="1", fold_seed=0)
 
 
+def test_lexicon_is_known_by_its_content_and_not_by_its_place(tmp_path):
+    files = [tmp_path / place / "words.csv" for place in ("here", "there", "else")]
+    for file, value in zip(files, (0.5, 0.5, 0.6), strict=True):
+        file.parent.mkdir()
+        file.write_text(f"hope,{value},0.5\n")
+    names = [name(label_lexicon=str(file)) for file in files]
+    assert names[0] == names[1] and len({name(), *names}) == 3
+
+
 def test_corpus_that_a_script_builds_is_known_by_script_options_and_source():
     def built(**changes: object) -> str:
         options = ["--va=from-emotion", "--emotion-va=/data/words.csv"]

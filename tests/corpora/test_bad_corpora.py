@@ -244,7 +244,7 @@ def test_folder_is_refused_as_a_whole(folder, tmp_path, capsys, change, message,
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("bored,-0.5,0.1", r"line 1: expected word, valence and arousal on \[0, 1\], found .*rescale"),
+        ("bored,-1.5,0.1", r"line 1: expected word, valence and arousal on \[0, 1\].*, found .*rescale"),
         ("bored,0.5", "line 1: expected word, valence and arousal"),
     ],
 )

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from testing_utils import text_config, tiny_config
+from testing_utils import text_config, tiny_config, tiny_model
 from transformers import AutoConfig
 
 from modeling_univa.models.configuration_univa import (
@@ -17,7 +17,7 @@ from modeling_univa.models.configuration_univa import (
     UnivaConfig,
     affect_of_labels,
 )
-from modeling_univa.models.modeling_univa import label_similarity
+from modeling_univa.models.modeling_univa import UnivaForEmotionClassification, label_similarity
 
 
 def test_defaults_are_those_of_the_published_mosei_run():
@@ -91,10 +91,34 @@ def test_affect_of_known_labels_is_filled_in():
 
 def test_unknown_labels_are_refused_while_the_prior_is_on():
     labels = {0: "happy", 1: "bored"}
-    with pytest.raises(StrictDataclassError, match=r"\['bored'\] are not in"):
+    with pytest.raises(StrictDataclassError, match="those of bored are not known: pass `label_affect`, or set"):
         UnivaConfig(id2label=labels)
     assert UnivaConfig(id2label=labels, correlation_prior_weight=0.0).label_affect is None
     assert UnivaConfig(id2label=labels, label_affect=[[1.0, 0.7], [0.2, 0.1]]).label_affect[1] == [0.2, 0.1]
+
+
+def test_other_forms_of_the_known_words_are_known():
+    config = UnivaConfig(id2label={0: "Joy", 1: "sadness", 2: "anger"})
+    assert config.label_affect == affect_of_labels(["happy", "sad", "anger"])
+
+
+def test_model_that_was_saved_without_the_prior_stays_without(tmp_path):
+    """Before other forms were known, `joy` had no valence and arousal, and the model no weights of the prior."""
+    config = tiny_config("words", id2label={0: "joy", 1: "sad"}, correlation_prior_weight=0.0)
+    model = tiny_model(config)
+    assert model.correlation_prior is None
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    assert json.loads(file.read_text()).get("label_affect") is None
+    loaded = UnivaForEmotionClassification.from_pretrained(tmp_path)
+    assert loaded.config.label_affect is None and loaded.correlation_prior is None
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_new_labels_of_other_forms_keep_the_prior(tmp_path, caplog):
+    tiny_config("words").save_pretrained(tmp_path)
+    loaded = UnivaConfig.from_pretrained(tmp_path, id2label={0: "joy", 1: "angry"})
+    assert (loaded.label_affect, loaded.correlation_prior_weight) == (affect_of_labels(["happy", "anger"]), 1)
 
 
 def test_number_of_labels_alone_leaves_them_without_affect():

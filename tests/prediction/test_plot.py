@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from testing_utils import tiny_config
 
-from modeling_univa.models.configuration_univa import EMOTION_VALENCE_AROUSAL
 from modeling_univa.models.media_univa import read_image
 from modeling_univa.prediction.inputs import Utterance
-from modeling_univa.prediction.plot import check_plotting, emotion_points, plot_files, plot_prediction
+from modeling_univa.prediction.plot import check_plotting, plot_files, plot_prediction
 from modeling_univa.prediction.predict import Prediction
 
 
-pytest.importorskip("matplotlib")
+matplotlib = pytest.importorskip("matplotlib")
 
 
 def _prediction(affect, text="It cost $5, or $6_{x}.") -> Prediction:
@@ -66,13 +65,17 @@ def test_absent_modality_and_no_text(tmp_path):
     assert (tmp_path / "a.svg").read_text(encoding="utf-8").count("<path") > 20
 
 
-def test_words_are_those_of_the_model():
-    config = tiny_config()
-    assert emotion_points(config)["sad"] == pytest.approx([2 * value - 1 for value in EMOTION_VALENCE_AROUSAL["sad"]])
-    other = tiny_config(id2label={0: "bliss", 1: "happy"}, label_affect=None, correlation_prior_weight=0.0)
-    assert list(emotion_points(other)) == ["happy"]
-    own = tiny_config(id2label={0: "bliss", 1: "happy"}, label_affect=[[1.0, 0.5], [0.0, 0.0]])
-    assert emotion_points(own) == {"bliss": (1.0, 0.0), "happy": (-1.0, -1.0)}
+def test_every_emotion_is_named_in_the_picture(tmp_path):
+    names = ["joy", "happiness", "bored", "Angry", "$hope$"]
+    config = tiny_config(id2label=dict(enumerate(names)), correlation_prior_weight=0.0)
+    prediction = Prediction(Utterance("a", "a", None), dict.fromkeys(names, 0.2), ["bored"], {})
+    # Texts as texts, and not as outlines.
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        plot_prediction(prediction, config, tmp_path / "a.svg")
+    picture = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert [picture.count(f">{name}<") for name in ("joy", "happiness", "Angry")] == [2, 2, 2]
+    note = picture.partition("not in the plane, of unknown valence")[2]
+    assert note.index("bored") < note.index("$hope$")
 
 
 def test_names_of_several_pictures():

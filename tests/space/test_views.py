@@ -41,13 +41,26 @@ def test_each_bar_may_have_a_threshold_of_its_own():
 def test_plane():
     points = {"happy": (1.0, 0.5), "sad": (-0.5, -0.5)}
     affect = {"text": {"valence": 0.0, "arousal": 0.0}, "audio": None}
-    root = parse(views.plane(points, {"happy": 0.04, "sad": 0.96}, {"happy": 0.2, "sad": 0.2}, affect))
+    places = {"happy": (0.5, True), "sad": (-0.3, False)}
+    root = parse(views.plane(points, {"happy": 0.04, "sad": 0.96}, {"happy": 0.2, "sad": 0.2}, affect, places))
     happy, sad = root.iter("circle")
     assert float(happy.get("cx")) > float(sad.get("cx")) and float(happy.get("cy")) < float(sad.get("cy"))
     assert float(sad.get("r")) > float(happy.get("r"))
     (mark,) = (text for text in root.iter("text") if text.get("data-scored"))
     assert (mark.get("data-scored"), mark.text) == ("text", "words")
-    assert "scores of words" in "".join(root.itertext())
+    assert "scores of words" in "".join(root.itertext()) and "Not in the plane" not in "".join(root.itertext())
+    names = {text.text: (text.get("text-anchor"), float(text.get("y"))) for text in root.iter("text")}
+    assert names["happy"][0] == "end" and names["sad"][0] == "start"
+    # The name of a point that has no room beside it stands higher.
+    assert names["sad"][1] < float(sad.get("cy")) < float(sad.get("cy")) + 4
+
+
+def test_plane_names_the_emotions_that_it_does_not_have():
+    scores, thresholds = {"happy": 0.5, "bored": 0.3, "<i>": 0.2}, dict.fromkeys(("happy", "bored", "<i>"), 0.2)
+    root = parse(views.plane({"happy": (1.0, 0.5)}, scores, thresholds, {}, {"happy": (0.5, True)}))
+    assert "of unknown valence and arousal: bored, <i>." in "".join(root.itertext())
+    nothing = parse(views.plane({}, scores, thresholds, {"text": None}, {}))
+    assert "happy, bored, <i>." in "".join(nothing.itertext()) and not list(nothing.iter("circle"))
 
 
 def test_words_keep_the_text_and_show_the_weights():
@@ -83,7 +96,8 @@ def test_nothing_can_be_slipped_in():
     token = {"token": EVIL, "start": 0, "end": len(EVIL), "weight": 1.0}
     pages = [
         views.bars({EVIL: 0.5}, {EVIL: 0.1}),
-        views.plane({EVIL: (0, 0)}, {EVIL: 0.5}, {EVIL: 0.1}, {}),
+        views.plane({EVIL: (0, 0)}, {EVIL: 0.5}, {EVIL: 0.1}, {}, {EVIL: (0, False)}),
+        views.plane({}, {EVIL: 0.5}, {EVIL: 0.1}, {}, {}),
         views.words(EVIL, [token]),
         views.words(EVIL + "x", [{**token, "token": "x", "start": len(EVIL), "end": len(EVIL) + 1}]),
     ]

@@ -212,7 +212,7 @@ def test_published_recipes_hold_the_published_numbers(name, monkeypatch, tmp_pat
 OWN = {
     "system", "model", "model_revision", "text_model", "text_model_revision", "text_attention_dropout",
     "frozen_text_layers", "text_states", "attn_implementation", "lora_rank", "lora_alpha", "lora_dropout",
-    "lora_target_modules",
+    "lora_target_modules", "label_affect", "label_lexicon", "label_lexicon_scale",
 }  # fmt: skip
 
 

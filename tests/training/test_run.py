@@ -31,7 +31,7 @@ from modeling_univa.scores.metrics import MultilabelMetrics
 from modeling_univa.scores.predictions import read_predictions
 from modeling_univa.scores.results import results_table, without_prefix
 from modeling_univa.scores.thresholds import threshold_for
-from modeling_univa.training.arguments import DataArguments, ModelArguments
+from modeling_univa.training.arguments import DataArguments, ModelArguments, parse_arguments
 from modeling_univa.training.evaluation import evaluate_predictions
 from modeling_univa.training.run import (
     build_model,
@@ -410,7 +410,97 @@ def test_labels_without_affect_switch_the_prior_off(tmp_path, caplog):
     model, _ = build_model(model_arguments(modalities=["audio"]), found)
     logging.getLogger("transformers").removeHandler(caplog.handler)
     assert model.correlation_prior is None
-    assert "No valence and arousal is known for all of ['bored', 'keen']" in caplog.text
+    assert "No valence and arousal is known for bored, keen: the correlation prior is off" in caplog.text
+
+
+# Valence and arousal of the labels
+
+
+@pytest.fixture(scope="module")
+def own_labels(tmp_path_factory):
+    """A corpus of emotions of its own."""
+    rows = random_rows([3, 4], label_names=("Joy", "hope", "bored"))
+    return load_corpus(str(write_corpus(tmp_path_factory.mktemp("own") / "corpus", {"train": rows})))
+
+
+HOPE_BORED = {"hope": [0.6, 0.2], "bored": [0.25, 0.125]}
+
+
+@pytest.mark.parametrize("way", ["table", "lexicon", "both"])
+def test_own_labels_keep_the_prior(way, own_labels, tmp_path):
+    (tmp_path / "words.tsv").write_text("term\tvalence\tarousal\nHope\t3.4\t2.6\nbored\t3\t2\n")
+    lexicon = {"label_lexicon": str(tmp_path / "words.tsv")}
+    given = {
+        "table": {"label_affect": HOPE_BORED},
+        "lexicon": lexicon,
+        "both": {"label_affect": {"hope": [0.6, 0.2]}, **lexicon, "label_lexicon_scale": "nine-point"},
+    }[way]
+    expected = {"hope": [0.3, 0.2] if way == "lexicon" else [0.6, 0.2], "bored": [0.25, 0.125], "Joy": [1.0, 0.735]}
+    model, _ = build_model(model_arguments(modalities=["audio"], **given), own_labels)
+    assert model.config.correlation_prior_weight == 1 and model.correlation_prior is not None
+    found = dict(zip(model.config.label_names, model.config.label_affect, strict=True))
+    assert found == {name: pytest.approx(pair) for name, pair in expected.items()}
+    # As it is saved, so it is loaded, with nothing of the lexicon.
+    (tmp_path / "words.tsv").unlink()
+    model.save_pretrained(tmp_path / "model")
+    loaded = UnivaForEmotionClassification.from_pretrained(tmp_path / "model")
+    assert loaded.config.label_affect == model.config.label_affect
+    similarity = loaded.correlation_prior.label_similarity
+    assert torch.equal(similarity, model.correlation_prior.label_similarity)
+    # A trained model goes on with what it has, or with what is said now.
+    UnivaProcessor.from_config(model.config, None).save_pretrained(tmp_path / "model")
+    again = ModelArguments(model=str(tmp_path / "model"), label_affect={**HOPE_BORED, "Joy": [0.9, 0.5]})
+    changed, _ = build_model(again, own_labels)
+    assert changed.config.label_affect[model.config.label_names.index("Joy")] == [0.9, 0.5]
+    assert not torch.equal(changed.correlation_prior.label_similarity, similarity)
+
+
+def test_labels_that_are_still_missing_are_all_named(own_labels, tmp_path):
+    arguments = model_arguments(modalities=["audio"], label_affect={"Joy": [0.9, 0.5]})
+    with pytest.raises(
+        CorpusError, match="'hope', 'bored' have no valence and arousal in the built-in table; pass `l"
+    ):
+        build_model(arguments, own_labels)
+    with pytest.raises(CorpusError, match="no.txt: cannot be read"):
+        build_model(model_arguments(label_lexicon=str(tmp_path / "no.txt")), own_labels)
+
+
+def test_model_without_the_prior_is_not_given_one(own_labels, tmp_path):
+    model, processor = build_model(model_arguments(modalities=["audio"]), own_labels)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match="was trained without valence and arousal of its labels: leave `label_affect`"
+    ):
+        build_model(ModelArguments(model=str(tmp_path), label_affect=HOPE_BORED), own_labels)
+
+
+def test_system_without_the_prior_says_that_they_have_no_effect(own_labels, caplog):
+    arguments = ModelArguments(system="mult", modalities=["audio"], label_affect=HOPE_BORED)
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    build_model(arguments, own_labels)
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert "`label_affect` has no effect: mult has no prior of emotion similarity" in caplog.text
+
+
+def test_recipe_and_command_line_name_them_alike(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("label_affect: {hope: [0.6, 0.2], bored: [0.25, 0.125]}\n")
+    from_recipe = parse_arguments([str(tmp_path / "recipe.yaml")])[0]
+    from_option = parse_arguments(["--label_affect", json.dumps(HOPE_BORED)])[0]
+    assert from_recipe.label_affect == from_option.label_affect
+    assert from_recipe.affect_overrides(["bored", "hope", "joy"]) == {
+        "label_affect": [[0.25, 0.125], [0.6, 0.2], [1.0, 0.735]]
+    }
+    for wrong, message in (
+        (["--label_lexicon_scale", "unit"], "is that of `label_lexicon`: pass both or neither"),
+        (
+            ["--label_lexicon", "x", "--label_lexicon_scale", "ten"],
+            "must be one of unit, signed, nine-point, got 'ten'",
+        ),
+        (["--label_affect", "hope"], "must name valence and arousal of labels"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            parse_arguments(wrong)
 
 
 def test_cut_rows_are_reported_once_a_split(corpus, caplog):

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..options import OptionParser
 from ..prediction.clips import collect_clips, predict_clips
 from ..prediction.plot import check_plotting, plot_files, plot_prediction
 from ..prediction.predict import Prediction, prediction_table
-from ..prediction.table import check_table_file, write_table
+from ..prediction.table import check_table_file, face_facts, write_table
 
 
 __all__ = ["add_options", "run"]
@@ -102,9 +102,10 @@ def _report(prediction: Prediction, options: argparse.Namespace) -> None:
 
 
 def _json_line(prediction: Prediction) -> str:
-    content = asdict(prediction)
+    content = asdict(replace(prediction, face=None))
     # It is in `error`.
     del content["utterance"]["problem"]
+    content["face"] = prediction.face and face_facts(prediction.face)
     line = json.dumps(content, default=str, ensure_ascii=False)
     try:
         line.encode(sys.stdout.encoding or "utf-8")

@@ -18,7 +18,7 @@ import numpy as np
 
 from .extractor_base_univa import check_at_least, check_choice, check_limits
 from .limits_univa import check_limit
-from .media_univa import MediaError, MediaSource, NoSoundError, VideoFrame, iter_frames, read_audio
+from .media_univa import MediaError, MediaSource, NoSoundError, VideoFrame, iter_frames, media_duration, read_audio
 from .trusted_paths_univa import check_digest, check_sha256, content_digest
 
 
@@ -48,6 +48,8 @@ _MOTION_RATE = 25.0
 # Mouth, and eyes with nose (whose motion is that of the head), as fractions of the box: left, top, right, bottom.
 _MOUTH, _UPPER_FACE = (0.25, 0.62, 0.75, 0.97), (0.2, 0.15, 0.8, 0.55)
 _PATCH = (24, 16)
+# Share of a clip from which a face counts as seen in all of it.
+_MOST_OF_IT = 0.9
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class FaceTrack:
         boxes: Left, top, width and height of each in the picture, in pixels, without margin.
         tracks_found: Tracks among which this one was chosen.
         note: What a user should know: no face, faces left out, another choice than the one asked for.
+        people: At least and at most how many people were seen: as many as at once in one picture, and as tracks, since
+            a face that is lost or that comes back after a cut has another track. (0, 0) where no video was looked at.
+        start, end: When the chosen face is seen first and last, in seconds from the beginning of the clip.
+        seconds: Length of the clip.
     """
 
     images: list[np.ndarray]
@@ -93,6 +99,28 @@ class FaceTrack:
     boxes: list[Box]
     tracks_found: int
     note: str | None = None
+    people: tuple[int, int] = (0, 0)
+    start: float = 0.0
+    end: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def whose(self) -> str | None:
+        """Which of the people seen this is, and when; `None` without a face of a video.
+
+        Such as "face of 1 of 2 people, 2.2–3.0 s of 4.2 s".
+        """
+        if not self.people[0]:
+            return None
+        least, most = self.people
+        number = f"{least}" if least == most else f"{least}–{most}"
+        who = "face of the one person seen" if most == 1 else f"face of 1 of {number} people"
+        return f"{who}, {self.start:.1f}–{self.end:.1f} s of {self.seconds:.1f} s"
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether others were seen, too, or the face for less than nine tenths of the clip."""
+        return self.people[1] > 1 or self.end - self.start < _MOST_OF_IT * self.seconds
 
 
 @dataclass(frozen=True)
@@ -229,12 +257,17 @@ class FaceReader:
             kept = np.linspace(0, len(kept) - 1, self.max_faces).round().astype(int)
             notes.append(f"{self.max_faces} of {len(track.faces)} faces are used, at even distances")
         images = self._crop({track.indices[place]: track.faces[place] for place in kept}, part)
+        first, seconds = part.start or 0.0, part.seconds(num_pictures / self.frame_rate)
         return FaceTrack(
             images,
             [track.times[place] for place in kept],
             [track.faces[place].box for place in kept],
             len(tracks),
             "; ".join(notes) or None,
+            (_most_at_once(tracks), len(tracks)),
+            track.times[0] - first,
+            min(track.times[-1] - first + 1 / self.frame_rate, seconds),
+            seconds,
         )
 
     def detect(self, image: np.ndarray) -> list[Face]:
@@ -353,6 +386,16 @@ class _Clip:
     def sound(self, sampling_rate: int) -> np.ndarray:
         return read_audio(self.source, sampling_rate, self.start, self.end, max_seconds=self.max_seconds)
 
+    def seconds(self, looked_at: float) -> float:
+        """How long the clip is, where pictures were looked at for so long, the last of which may go beyond its end."""
+        first = self.start or 0.0
+        try:
+            length = media_duration(self.source)
+        except MediaError:  # of a damaged end, of which the clip has nothing
+            length = math.inf
+        last = length if self.end is None else min(self.end, length)
+        return min(looked_at, last - first) if last > first else looked_at
+
     def check(self, kind: str, value: float, name: str) -> None:
         """Refuse the clip for a number outside of the range of its kind in `LIMITS`."""
         try:
@@ -384,6 +427,12 @@ class _Track:
     def score(self) -> float:
         """That of the best detection."""
         return max(face.score for face in self.faces)
+
+
+def _most_at_once(tracks: Sequence[_Track]) -> int:
+    """The largest number of tracks that are there in one picture, found or missed between two that are found."""
+    begin = [track.indices[0] for track in tracks]
+    return max(sum(one.indices[0] <= index <= one.indices[-1] for one in tracks) for index in begin)
 
 
 def _link(tracks: Sequence[_Track], faces: Sequence[Face], index: int, time: float) -> list[_Track]:

@@ -141,6 +141,11 @@ class UtteranceMedia:
             self._track = self._read_faces()
         return self._track
 
+    @property
+    def followed(self) -> FaceTrack | None:
+        """The face that was read so far; `None` where `faces` was not called, or did not end well."""
+        return self._track
+
     def _read_sound(self, sampling_rate: int) -> np.ndarray | None:
         if self.audio is not None:
             return read_sound(self.audio, sampling_rate, self.start, self.end, self.given_rate)

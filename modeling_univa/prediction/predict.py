@@ -11,7 +11,7 @@ import numpy as np
 from ..corpora.precomputed_features import storable_frames
 from ..data.feature_files import read_frames
 from ..data.schema import FACE_EMOTIONS, CorpusError
-from ..models.faces_univa import FaceReader
+from ..models.faces_univa import FaceReader, FaceTrack
 from ..models.files_univa import explanation
 from ..models.media_univa import MediaError
 from ..models.modeling_emotion import EmotionModel
@@ -41,8 +41,10 @@ class Prediction:
         emotions: those above the model's threshold, likeliest first.
         valence_arousal: (valence, arousal) in [-1, 1] of each modality that a scorer was given for; `None` where the
             utterance has nothing of it.
-        notes: what the utterance did not have, one sentence each.
+        notes: what the utterance did not have, one sentence each; and whose face was followed where there were others,
+            or it was seen for a part of the clip.
         error: why it could not be predicted.
+        face: which face of a video was followed, without its images; `None` where none was, or no video was read.
     """
 
     utterance: Utterance
@@ -51,6 +53,7 @@ class Prediction:
     valence_arousal: dict[str, tuple[float, float] | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     error: str | None = None
+    face: FaceTrack | None = field(default=None, repr=False)
 
 
 def predict(
@@ -276,6 +279,7 @@ class _Predictor:
             [label for label, score in scores.items() if score > limits[label]],
             {modality: pair and (pair["valence"], pair["arousal"]) for modality, pair in affect.items()},
             [*self._notes(item.utterance, item.media), *item.notes],
+            face=_followed(item.media),
         )
 
     def _failed(self, utterance: Utterance, media: UtteranceMedia, error: Exception) -> Prediction:
@@ -284,8 +288,17 @@ class _Predictor:
     def _notes(self, utterance: Utterance, media: UtteranceMedia) -> list[str]:
         """What the utterance lacks, beginning with the file where the id does not name it already."""
         notes = [note.reason if note.source == utterance.utterance_id else str(note) for note in media.notes.values()]
+        face = _followed(media)
+        if face is not None and face.is_partial:
+            notes.append(str(face.whose))
         without_text = self._reads_text and not (utterance.text or "").strip() and utterance.problem is None
         return [*notes, _NO_TEXT] if without_text else notes
+
+
+def _followed(media: UtteranceMedia) -> FaceTrack | None:
+    """The face of a video that was read for a prediction."""
+    found = media.followed
+    return None if found is None or not found.times else replace(found, images=[])
 
 
 def _features_of(utterance: Utterance) -> tuple[dict[str, np.ndarray], list[str]]:

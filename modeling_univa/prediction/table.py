@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..models.faces_univa import FaceTrack
 from ..models.files_univa import whole_file
 from .clips import collect_clips, predict_clips
 from .inputs import utterances_of_rows
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-__all__ = ["check_table_file", "predict", "prediction_records", "write_table"]
+__all__ = ["check_table_file", "face_facts", "predict", "prediction_records", "write_table"]
 
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -100,11 +101,24 @@ def prediction_records(predictions: Iterable[Prediction], label_names: Sequence[
     Returns:
         Of each `utterance_id`, `dialogue_id`, `speaker`, `text`, `emotions` (those above the threshold, likeliest
         first), `score_LABEL` of every emotion, `MODALITY_valence` and `MODALITY_arousal` in [-1, 1] where a scorer was
-        given, `notes` (what the clip lacks) and `error` (why it was not predicted). What is not known is `None`.
+        given, `face` (whose was followed in a video, and when), `notes` (what the clip lacks) and `error` (why it was
+        not predicted). What is not known is `None`.
     """
     predictions = list(predictions)
     modalities = _scored(predictions)
     return [_storable(_record(one, label_names, modalities)) for one in predictions]
+
+
+def face_facts(face: FaceTrack) -> dict[str, Any]:
+    """
+    Whose face was followed, for JSON.
+
+    Returns:
+        `whose` in words, `people` as the least and the largest number of people that were seen, `start` and `end` of
+        the face in `seconds` of the clip.
+    """
+    times = {name: round(getattr(face, name), 3) for name in ("start", "end", "seconds")}
+    return {"whose": face.whose, "people": list(face.people), **times}
 
 
 def check_table_file(file: str | PathLike[str]) -> None:
@@ -160,10 +174,9 @@ def _types(label_names: Sequence[str], modalities: Sequence[str]) -> dict[str, p
     texts = dict.fromkeys(("utterance_id", "dialogue_id", "speaker", "text"), pa.string())
     numbers = [f"score_{name}" for name in label_names]
     numbers += [f"{name}_{axis}" for name in modalities for axis in ("valence", "arousal")]
-    lists = {"emotions": pa.list_(pa.string())}
-    return (
-        texts | lists | dict.fromkeys(numbers, pa.float64()) | {"notes": pa.list_(pa.string()), "error": pa.string()}
-    )
+    several = pa.list_(pa.string())
+    columns = {**texts, "emotions": several, **dict.fromkeys(numbers, pa.float64())}
+    return {**columns, "face": pa.string(), "notes": several, "error": pa.string()}
 
 
 def _record(one: Prediction, label_names: Sequence[str], modalities: Sequence[str]) -> dict[str, Any]:
@@ -178,7 +191,7 @@ def _record(one: Prediction, label_names: Sequence[str], modalities: Sequence[st
     record |= {f"score_{name}": one.scores.get(name) for name in label_names}
     for name in modalities:
         record[f"{name}_valence"], record[f"{name}_arousal"] = one.valence_arousal.get(name) or (None, None)
-    return {**record, "notes": list(one.notes), "error": one.error}
+    return {**record, "face": one.face and one.face.whose, "notes": list(one.notes), "error": one.error}
 
 
 def _storable(value: Any) -> Any:

@@ -78,6 +78,30 @@ def test_largest_and_longest_track(reader, tmp_path: Path):
     np.testing.assert_array_equal(part.images[0], largest.images[2])
 
 
+def test_whose_face_and_when(reader, tmp_path: Path):
+    small, large = (10, 40, 24), (90, 20, 56)
+    path = write_video(tmp_path / "two.mp4", [scene({0: small})] * 10 + [scene({0: small, 1: large})] * 40)
+    track = reader()(path)
+    assert (track.people, track.start, track.end, track.seconds) == ((2, 2), 0.4, 2.0, 2.0)
+    assert track.whose == "face of 1 of 2 people, 0.4–2.0 s of 2.0 s" and track.is_partial
+    # Of a part, and where the last picture looked at goes beyond the end.
+    part = reader()(path, 0.6, 1.5)
+    assert part.whose == "face of 1 of 2 people, 0.0–0.9 s of 0.9 s"
+    # One who comes back after a cut may be another.
+    shot, other = scene({0: (30, 30, 40)}), scene({0: (30, 30, 40)}, background=120)
+    cut = reader()(write_video(tmp_path / "cut.mp4", [shot] * 30 + [other] * 20))
+    assert cut.people == (1, 2) and cut.whose == "face of 1 of 1–2 people, 0.0–1.2 s of 2.0 s"
+
+
+def test_one_face_all_the_time_is_not_worth_a_note(reader, tmp_path: Path):
+    whole = reader()(write_video(tmp_path / "whole.mp4", [scene({0: (30, 30, 40)})] * 50))
+    assert whole.whose == "face of the one person seen, 0.0–2.0 s of 2.0 s" and not whole.is_partial
+    late = reader()(write_video(tmp_path / "late.mp4", [scene({})] * 10 + [scene({0: (30, 30, 40)})] * 40))
+    assert late.whose == "face of the one person seen, 0.4–2.0 s of 2.0 s" and late.is_partial
+    none = reader()(write_video(tmp_path / "none.mp4", [scene({})] * 10))
+    assert none.whose is None and none.people == (0, 0)
+
+
 def test_cut_ends_a_track_and_motion_does_not(reader, tmp_path: Path):
     moving = [scene({0: (10 + index, 30, 40)}) for index in range(50)]
     assert reader()(write_video(tmp_path / "moving.mp4", moving)).tracks_found == 1

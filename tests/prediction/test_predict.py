@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,6 +94,26 @@ def test_a_clip_meets_the_features_of_the_processor(saved, loaded, clips, capsys
     assert line["utterance"]["text"] == "yes no" and line["error"] is None and line["notes"] == []
     above = [name for name, score in line["scores"].items() if score > model.config.decision_threshold]
     assert sorted(line["emotions"]) == sorted(above) and above
+
+
+@pytest.mark.parametrize("people", [1, 2])
+def test_whose_face_is_told(saved, clips, capsys, monkeypatch, people):
+    find = FaceReader.__call__
+
+    def several(self, *args):
+        return replace(find(self, *args), people=(people, people), start=0.25, end=0.9, seconds=1.0)
+
+    monkeypatch.setattr(FaceReader, "__call__", several)
+    assert cli.main(["predict", str(saved), str(clips / "a.mp4"), "--json"]) == 0
+    captured = capsys.readouterr()
+    (line,) = _lines(captured.out)
+    who = "face of the one person seen" if people == 1 else "face of 1 of 2 people"
+    words = f"{who}, 0.2–0.9 s of 1.0 s"
+    assert line["face"] == {"whose": words, "people": [people] * 2, "start": 0.25, "end": 0.9, "seconds": 1.0}
+    assert line["notes"] == [words] and f"note: {clips / 'a.mp4'}: {words}" in captured.err
+    # Nothing is told of a face where there is no video.
+    assert cli.main(["predict", str(saved), "--text", "yes", "--json"]) == 0
+    assert _lines(capsys.readouterr().out)[0]["face"] is None
 
 
 def test_a_bad_clip_does_not_end_the_job(saved, clips, capsys):

@@ -17,6 +17,7 @@ import modeling_univa
 from modeling_univa import cli
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
+from modeling_univa.models.faces_univa import FaceTrack
 from modeling_univa.models.light_features_univa import LogMelExtractor
 from modeling_univa.prediction.inputs import Utterance, utterances_of_rows
 from modeling_univa.prediction.predict import Prediction
@@ -30,6 +31,7 @@ GOOD = Prediction(
     ["happy", "sad"],
     {"text": (0.5, -0.25), "audio": None},
     ["no face in 3 pictures", "file: no sound"],
+    face=FaceTrack([], [2.2], [(0, 0, 9, 9)], 1, None, (2, 2), 2.2, 3.0, 4.2),
 )
 BAD = Prediction(Utterance("b\udce9.mp4", "d1"), notes=[], error="the file is empty (0 bytes)")
 
@@ -48,10 +50,11 @@ def test_records_have_a_column_for_all_that_is_told():
     good, bad = prediction_records([GOOD, BAD], LABELS)
     assert list(good) == list(bad) == [
         "utterance_id", "dialogue_id", "speaker", "text", "emotions", "score_happy", "score_sad",
-        "text_valence", "text_arousal", "audio_valence", "audio_arousal", "notes", "error",
+        "text_valence", "text_arousal", "audio_valence", "audio_arousal", "face", "notes", "error",
     ]  # fmt: skip
     assert good["emotions"] == ["happy", "sad"] and (good["score_happy"], good["score_sad"]) == (0.1 + 0.2, 0.25)
     assert (good["text_valence"], good["text_arousal"], good["audio_valence"]) == (0.5, -0.25, None)
+    assert good["face"] == "face of 1 of 2 people, 2.2–3.0 s of 4.2 s" and bad["face"] is None
     assert bad["score_happy"] is None and bad["emotions"] == [] and bad["error"] == "the file is empty (0 bytes)"
     assert bad["utterance_id"] == "b\\udce9.mp4" and good["error"] is None
 
@@ -79,7 +82,7 @@ def test_no_cell_of_a_spreadsheet_begins_a_formula(start, tmp_path):
     write_table(tmp_path / "found.csv", [one], ["a"])
     with open(tmp_path / "found.csv", encoding="utf-8-sig", newline="") as stream:
         (row,) = csv.DictReader(stream)
-    assert row.pop("score_a") == "0.5"
+    assert row.pop("score_a") == "0.5" and row.pop("face") == ""
     assert set(row.values()) == {f"'{name}"}
 
 

@@ -9,7 +9,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 
-SHIPPED = ("model_card.md", "metrics/multilabel_emotion")
+SHIPPED = ("model_card.md", "metrics/multilabel_emotion", "recipes")
 
 
 class BuildWithFiles(build_py):

@@ -12,6 +12,7 @@ from .options import OptionParser
 
 COMMANDS = {
     "build": "a corpus from its files: your own, or a published one",
+    "train": "a model, as a recipe says: training, test, and a folder that from_pretrained loads",
     "convert": "a published checkpoint to a folder that from_pretrained loads",
     "predict": "emotions of clips, or of utterances from text and raw media",
     "zero-shot": "emotions of a corpus by a language model that sees pictures, untrained on it",

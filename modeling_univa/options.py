@@ -26,6 +26,8 @@ class OptionParser(argparse.ArgumentParser):
 
     # Whether `parse_known_args` refuses too; sub-commands are parsed by it.
     refuses_unknown = True
+    # What gets all arguments as they are, in a command that reads its command line itself.
+    takes_all: str | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
@@ -40,6 +42,8 @@ class OptionParser(argparse.ArgumentParser):
     ) -> tuple[Any, list[str]]:
         """Parse; unlike in argparse an option that is not known is refused here too."""
         given = sys.argv[1:] if args is None else list(args)
+        if self.takes_all is not None:
+            return argparse.Namespace(**{**self._defaults, self.takes_all: given}), []
         end = given.index("--") if "--" in given else len(given)
         known = {option.replace("_", "-"): option for option in self._options()}
         given[:end] = [self._current(argument, known) for argument in given[:end]]

@@ -83,6 +83,8 @@ def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
     words = list(words)
     if words[0] == "univa":
         return "univa", words[1:]
+    if words[0] == "torchrun" and words[3:5] == ["-m", "modeling_univa.cli"]:
+        return "univa", words[5:]
     assert words[0] in ("python", "torchrun"), words
     place = next(index for index, word in enumerate(words) if word.endswith(".py"))
     assert words[1:place] in ([], ["--nproc_per_node", words[place - 1]]), words
@@ -103,7 +105,9 @@ def run(words: Sequence[str]) -> int:
 def parse(words: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a command read its arguments, and do no more."""
     program, arguments = split_command(words)
-    if program == "univa":
+    if program == "univa" and arguments[0] == "train":
+        parse_arguments(arguments[1:])
+    elif program == "univa":
         assert callable(cli.make_parser(arguments).parse_args(arguments).run)
     elif program == "train_hf.py":
         parse_arguments(arguments)

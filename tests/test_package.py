@@ -4,12 +4,12 @@
 
 import subprocess
 import sys
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from testing_utils import REPOSITORY, subprocess_environment
+from testing_utils import REPOSITORY, run_command, subprocess_environment
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,24 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(REPOSITORY)]
     subprocess.run([*command, "--wheel-dir", str(folder)], check=True)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(folder / "site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    command += ["--target", str(folder / "site"), str(next(folder.glob("*.whl")))]
+    subprocess.run(command, check=True)
     return folder / "site"
+
+
+@pytest.fixture
+def univa(installed, tmp_path) -> Callable[..., str]:
+    """Run the command of the wheel in an empty folder; what it prints."""
+
+    def run(*arguments: str) -> str:
+        environment = subprocess_environment(tmp_path / "cache") | {"PYTHONPATH": str(installed)}
+        command = [sys.executable, installed / "bin" / "univa", *arguments]
+        done = run_command(command, environment, tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    return run
 
 
 def test_every_module_and_the_files_they_read_are_in_it(installed):
@@ -29,6 +44,22 @@ def test_every_module_and_the_files_they_read_are_in_it(installed):
     shipped = installed / "modeling_univa" / "shipped_files"
     assert (shipped / "model_card.md").read_bytes() == (REPOSITORY / "model_card.md").read_bytes()
     assert (shipped / "metrics" / "multilabel_emotion" / "multilabel_emotion.py").is_file()
+    recipes = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "recipes").rglob("*.yaml")}
+    assert recipes == {path.relative_to(shipped) for path in (shipped / "recipes").rglob("*.yaml")}
+
+
+def test_building_training_and_plans_need_no_checkout(univa, tmp_path):
+    help_text = univa("--help")
+    assert all(f"    {name} " in help_text for name in ("build", "train", "reproduce"))
+    assert "utterance-folder" in univa("build", "--help")
+    built = univa("build", "demo", "--output", "corpora/demo", "--num-dialogues", "4")
+    assert "raw media in corpora/demo-media" in built
+    assert "demo, mosaic, ravdess_av, m3ed/{carat, " in " ".join(univa("train", "--help").split())
+    trained = univa("train", "demo", "--dataset", "corpora/demo", "--output_dir", "run", "--max_steps", "2")
+    assert "miF1 %" in trained and (tmp_path / "run" / "model.safetensors").is_file()
+    # The plan names the recipe beside it.
+    planned = univa("reproduce", "demo", "--dry-run", "--set", "dataset=corpora/demo")
+    assert "table3 | w/o VA-ECP, seed 1113: to make" in planned and "9 runs, 9 to make" in planned
 
 
 def test_a_run_builds_its_corpus_trains_and_writes_its_card(installed, tmp_path):

@@ -1,7 +1,7 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
 """
-The process of one run of a benchmark, by the same door as `train_hf.py`.
+The process of one run of a benchmark, by the same door as `univa train`.
 
     python -m modeling_univa.benchmark.job train STORE RUN
     python -m modeling_univa.benchmark.job analyse STORE RUN

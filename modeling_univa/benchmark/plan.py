@@ -10,6 +10,7 @@ from typing import Any
 
 from ..options import nearest
 from ..scores.headline import METRICS
+from ..shipped import named_file
 from ..training.arguments import merged_recipes, parse_arguments, read_recipe
 from .analysis_files import ANALYSES
 from .baselines import BASELINES, baseline_configuration
@@ -239,16 +240,14 @@ def read_plan(
     Read a plan and expand it.
 
     Args:
-        path: of the YAML file; `docs/benchmark.md` has the format.
+        path: of the YAML file, or the name of a plan of the package; `docs/benchmark.md` has the format.
         settings: keys of recipes that win over those of the plan, for all runs.
         found: what searches for settings found, by the id of the study.
 
     Raises:
         ValueError: no YAML, or a key, a recipe, a seed or a value that is wrong; names the table and the row.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no plan {path}; recipes/benchmark/ has some.")
+    path = named_file(path, "plan")
     content = read_recipe(path)
     try:
         return _Reader(path, content, dict(settings or {}), dict(found or {})).plan()
@@ -431,9 +430,10 @@ class _Reader:
             raise ValueError(f"{where} has no `recipe`, and the plan no `base`.")
         places = [self.path.parent / str(name), Path("recipes", str(name))]
         found = next((place for place in places if place.is_file()), None)
-        if found is None:
-            raise ValueError(f"{where}: there is no recipe {places[0]}, nor {places[1]}.")
-        return read_recipe(found)
+        try:
+            return read_recipe(found or named_file(str(name)))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
 
     def _seeds(self, where: str, seeds: Any) -> list[int]:
         is_list = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)

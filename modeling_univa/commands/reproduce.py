@@ -19,6 +19,7 @@ from ..benchmark.tuning import Found
 from ..models.files_univa import exclusive
 from ..options import OptionParser
 from ..scores.headline import METRICS
+from ..shipped import plans
 
 
 __all__ = ["add_options", "run"]
@@ -30,7 +31,7 @@ _JOBS = {"local": 1, "slurm": 100}
 
 def add_options(parser: OptionParser) -> None:
     """Add its options."""
-    parser.add_argument("plan", help="YAML file; recipes/benchmark/ has some")
+    parser.add_argument("plan", help=f"YAML file, or a plan of the package: {', '.join(plans())}")
     parser.add_argument("--output", default="outputs/benchmark", help="where runs are kept (default %(default)s)")
     parser.add_argument(
         "--jobs", type=int, help="runs at a time; on this machine they share the cores (default 1, in Slurm 100)"

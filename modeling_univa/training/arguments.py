@@ -23,6 +23,7 @@ from ..data.lexicon import SCALES, affect_of_words, read_label_affect
 from ..models.files_univa import one_line
 from ..options import OptionParser, nearest
 from ..scores.thresholds import AUTO, THRESHOLD_CHOICES
+from ..shipped import in_words, named_file, recipes
 from .config_options import config_options, system_config, system_names
 from .training_arguments import UnivaTrainingArguments
 
@@ -341,15 +342,16 @@ def _whole_number(value: int | str | None) -> int | str | None:
 
 
 def parse_arguments(
-    arguments: Sequence[str], recipe: Mapping[str, Any] | None = None
+    arguments: Sequence[str], recipe: Mapping[str, Any] | None = None, program: str = "univa train"
 ) -> tuple[ModelArguments, DataArguments, UnivaTrainingArguments]:
     """
-    Parse `[RECIPE.yaml …] [--name value …]`; the command line wins over the recipes, a later recipe over an earlier.
+    Parse `[RECIPE …] [--name value …]`; the command line wins over the recipes, a later recipe over an earlier.
 
     Which options there are depends on the `system`.
 
     Args:
         recipe: what a recipe before the others says.
+        program: what the help calls the command.
 
     Raises:
         ValueError: a recipe that is missing, is not YAML or not a mapping, a key or option that nothing knows, or a
@@ -358,11 +360,17 @@ def parse_arguments(
     arguments = list(arguments)
     recipe = dict(recipe or {})
     while arguments and not arguments[0].startswith("-"):
-        recipe = merged_recipes(recipe, read_recipe(Path(arguments.pop(0))))
+        recipe = merged_recipes(recipe, read_recipe(named_file(arguments.pop(0))))
     named, arguments = _EARLY.parse_known_args(arguments)
     recipe = _without_earlier_names(merged_recipes(recipe, vars(named)))
     types = (model_arguments(recipe.get("system", ModelArguments.system)), DataArguments, UnivaTrainingArguments)
-    parser = _Parser(types, formatter_class=_HelpFormatter)
+    parser = _Parser(
+        types,
+        prog=program,
+        usage="%(prog)s [RECIPE …] [--name value …]",
+        description=f"A recipe is a YAML file of these options, or one of the package: {in_words(recipes())}.",
+        formatter_class=_HelpFormatter,
+    )
     actions = {action.dest: action for action in parser._actions}
     unknown = sorted(map(str, set(recipe) - set(actions)))
     if unknown:
@@ -487,8 +495,6 @@ def _as_choice(action: argparse.Action, value: Any) -> str:
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, with a `ValueError` for anything else."""
-    if not path.is_file():
-        raise ValueError(f"There is no recipe {path}; recipes/ has some.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""From arguments to a trained, tested and saved model; what `train_hf.py` runs."""
+"""From arguments to a trained, tested and saved model; what `univa train` runs."""
 
 import json
 import os
@@ -200,7 +200,7 @@ def check_world_size(args: UnivaTrainingArguments) -> None:
     if launched != args.world_size:
         raise ValueError(
             f"{launched} processes were launched, but the training arguments see {args.world_size}. On CPU start them "
-            "with `torchrun --nproc_per_node N train_hf.py … --use_cpu true`."
+            "with `torchrun --nproc_per_node N -m modeling_univa.cli train … --use_cpu true`."
         )
 
 

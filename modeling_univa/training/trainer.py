@@ -86,8 +86,8 @@ class UnivaTrainer(Trainer):
         if args.n_gpu > 1:
             raise ValueError(
                 f"One process sees {args.n_gpu} GPUs, and DataParallel would split dialogues and utterances alike: "
-                "start one process a GPU, `torchrun --nproc_per_node N train_hf.py …` or `accelerate launch "
-                "train_hf.py …`."
+                "start one process a GPU, `torchrun --nproc_per_node N -m modeling_univa.cli train …` or `accelerate "
+                "launch -m modeling_univa.cli train …`."
             )
         self.processor = processing_class
         self._terms: dict[str, torch.Tensor] = {}

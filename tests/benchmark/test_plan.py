@@ -152,7 +152,11 @@ def test_corpus_of_a_setting_is_not_built_as_that_of_the_recipe(write, tmp_path)
         ({"t": {"rows": {"a": {"learning_rate": "fast"}}}}, {}, r"t \| a: .*invalid float value: 'fast'"),
         ({"t": {"rows": {"a": {"seed": 3}}}}, {}, r"t \| a sets `seed`: write `seeds`"),
         ({"t": {"rows": {"a": {"output_dir": "x"}}}}, {}, r"sets `output_dir`: runs lie in the output folder"),
-        ({"t": {"rows": {"a": {"recipe": "no.yaml"}}}}, {}, r"t \| a: there is no recipe .*no.yaml, nor recipes/no"),
+        (
+            {"t": {"rows": {"a": {"recipe": "no.yaml"}}}},
+            {},
+            r"t \| a: There is no recipe no.yaml; this package has demo, ",
+        ),
         (
             {"t": {"rows": {"a": {"seeds": [1, 1]}}}},
             {},
@@ -285,8 +289,21 @@ def test_unknown_analysis_is_refused(write):
         read_plan(write({"t": {"rows": {"full": {"analyses": ["x"]}}}}))
 
 
+@pytest.mark.parametrize("name", ["mosei", "mosei.yaml", "benchmark/mosei", "recipes/benchmark/mosei.yaml"])
+def test_a_plan_of_the_package_goes_by_its_name(name, tmp_path, monkeypatch):
+    """Its recipes, which it names beside itself, are found too."""
+    monkeypatch.chdir(tmp_path)
+    plan = read_plan(name)
+    assert plan.name == "mosei" and plan.runs() and "univa" in {row.system for row in plan.rows()}
+
+
+def test_a_plan_of_ones_own_names_recipes_of_the_package(write):
+    plan = read_plan(write({"t": {"rows": {"a": {}, "b": {"recipe": "mosei/mult", "dataset": "ORG/corpus"}}}}))
+    assert [row.system for row in plan.rows()] == ["univa", "mult"]
+
+
 def test_missing_plan_is_refused():
-    with pytest.raises(ValueError, match="There is no plan nowhere.yaml; recipes/benchmark/ has some"):
+    with pytest.raises(ValueError, match="There is no plan nowhere.yaml; this package has demo, m3ed, mosaic, "):
         read_plan("nowhere.yaml")
 
 

@@ -16,6 +16,7 @@ from modeling_univa.data.label_map import read_label_map
 from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.models.configuration_univa import M3ED_EMOTIONS, MOSEI_EMOTIONS, UnivaConfig
 from modeling_univa.models.systems import SYSTEMS
+from modeling_univa.shipped import plans, recipes
 from modeling_univa.training.arguments import DataArguments, ModelArguments, model_arguments, parse_arguments
 from modeling_univa.training.config_options import config_options
 from modeling_univa.training.training_arguments import UnivaTrainingArguments
@@ -143,17 +144,50 @@ def test_mistakes_are_named(content, options, message, write):
     with pytest.raises(ValueError, match=message) as error:
         parse_arguments([*recipe, *options])
     # One sentence, not the usage of all options.
-    assert len(str(error.value)) < 400
+    assert len(str(error.value)) < 600
 
 
 def test_missing_recipe_is_refused():
-    with pytest.raises(ValueError, match="There is no recipe nowhere.yaml; recipes/ has some"):
+    message = "There is no recipe nowhere.yaml; this package has demo, mosaic, ravdess_av, m3ed/{carat, "
+    with pytest.raises(ValueError, match=message):
         parse_arguments(["nowhere.yaml"])
 
 
 def test_recipe_that_is_a_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="There is no recipe"):
         parse_arguments([str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["mosei/mult", "mosei/mult.yaml", "recipes/mosei/mult.yaml"])
+def test_a_recipe_of_the_package_goes_by_its_name(name, write):
+    model, data, _ = parse_arguments([name, "--hidden_size", "24"])
+    assert (model.system, model.hidden_size, data.dataset) == ("mult", 24, "corpora/mosei")
+    # A file of one's own wins.
+    (Path.cwd() / name).parent.mkdir(parents=True, exist_ok=True)
+    write("dataset: mine\n", name)
+    assert parse_arguments([name])[1].dataset == "mine"
+
+
+def test_the_suffix_of_a_recipe_may_be_left_out(write):
+    write("dataset: mine\n", "demo.yaml")
+    assert parse_arguments(["demo"])[1].dataset == "mine"
+
+
+@pytest.mark.parametrize("name", ["benchmark/demo", "../model_card.md", "mosei", "mosei/../demo", "/demo", "dem", ""])
+def test_what_is_no_recipe_of_the_package_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="There is no recipe") as error:
+        parse_arguments([name])
+    assert (name != "dem") or ", the nearest is 'demo'; this package has" in str(error.value)
+
+
+def test_the_package_has_every_recipe_and_plan(capsys):
+    assert set(recipes()) == {name.as_posix() for name in RECIPES}
+    assert set(plans()) == {path.stem for path in (FOLDER / "benchmark").glob("*.yaml")}
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "usage: univa train [RECIPE …] [--name value …]" in told and "mosei/{carat, carat_aligned, " in told
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
@@ -204,8 +238,8 @@ def test_published_recipes_hold_the_published_numbers(name, monkeypatch, tmp_pat
     assert (config.hidden_size, config.num_attention_heads, config.intermediate_size) == (768, 12, 3072)
     dropouts = ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
     assert all(getattr(config, dropout) == 0.1 for dropout in dropouts)
-    command = "python" if processes == 1 else f"torchrun --nproc_per_node {processes}"
-    assert f"#   {command} train_hf.py recipes/{name}.yaml" in path.read_text()
+    command = "univa" if processes == 1 else f"torchrun --nproc_per_node {processes} -m modeling_univa.cli"
+    assert f"#   {command} train recipes/{name}.yaml" in path.read_text()
 
 
 # What is not a setting of a system.

@@ -1,0 +1,41 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`univa train`: train, test and save a model, as a recipe says. `train_hf.py` is the same."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from ..options import OptionParser
+from ..training.arguments import parse_arguments
+from ..training.run import run_training
+from .failures import run_guarded
+
+
+__all__ = ["add_options", "run", "train_main"]
+
+
+def add_options(parser: OptionParser) -> None:
+    """Leave the options to `parse_arguments`, since which there are depends on the system that the recipe names."""
+    parser.takes_all = "arguments"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; returns the exit status."""
+    return _train(options.arguments, "univa train")
+
+
+def train_main(argv: Sequence[str] | None = None) -> int:
+    """
+    The command line of `train_hf.py`.
+
+    Returns:
+        Exit status: 0; 2 for a mistake of the user, with one sentence on standard error; 130 when interrupted.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    return run_guarded("train_hf.py", lambda: _train(arguments, "train_hf.py"))
+
+
+def _train(arguments: Sequence[str], program: str) -> int:
+    run_training(*parse_arguments(arguments, program=program))
+    return 0

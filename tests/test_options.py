@@ -16,7 +16,7 @@ from modeling_univa.options import OptionParser, logger, nearest
 from modeling_univa.prediction.clips import collect_clips, predict_clips
 
 
-CORPORA = ("crema_d", "demo", "m3ed", "mosei", "ravdess", "sheet", "utterance_folder")
+CORPORA = ("crema_d", "demo", "iemocap", "m3ed", "mosei", "ravdess", "sheet", "utterance_folder")
 
 
 def parser_of(command: str) -> OptionParser:

@@ -26,6 +26,7 @@ __all__ = [
     "PublishedConfig",
     "PublishedCorpus",
     "check_option",
+    "decoded_text",
     "find_media",
     "number_between",
     "split_of_speakers",
@@ -179,15 +180,16 @@ class PublishedCorpus(MediaCorpus):
             for column in self._columns:
                 if column in TIME_COLUMNS:
                     continue
-                without = sum(not row.get(column) for row in rows)
                 paths = [row[column] for row in rows if row.get(column)]
                 absent = sum(not Path(self.config.source, path).is_file() for path in paths)
-                if without:
-                    self.notes.append(f"{split}: {without} of {len(rows)} utterances name no {column} file.")
+                if len(paths) < len(rows):
+                    self.notes.append(
+                        f"{split}: {len(rows) - len(paths)} of {len(rows)} utterances name no {column} file."
+                    )
                 if absent:
                     self.notes.append(
-                        f"{split}: {absent} of the {len(paths)} {column} files that {self.listing(split)} lists are "
-                        "not there; their rows are left out (see rejected.jsonl)."
+                        f"{split}: of {len(paths)} utterances listed in {self.listing(split)}, {absent} have no "
+                        f"{column} file in its place; they are left out (see rejected.jsonl)."
                     )
         left_out = self.side_files.get(LEFT_OUT_FILE, [])
         for reason, count in Counter(entry["reason"] for entry in left_out).items():
@@ -267,6 +269,19 @@ def split_of_speakers(groups: Sequence[Sequence[str]], seed: int) -> dict[str, s
         for index, speaker in enumerate(order):
             split_of[speaker] = _SPLITS[2 if index < held else 1 if index < 2 * held else 0]
     return split_of
+
+
+def decoded_text(path: Path) -> str:
+    """Text of a file in UTF-8 or else in cp1252, as older corpora have it. Raises `CorpusError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Five bytes are no character of it.
+        return data.decode("cp1252", errors="replace")
 
 
 def check_option(name: str, value: Any, choices: Collection[Any]) -> None:

@@ -3,31 +3,30 @@
 """UniVA as a Hugging Face citizen: multimodal multi-label emotion recognition driven by valence and arousal.
 
 Where this package is imported, transformers' auto classes load UniVA folders with its code, so that
-`trust_remote_code` is not needed; elsewhere they load the code that lies beside the weights.
+`trust_remote_code` is not needed; elsewhere they load the code that lies beside the weights. The names of the package
+are imported when they are used.
 """
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModel
-
-from .models.configuration_univa import UnivaConfig
-from .models.losses_univa import UnivaObjective
-from .models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
-from .models.modeling_emonet import EmoNetConfig, EmoNetModel
-from .models.modeling_inception_resnet_v1 import InceptionResnetV1Config, InceptionResnetV1Model
-from .models.modeling_mini_xception import MiniXceptionConfig, MiniXceptionModel
-from .models.modeling_univa import UnivaForEmotionClassification, UnivaModel
-from .models.modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
-from .models.pipeline_univa import UnivaPipeline
-from .models.processing_univa import UnivaProcessor
-from .models.systems import register_systems
+from .auto_classes import announce_networks
 
 
 if TYPE_CHECKING:
-    from .data.loading import load_corpus
+    from .data.corpus import Corpus
+    from .data.loading import load_corpus, make_split
+    from .data.utterances import UtteranceCollator, UtteranceDataset
+    from .models.configuration_emotion import EmotionConfig
+    from .models.configuration_univa import UnivaConfig
+    from .models.losses_univa import UnivaObjective
+    from .models.modeling_emotion import EmotionModel, EmotionOutput
+    from .models.modeling_univa import UnivaForEmotionClassification, UnivaModel
+    from .models.pipeline_univa import UnivaPipeline
+    from .models.processing_univa import UnivaProcessor
     from .prediction.table import predict
+    from .scores.metrics import MultilabelMetrics, multilabel_metrics
     from .training.trainer import UnivaTrainer
     from .training.training_arguments import UnivaTrainingArguments
 
@@ -36,37 +35,48 @@ try:
 except PackageNotFoundError:  # a source tree that was not installed
     __version__ = "0+unknown"
 
-register_systems()
-for _config, _model in (
-    (EmoNetConfig, EmoNetModel),
-    (InceptionResnetV1Config, InceptionResnetV1Model),
-    (MiniXceptionConfig, MiniXceptionModel),
-    (Wav2Vec2AffectConfig, Wav2Vec2AffectModel),
-    (UnivaAffectRegressorConfig, UnivaAffectRegressor),
-):
-    AutoConfig.register(_config.model_type, _config)
-    AutoModel.register(_config, _model)
-
-# Imported when they are asked for: who uses a model need not wait for what trains one.
-_LAZY = {
-    "UnivaTrainer": ".training.trainer",
-    "UnivaTrainingArguments": ".training.training_arguments",
-    "load_corpus": ".data.loading",
-    "predict": ".prediction.table",
+# The public names, and where they come from.
+_MODULES = {
+    "Corpus": "data.corpus",
+    "EmotionConfig": "models.configuration_emotion",
+    "EmotionModel": "models.modeling_emotion",
+    "EmotionOutput": "models.modeling_emotion",
+    "MultilabelMetrics": "scores.metrics",
+    "UnivaConfig": "models.configuration_univa",
+    "UnivaForEmotionClassification": "models.modeling_univa",
+    "UnivaModel": "models.modeling_univa",
+    "UnivaObjective": "models.losses_univa",
+    "UnivaPipeline": "models.pipeline_univa",
+    "UnivaProcessor": "models.processing_univa",
+    "UnivaTrainer": "training.trainer",
+    "UnivaTrainingArguments": "training.training_arguments",
+    "UtteranceCollator": "data.utterances",
+    "UtteranceDataset": "data.utterances",
+    "load_corpus": "data.loading",
+    "make_split": "data.loading",
+    "multilabel_metrics": "scores.metrics",
+    "predict": "prediction.table",
 }
+
+announce_networks()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name], __name__), name)
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_MODULES})
 
 
 __all__ = [
+    "Corpus",
+    "EmotionConfig",
+    "EmotionModel",
+    "EmotionOutput",
+    "MultilabelMetrics",
     "UnivaConfig",
     "UnivaForEmotionClassification",
     "UnivaModel",
@@ -75,6 +85,10 @@ __all__ = [
     "UnivaProcessor",
     "UnivaTrainer",
     "UnivaTrainingArguments",
+    "UtteranceCollator",
+    "UtteranceDataset",
     "load_corpus",
+    "make_split",
+    "multilabel_metrics",
     "predict",
 ]

@@ -1,12 +1,21 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`univa`: one sub-command a task, each a module of `commands/`."""
+"""
+`univa`: one sub-command a task.
+
+The options (`command_line/NAME.py`) are imported first, and the job (`commands/NAME.py`, which takes seconds: torch,
+transformers and more) when the command line has been read, so that help and mistakes are printed at once. Both are
+found by name here, and nowhere else.
+"""
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
 
-from .commands.failures import run_guarded
 from .options import OptionParser
 
 
@@ -35,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; a mistake of the user ends in one sentence and exit status 2."""
     parser = make_parser(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(arguments)
+    run_guarded = _module("commands", "failures").run_guarded
     return run_guarded("univa", lambda: options.run(options), parser)
 
 
@@ -45,10 +55,23 @@ def make_parser(arguments: Sequence[str]) -> OptionParser:
     for name, description in COMMANDS.items():
         command = commands.add_parser(name, help=description)
         if name in arguments[:1]:
-            module = import_module(f".commands.{name.replace('-', '_')}", __package__)
-            module.add_options(command)
-            command.set_defaults(run=module.run)
+            _options_of(name).add_options(command)
+            command.set_defaults(run=partial(_run, name))
     return parser
+
+
+def _run(name: str, options: Any) -> int:
+    return _module("commands", name).run(options)
+
+
+def _options_of(name: str) -> ModuleType:
+    """The module with the options of a command; that of its job, where they are read off the classes of the job."""
+    is_light = find_spec(f"{__package__}.command_line.{name.replace('-', '_')}") is not None
+    return _module("command_line" if is_light else "commands", name)
+
+
+def _module(room: str, name: str) -> ModuleType:
+    return import_module(f".{room}.{name.replace('-', '_')}", __package__)
 
 
 if __name__ == "__main__":

@@ -4,17 +4,17 @@
 
 import argparse
 import difflib
+import logging
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from transformers.utils import logging
-
 
 __all__ = ["OptionParser", "nearest"]
 
-logger = logging.get_logger(__name__)
+# Not transformers' own, which would have to be imported before a mistyped option is told.
+logger = logging.getLogger(__name__)
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -66,7 +66,7 @@ class OptionParser(argparse.ArgumentParser):
         plain = name.replace("_", "-")
         if plain in self._renamed:
             plain = self._renamed[plain]
-            logger.warning_once(f"{name} is now called {plain}; the earlier name will go.")
+            logger.warning(f"{name} is now called {plain}; the earlier name will go.")
         return f"{known.get(plain, name)}{equals}{value}"
 
     def _options(self) -> list[str]:

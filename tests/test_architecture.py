@@ -15,9 +15,11 @@ from testing_utils import REPOSITORY
 PACKAGE = REPOSITORY / "modeling_univa"
 # A room imports those before it.
 ROOMS = [
-    "models", "scores", "data", "convert", "features", "corpora", "sharing", "prediction", "training", "affect",
-    "benchmark", "commands",
+    "command_line", "models", "scores", "data", "convert", "features", "corpora", "sharing", "prediction", "training",
+    "affect", "benchmark", "commands",
 ]  # fmt: skip
+# What is imported before a command line is read: the standard library and these.
+LIGHT = ["__init__", "auto_classes", "cli", "cores", "options", "shipped"]
 OUTSIDE = {"huggingface_hub", "numpy", "torch", "transformers"}
 FILES = {".".join(file.relative_to(PACKAGE).with_suffix("").parts): file for file in PACKAGE.rglob("*.py")}
 HUB_MODULES = sorted(name for name in FILES if name.startswith("models.") and not name.endswith("__init__"))
@@ -70,6 +72,30 @@ def test_no_import_is_hidden_in_a_function(name):
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     hidden = {node.lineno for function in functions for node in ast.walk(function) if isinstance(node, ast.ImportFrom)}
     assert not [target for target, node in imports(name) if node.lineno in hidden]
+
+
+@pytest.mark.parametrize("name", [*LIGHT, *(name for name in FILES if room(name) == "command_line")])
+def test_what_reads_command_lines_imports_nothing_heavy(name):
+    """At run time, that is: `TYPE_CHECKING` is for the eyes of mypy."""
+    tree = ast.parse(FILES[name].read_text(encoding="utf-8"))
+    statements = [node for node in tree.body if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node))]
+    outside = {node.module for node in statements if isinstance(node, ast.ImportFrom) and not node.level}
+    outside |= {alias.name for node in statements if isinstance(node, ast.Import) for alias in node.names}
+    assert not {module.split(".")[0] for module in outside} - set(sys.stdlib_module_names)
+    here = [target for target, node in imports(name) if node in statements]
+    assert not [target for target in here if target not in LIGHT and room(target) != "command_line"]
+
+
+def test_our_modules_are_imported_by_name_in_four_places_alone():
+    """Public names, the jobs of commands, the networks of auto classes, and the corpora."""
+    users = [name for name in FILES if "import_module" in FILES[name].read_text(encoding="utf-8")]
+    assert sorted(users) == ["__init__", "auto_classes", "cli", "corpora.build"]
+
+
+def test_options_are_not_beside_the_job_where_they_can_be_by_themselves():
+    both = [name for name in FILES if room(name) == "commands" and name.replace("commands", "command_line") in FILES]
+    assert len(both) > 15
+    assert not [name for name in both if "def add_options" in FILES[name].read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize("name", HUB_MODULES)

@@ -9,11 +9,15 @@ from importlib import import_module
 import pytest
 
 from modeling_univa import cli
+from modeling_univa.benchmark.runner import OVERWRITE
 from modeling_univa.commands.extract import extract
 from modeling_univa.commands.score_affect import score_affect
+from modeling_univa.commands.zero_shot import zero_shot
+from modeling_univa.convert.systems import OFFICIAL
 from modeling_univa.corpora.build import corpus_class, corpus_parser
 from modeling_univa.options import OptionParser, logger, nearest
 from modeling_univa.prediction.clips import collect_clips, predict_clips
+from modeling_univa.scores.thresholds import THRESHOLD_CHOICES
 
 
 CORPORA = ("crema_d", "demo", "iemocap", "m3ed", "mosei", "ravdess", "sheet", "utterance_folder")
@@ -39,7 +43,7 @@ def parser() -> OptionParser:
 @pytest.fixture
 def warnings(monkeypatch) -> list[str]:
     told: list[str] = []
-    monkeypatch.setattr(logger, "warning_once", told.append)
+    monkeypatch.setattr(logger, "warning", told.append)
     return told
 
 
@@ -148,6 +152,7 @@ def test_every_sub_command_has_its_options_and_its_call(command):
         ("extract", [extract]),
         ("score-affect", [score_affect]),
         ("predict", [collect_clips, predict_clips]),
+        ("zero-shot", [zero_shot]),
     ],
 )
 def test_a_call_takes_what_the_command_does(command, calls):
@@ -159,3 +164,23 @@ def test_a_call_takes_what_the_command_does(command, calls):
     for name in set(options) & set(taken) - {"workers"}:
         default = taken[name].default
         assert default is inspect.Parameter.empty or (default or None) == (options[name] or None), name
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "known"),
+    [("evaluate", "tune_threshold", THRESHOLD_CHOICES), ("reproduce", "overwrite_runs", OVERWRITE)],
+)
+def test_choices_are_those_of_the_job(command, option, known):
+    """They are written out beside the options, which import no job."""
+    (action,) = [action for action in parser_of(command)._actions if action.dest == option]
+    assert tuple(action.choices) == tuple(known)
+
+
+def test_kinds_of_checkpoints_are_those_that_can_be_converted():
+    (kinds,) = [action for action in parser_of("convert")._actions if isinstance(action, argparse._SubParsersAction)]
+    systems = {name: parser for name, parser in kinds.choices.items() if parser.get_default("kind") == "official"}
+    assert list(systems) == list(OFFICIAL)
+    titles = {action.dest: action.help for action in kinds._choices_actions}
+    for name, official in OFFICIAL.items():
+        assert titles[name].endswith(f" of {official.model_class.config_class.title}")
+        assert ("--text-model" in systems[name].format_help()) == official.reads_tokens

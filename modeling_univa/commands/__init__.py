@@ -1,3 +1,3 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""One file a sub-command: its options, and its call."""
+"""One file a sub-command: its call. Its options are in `command_line`."""

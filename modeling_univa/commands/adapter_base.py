@@ -4,18 +4,10 @@
 
 import argparse
 
-from ..options import OptionParser
 from ..sharing.adapters import AdapterBase, set_adapter_base
 
 
-__all__ = ["add_options", "run"]
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add its options."""
-    parser.add_argument("adapter", help="adapter folder")
-    parser.add_argument("repository", metavar="ORG/NAME", help="where the base was pushed to")
-    parser.add_argument("--revision", help="its branch, tag or commit")
+__all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,27 +6,10 @@ import argparse
 
 from ..data.schema import FACE_EMOTIONS
 from ..features.arguments import extractor_from_argument, face_reader_from_argument
-from ..options import OptionParser
 from ..sharing.embedding import complete_model
 
 
-__all__ = ["add_options", "run"]
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add its options."""
-    parser.add_argument("model", help="model folder or Hub id")
-    parser.add_argument("--revision", help="branch, tag or commit of a model on the Hub")
-    parser.add_argument("--audio-extractor", metavar="NAME", help="speech encoder (folder or Hub id), or settings")
-    parser.add_argument("--vision-extractor", metavar="NAME", help="face embedding network, or settings")
-    parser.add_argument("--face-emotions", metavar="NAME", help="what tells expressions, for a model that reads them")
-    parser.add_argument("--text-extractor", metavar="FILE", help="file of word vectors in GloVe's format")
-    parser.add_argument(
-        "--text-words", type=int, metavar="N", help="copy the N most frequent words (default: the file stays outside)"
-    )
-    parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
-    parser.rename_option("--faces", "--face-detector")
-    parser.add_argument("--output", help="folder to write (default: the model's own)")
+__all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,25 +11,10 @@ from ..features.arguments import extractor_from_argument, face_reader_from_argum
 from ..features.extraction import ExtractionJob, ExtractionOptions
 from ..features.shards import own_device, run_job
 from ..features.workers import default_workers
-from ..options import OptionParser
-from .jobs import add_job_options, run_command
+from .jobs import run_command
 
 
-__all__ = ["add_options", "extract", "run"]
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add its options."""
-    add_job_options(parser)
-    parser.add_argument("--audio-extractor", metavar="NAME", help="log-mel, JSON settings, or a speech encoder")
-    parser.add_argument("--vision-extractor", metavar="NAME", help="hog, JSON settings, or a face embedding network")
-    parser.add_argument(
-        "--face-emotions", metavar="NAME", help="mini-xception, JSON, or an image classifier: expressions of the faces"
-    )
-    parser.add_argument("--text-extractor", metavar="FILE", help="file of word vectors in GloVe's format")
-    parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
-    parser.rename_option("--faces", "--face-detector")
-    parser.add_argument("--dtype", choices=("auto", "float32", "float16", "bfloat16"), help="precision of networks")
+__all__ = ["extract", "run"]
 
 
 def extract(

@@ -4,18 +4,10 @@
 
 import argparse
 
-from ..options import OptionParser
 from ..sharing.adapters import merge_adapter
 
 
-__all__ = ["add_options", "run"]
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add its options."""
-    parser.add_argument("adapter", help="adapter folder or Hub id")
-    parser.add_argument("--revision", help="branch, tag or commit of the adapter on the Hub")
-    parser.add_argument("--output", required=True, help="folder to write")
+__all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:

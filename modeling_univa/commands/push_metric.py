@@ -4,17 +4,10 @@
 
 import argparse
 
-from ..options import OptionParser
 from ..sharing.push import push_metric
 
 
-__all__ = ["add_options", "run"]
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add its options."""
-    parser.add_argument("repository", metavar="ORG/NAME", help="Space; made if it is not there yet")
-    parser.add_argument("--private", action="store_true", default=None, help="make it a private one")
+__all__ = ["run"]
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,58 +11,19 @@ import yaml
 
 from ..benchmark.plan import Plan, Run, Study, read_plan
 from ..benchmark.processes import Executor, LocalProcesses
-from ..benchmark.runner import OVERWRITE, Outcome, Runner, duration
+from ..benchmark.runner import Outcome, Runner, duration
 from ..benchmark.search import Searcher, check_searching
 from ..benchmark.slurm import slurm_jobs
 from ..benchmark.store import RunStore
 from ..benchmark.tuning import Found
+from ..command_line.reproduce import JOBS
 from ..models.files_univa import exclusive
-from ..options import OptionParser
 from ..scores.headline import METRICS
-from ..shipped import plans
 
 
-__all__ = ["add_options", "run"]
+__all__ = ["run"]
 
 _FAILED = 1
-# Runs at a time by default.
-_JOBS = {"local": 1, "slurm": 100}
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add its options."""
-    parser.add_argument("plan", help=f"YAML file, or a plan of the package: {', '.join(plans())}")
-    parser.add_argument("--output", default="outputs/benchmark", help="where runs are kept (default %(default)s)")
-    parser.add_argument(
-        "--jobs", type=int, help="runs at a time; on this machine they share the cores (default 1, in Slurm 100)"
-    )
-    parser.add_argument("--executor", choices=tuple(_JOBS), default="local", help="where runs are made")
-    parser.add_argument(
-        "--slurm",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="options of Slurm, such as partition=gpu time=4:00:00 gpus=1 cpus_per_task=8 mem=32G",
-    )
-    parser.add_argument(
-        "--overwrite",
-        dest="overwrite_runs",
-        choices=tuple(OVERWRITE),
-        default="only-missing",
-        help="which runs are made: those that are missing (the default), those that failed too, none, or all again",
-    )
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="tables or rows; by default all")
-    parser.add_argument("--limit", type=int, help="make at most this many runs")
-    parser.add_argument(
-        "--set",
-        dest="settings",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="keys of recipes for all runs, such as num_train_epochs=1",
-    )
-    parser.add_argument("--keep-models", action="store_true", help="keep the trained models beside the predictions")
-    parser.add_argument("--dry-run", action="store_true", help="print the runs and how long they take; make none")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _executor(options: argparse.Namespace) -> Executor:
-    jobs = _JOBS[options.executor] if options.jobs is None else options.jobs
+    jobs = JOBS[options.executor] if options.jobs is None else options.jobs
     given = _pairs("slurm", options.slurm, "partition=gpu")
     if options.executor == "slurm":
         return slurm_jobs(options.output, given, jobs)

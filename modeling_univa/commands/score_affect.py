@@ -14,27 +14,10 @@ from ..features.shards import own_device, run_job
 from ..features.workers import default_workers
 from ..models.affect_scorers_univa import AffectScorer, load_scorer
 from ..models.translation_univa import load_translator
-from ..options import OptionParser
-from .jobs import add_job_options, run_command
+from .jobs import run_command
 
 
-__all__ = ["add_options", "run", "score_affect"]
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add its options."""
-    add_job_options(parser)
-    for modality in ("text", "audio", "vision"):
-        parser.add_argument(
-            f"--{modality}-scorer", metavar="MODEL", help=f"scorer of {modality}: folder, or ID[@REVISION]"
-        )
-        parser.rename_option(f"--{modality}", f"--{modality}-scorer")
-    parser.add_argument("--splits", nargs="+", help="only these; VA is used in training alone (default: all)")
-    parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
-    parser.rename_option("--faces", "--face-detector")
-    parser.add_argument("--translate", metavar="MODEL", help="seq2seq model, or deepl, that translates text first")
-    parser.add_argument("--source-language", help="language of the text, in the codes of --translate")
-    parser.add_argument("--target-language", default="en", help="language of the scorer (default en)")
+__all__ = ["run", "score_affect"]
 
 
 def score_affect(

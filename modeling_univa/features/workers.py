@@ -24,6 +24,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from transformers.utils import logging
 
+from ..cores import default_workers
 from ..data.schema import CorpusError
 
 
@@ -34,12 +35,6 @@ _KILLED = -9
 
 A = TypeVar("A")
 T = TypeVar("T")
-
-
-def default_workers() -> int:
-    """The cores of this process, shared with the other processes of a launcher."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
 def check_workers(workers: int) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The systems of this package. Nothing that travels with weights imports this module."""
+"""The systems of this package, and its other networks. Nothing that travels with weights imports this module."""
 
 from os import PathLike
 from typing import Any
@@ -16,21 +16,26 @@ from transformers import (
 )
 
 from .configuration_emotion import EmotionConfig
+from .modeling_affect_regressor import UnivaAffectRegressor
 from .modeling_carat import CaratForEmotionClassification
+from .modeling_emonet import EmoNetModel
 from .modeling_emotion import EmotionModel
 from .modeling_facialmmt import FacialmmtForEmotionClassification
 from .modeling_hhmpn import HhmpnForEmotionClassification
+from .modeling_inception_resnet_v1 import InceptionResnetV1Model
 from .modeling_lddu import LdduForEmotionClassification
 from .modeling_m3er import M3erForEmotionClassification
 from .modeling_mdi import MdiForEmotionClassification
+from .modeling_mini_xception import MiniXceptionModel
 from .modeling_mult import MultForEmotionClassification
 from .modeling_robmmr import RobmmrForEmotionClassification
 from .modeling_tailor import TailorForEmotionClassification
 from .modeling_univa import UnivaForEmotionClassification
+from .modeling_wav2vec2_affect import Wav2Vec2AffectModel
 from .processing_univa import UnivaProcessor
 
 
-__all__ = ["SYSTEMS", "register_systems", "system_named", "system_of"]
+__all__ = ["SYSTEMS", "register_networks", "system_named", "system_of"]
 
 _NETWORKS: list[type[EmotionModel]] = [
     CaratForEmotionClassification,
@@ -43,6 +48,14 @@ _NETWORKS: list[type[EmotionModel]] = [
     RobmmrForEmotionClassification,
     TailorForEmotionClassification,
     UnivaForEmotionClassification,
+]
+# What extractors and scorers are made of.
+_OTHERS: list[Any] = [
+    EmoNetModel,
+    InceptionResnetV1Model,
+    MiniXceptionModel,
+    UnivaAffectRegressor,
+    Wav2Vec2AffectModel,
 ]
 # By the `model_type` of the configuration.
 SYSTEMS: dict[str, type[EmotionModel]] = {model.config_class.model_type: model for model in _NETWORKS}
@@ -82,11 +95,13 @@ def system_of(name_or_path: str | PathLike, **hub: Any) -> Any:
     return system_named(name) or UnivaForEmotionClassification
 
 
-def register_systems() -> None:
-    """Let transformers' auto classes load the systems with the code of this package."""
-    for model in SYSTEMS.values():
+def register_networks() -> None:
+    """Let transformers' auto classes load the systems and the other networks with the code of this package."""
+    for model in (*SYSTEMS.values(), *_OTHERS):
         config: Any = model.config_class
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModel.register(config, model, exist_ok=True)
+    for model in SYSTEMS.values():
+        config = model.config_class
         AutoModelForSequenceClassification.register(config, model, exist_ok=True)
         AutoProcessor.register(config, UnivaProcessor, exist_ok=True)

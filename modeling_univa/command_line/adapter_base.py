@@ -1,0 +1,15 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Options of `univa adapter-base`: name the Hub repository of a LoRA adapter's base."""
+
+from ..options import OptionParser
+
+
+__all__ = ["add_options"]
+
+
+def add_options(parser: OptionParser) -> None:
+    """Add its options."""
+    parser.add_argument("adapter", help="adapter folder")
+    parser.add_argument("repository", metavar="ORG/NAME", help="where the base was pushed to")
+    parser.add_argument("--revision", help="its branch, tag or commit")

@@ -1,0 +1,31 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Options that jobs over a corpus share."""
+
+from pathlib import Path
+
+from ..cores import default_workers
+from ..options import OptionParser
+
+
+__all__ = ["add_job_options"]
+
+
+def add_job_options(parser: OptionParser) -> None:
+    """Add the options that jobs over a corpus share."""
+    parser.add_argument("corpus", help="corpus folder that `univa build` made, or its Hub id")
+    parser.add_argument("--output", required=True, help="corpus folder to make, or to go on with")
+    parser.add_argument("--media-root", type=Path, help="folder that the corpus was built from")
+    parser.add_argument(
+        "--outside-media-root", action="store_true", help="also read files elsewhere that the corpus or links name"
+    )
+    parser.add_argument("--batch-size", type=int, default=16, help="clips that are worked on together (default 16)")
+    parser.add_argument("--shard-rows", type=int, default=256, help="rows of an output file (default 256)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=default_workers(),
+        help="processes that read media and make light features (default %(default)s, the cores)",
+    )
+    parser.add_argument("--device", help="where networks run (default: the accelerator, or else the CPU)")
+    parser.add_argument("--strict", action="store_true", help="stop at the first bad clip instead of listing it")

@@ -20,7 +20,7 @@ from modeling_univa.prediction.clips import collect_clips, predict_clips
 from modeling_univa.scores.thresholds import THRESHOLD_CHOICES
 
 
-CORPORA = ("crema_d", "demo", "iemocap", "m3ed", "mosei", "ravdess", "sheet", "utterance_folder")
+CORPORA = ("crema_d", "demo", "iemocap", "m3ed", "meld", "mosei", "ravdess", "sheet", "utterance_folder")
 
 
 def parser_of(command: str) -> OptionParser:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..data.media_files import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from ..data.schema import CorpusError
 from ..data.tables import csv_rows
 from ..options import OptionParser
 from .published import (
-    AUDIO_SUFFIXES,
-    VIDEO_SUFFIXES,
     PublishedConfig,
     PublishedCorpus,
     number_between,
@@ -109,7 +108,7 @@ class CremaD(PublishedCorpus):
     def read_splits(self) -> dict[str, list[dict[str, Any]]]:
         """One row a clip, in the order of their names."""
         number_between("min_share", self.config.min_share, 0.01, 1)
-        kinds = {"video": VIDEO_SUFFIXES, "audio": AUDIO_SUFFIXES}
+        kinds = {"video": VIDEO_SUFFIXES, "audio": SOUND_SUFFIXES}
         found = {kind: self._known(self.find(_NAME, kinds[kind], "1001_DFA_ANG_XX")) for kind in kinds}
         media = self.take_media([kind for kind, paths in found.items() if paths])
         clips = sorted(found["video"].keys() | found["audio"].keys() if media == "video" else found["audio"])

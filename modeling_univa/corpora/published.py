@@ -13,15 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..data.schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, RowError
-from ..models.configuration_univa import EMOTION_VALENCE_AROUSAL
+from ..models.configuration_univa import EMOTION_ALIASES, EMOTION_VALENCE_AROUSAL
 from ..options import OptionParser
 from .builder import CorpusDescription
 from .media_corpus import MediaCorpus, MediaCorpusConfig
 
 
 __all__ = [
-    "AUDIO_SUFFIXES",
-    "VIDEO_SUFFIXES",
     "FoundMedia",
     "PublishedConfig",
     "PublishedCorpus",
@@ -32,17 +30,9 @@ __all__ = [
     "split_of_speakers",
 ]
 
-# Those of the archives first; the others are what people convert them to.
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".m4a")
-VIDEO_SUFFIXES = (".mp4", ".flv", ".avi", ".mkv", ".webm", ".mov")
 LEFT_OUT_FILE = "left_out_files.jsonl"
 
 _SPLITS = ("train", "validation", "test")
-# Of the labels of a published corpus those that are one of the seven known words.
-_UNIVA_WORDS = {
-    "joy": "happy", "happiness": "happy", "sadness": "sad", "angry": "anger", "fearful": "fear",
-    "surprised": "surprise",
-}  # fmt: skip
 _POINTER = b"version https://git-lfs"
 
 
@@ -172,7 +162,7 @@ class PublishedCorpus(MediaCorpus):
         raise CorpusError(f"{self.config.source} has no {what} of {self.PRETTY_NAME}; unpack its archives there{hint}")
 
     def _word(self, name: str) -> str:
-        return _UNIVA_WORDS.get(name, name) if self.config.label_words == "univa" else name
+        return EMOTION_ALIASES.get(name, name) if self.config.label_words == "univa" else name
 
     def _note_absent(self) -> None:
         """Say of each split how many clips are not there, or are in one medium alone."""

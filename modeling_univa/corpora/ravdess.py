@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..data.media_files import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from ..options import OptionParser
 from .published import (
-    AUDIO_SUFFIXES,
-    VIDEO_SUFFIXES,
     PublishedConfig,
     PublishedCorpus,
     split_of_speakers,
@@ -112,7 +111,7 @@ class Ravdess(PublishedCorpus):
     def _takes(self) -> dict[str, dict[tuple[str, str], str]]:
         """For each take of the wanted channels its files by their kind and the first part of their name."""
         takes: dict[str, dict[tuple[str, str], str]] = {}
-        for kind, suffixes in (("video", VIDEO_SUFFIXES), ("audio", AUDIO_SUFFIXES)):
+        for kind, suffixes in (("video", VIDEO_SUFFIXES), ("audio", SOUND_SUFFIXES)):
             for stem, path in self.find(_NAME, suffixes, "01-01-05-02-01-02-12.mp4").items():
                 modality, name = stem.split("-", 1)
                 problem = _problem(modality, _Take(*name.split("-")))

@@ -18,7 +18,7 @@ from ..features.face_emotions import check_face_emotions
 from ..features.media import Item, Missing, items_of
 from ..models.configuration_emotion import MODALITIES
 from ..models.extractor_base_univa import Extractor
-from ..models.faces_univa import FaceReader
+from ..models.faces_univa import FaceReader, reader_at_hand
 from ..models.light_features_univa import HogExtractor, LogMelExtractor
 from ..options import OptionParser
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
@@ -56,6 +56,7 @@ class MediaCorpusConfig(CorpusConfig):
         face_emotions: What tells the expressions of the faces, for a column of their probabilities beside the face
             features: "mini-xception", settings, or the Hub id or folder of a network, as `vision_extractor`.
         face_detector: Settings of what finds the faces in videos (`FaceReader`) likewise, or a detector's name alone.
+            By default that of the corpus, "yunet" in most; "haar" where the file of yunet cannot be downloaded.
         speed_perturbation: Speeds, separated by commas, at which the sound of the training rows is played for a copy
             of them each (Ko et al., 2015): "0.9,1.1" makes three rows of one. A voice that is played faster is higher,
             and its vocal tract shorter: as many speakers more that a model cannot learn by heart.
@@ -88,7 +89,7 @@ class MediaCorpus(UnivaCorpusBuilder):
     """
 
     BUILDER_CONFIG_CLASS = MediaCorpusConfig
-    # What finds the faces in videos, where the user does not say it.
+    # What finds the faces in videos, where the user does not say it, and its detector's file is at hand.
     FACE_READER: ClassVar[FaceReader] = FaceReader()
 
     precomputed: dict[str, PrecomputedFeatures]
@@ -266,7 +267,7 @@ class MediaCorpus(UnivaCorpusBuilder):
                     "`face_detector` is given, but no face features are to be made from a column 'video'"
                 )
             return None
-        return face_reader_from_argument(settings) if settings else self.FACE_READER
+        return face_reader_from_argument(settings) if settings else reader_at_hand(self.FACE_READER)
 
     def _read_speeds(self, with_audio: bool, with_train: bool) -> None:
         given = self.config.speed_perturbation

@@ -14,7 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import huggingface_hub
 import numpy as np
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers.utils import logging
 
 from .extractor_base_univa import check_at_least, check_choice, check_limits
 from .limits_univa import check_limit
@@ -22,12 +25,16 @@ from .media_univa import MediaError, MediaSource, NoSoundError, VideoFrame, iter
 from .trusted_paths_univa import check_digest, check_sha256, content_digest
 
 
-__all__ = ["Face", "FaceDetector", "FaceReader", "FaceTrack"]
+__all__ = ["Face", "FaceDetector", "FaceReader", "FaceTrack", "reader_at_hand"]
+
+logger = logging.get_logger(__name__)
 
 Box = tuple[float, float, float, float]
 
 _YUNET_REPOSITORY = "opencv/face_detection_yunet"
 _YUNET_FILE = "face_detection_yunet_2023mar.onnx"
+# In which the Hub has to answer.
+_HUB_SECONDS = 5.0
 _HAAR_FILE = "haarcascade_frontalface_default.xml"
 
 # Overlap (intersection over union) of two boxes from which they may be one face, at a few frames a second; and from
@@ -371,6 +378,28 @@ class FaceReader:
         return cv2.resize(square, (self.size, self.size), interpolation=method)
 
 
+def reader_at_hand(reader: FaceReader | None = None) -> FaceReader:
+    """
+    A reader for new features: this one, by default the usual one, or the same with the haar detector where it is
+    yunet's, whose file can neither be downloaded nor is in the cache.
+
+    What was made with one detector is not read with another: a corpus or model that names its reader keeps it.
+    """
+    reader = reader or FaceReader()
+    if reader.detector != "yunet":
+        return reader
+    try:
+        _yunet_path(reader.detector_model or _YUNET_REPOSITORY, reader.detector_revision)
+    except OSError as error:
+        logger.warning(
+            f"Faces are found by the haar detector, which needs no file but finds faces from the front alone: {error}."
+        )
+        of_yunet = ("detector_model", "detector_revision", "detector_sha256", "margin", "min_confidence")
+        kept = {name: value for name, value in asdict(reader).items() if name not in of_yunet}
+        return FaceReader(**{**kept, "detector": "haar"})
+    return reader
+
+
 @dataclass(frozen=True)
 class _Clip:
     """What a reader is called with."""
@@ -603,15 +632,35 @@ def _yunet_path(model: str, revision: str | None) -> str:
     advice = f"pass `detector_model`, the path of {_YUNET_FILE}, or use the haar detector, which needs no file"
     if not owner or not name or (not file and name.endswith(".onnx")) or owner in (".", ".."):
         raise FileNotFoundError(f"no such file: {model}; {advice}")
-    from huggingface_hub import hf_hub_download
-
     try:
-        return hf_hub_download(f"{owner}/{name}", "/".join(file) or _YUNET_FILE, revision=revision)
+        return _from_hub(f"{owner}/{name}", "/".join(file) or _YUNET_FILE, revision)
     except (OSError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise OSError(
             f"the yunet detector's file could not be downloaded from {model} on the Hub ({reason}): {advice}"
         ) from error
+
+
+# Threads and processes ask again for the same file.
+@lru_cache(maxsize=32)
+def _from_hub(repository: str, file: str, revision: str | None) -> str:
+    """A file of the Hub, from the cache where the Hub cannot be reached, which is tried once, and not for long.
+
+    `hf_hub_download` alone would try for half a minute before it looks into the cache, or gives up.
+    """
+    address = huggingface_hub.hf_hub_url(repository, file, revision=revision)
+    try:
+        huggingface_hub.get_hf_file_metadata(address, timeout=_HUB_SECONDS)
+        is_reached = True
+    except Exception as error:
+        # An answer, whatever it is, is told by the download; else there is no connection, for one of many reasons.
+        is_reached = isinstance(error, HfHubHTTPError)
+    try:
+        return huggingface_hub.hf_hub_download(repository, file, revision=revision, local_files_only=not is_reached)
+    except LocalEntryNotFoundError as error:
+        if is_reached:
+            raise
+        raise OSError("the Hub could not be reached, and the file is not in the cache") from error
 
 
 class _HaarDetector(FaceDetector):

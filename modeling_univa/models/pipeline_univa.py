@@ -19,7 +19,7 @@ from transformers.utils import logging
 from .affect_scorers_univa import SAMPLING_RATE, as_scorer
 from .configuration_emotion import MODALITIES, feature_column
 from .extractor_base_univa import same_extractor
-from .faces_univa import FaceReader
+from .faces_univa import FaceReader, reader_at_hand
 from .pipeline_inputs_univa import (
     FEATURES,
     OF_MEDIA,
@@ -321,7 +321,7 @@ class UnivaPipeline(Pipeline):
             if self.processor.extractors.get("faces"):
                 self._face_reader = FaceReader.from_dict(self.processor.resolved_extractor("faces"))
             else:
-                self._face_reader = FaceReader()
+                self._face_reader = reader_at_hand()
                 logger.warning_once(
                     "The model does not say how faces are found in videos (it was trained on images of faces): they "
                     f"are found by {self._face_reader}; pass `face_reader` for another one."

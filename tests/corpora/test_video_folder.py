@@ -87,6 +87,21 @@ def test_corpus_says_how_faces_were_found(folder):
     assert "whole-frame" in card and "| `start` | float64 |" in card
 
 
+def test_default_detector_needs_no_network(folder, tmp_path, monkeypatch):
+    """The model that is trained on it keeps to the one that was taken."""
+
+    def refuse(*arguments, **more):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert _run(folder) == 0
+    made = json.loads((folder.parent / "corpus" / "feature_extractors.json").read_text())
+    assert made["faces"] == FaceReader(detector="haar").to_dict()
+    # A detector that was asked for is not replaced.
+    assert _run(folder, "--face-detector", "yunet", output="other") == 2
+
+
 def test_a_clip_without_a_face_says_so(folder):
     assert _run(folder, "--face-detector", "haar") == 0
     entries = map(json.loads, (folder.parent / "corpus" / "absent_modalities.jsonl").read_text().splitlines())

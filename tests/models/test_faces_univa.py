@@ -3,6 +3,7 @@
 """Faces of video: tracks, choice, crops and detectors; faces are coloured squares that a stand-in detector finds."""
 
 import json
+import logging
 import sys
 import types
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 from video_files import tone, write_video
 
 from modeling_univa.models import faces_univa
@@ -263,7 +265,8 @@ def test_yunet_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = tmp_path / "downloaded.onnx"
     file.write_bytes(b"x")
 
-    def download(repository: str, name: str, revision: str | None = None) -> str:
+    def download(repository: str, name: str, revision: str | None = None, **where: bool) -> str:
+        assert where == {"local_files_only": False}
         asked.append((repository, name, revision))
         return str(file)
 
@@ -277,6 +280,7 @@ def test_yunet_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             return 1, np.array([row], np.float32)
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda address, timeout: address)
     monkeypatch.setattr(cv2.FaceDetectorYN, "create", lambda path, *rest, **more: made.append(path) or Network())
     faces_univa._load_detector.cache_clear()
     image = np.zeros((60, 80, 3), np.uint8)
@@ -293,18 +297,72 @@ def test_yunet_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert made == [str(file)] * 3
 
 
-def test_yunet_without_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
-    def download(*arguments, **more):
-        raise OSError("offline mode is enabled")
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
+    """No Hub; the waiting times that were asked for."""
+    waited = []
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    def refuse(address: str, timeout: float):
+        waited.append(timeout)
+        raise RuntimeError("[Errno -2] Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    for cached in (faces_univa._from_hub, faces_univa._load_detector):
+        cached.cache_clear()
+    return waited
+
+
+def test_yunet_without_network_says_what_to_do(no_network):
     image = np.zeros((60, 80, 3), np.uint8)
-    with pytest.raises(OSError, match=r"opencv/face_detection_yunet.*offline mode.*detector_model.*haar detector"):
+    expected = r"opencv/face_detection_yunet.*could not be reached.*detector_model.*haar detector"
+    with pytest.raises(OSError, match=expected):
         FaceReader().detect(image)
+    # It is asked once, and not for long.
+    assert len(no_network) == 1 and no_network[0] <= 5
     with pytest.raises(FileNotFoundError, match=r"no such file: models/yunet\.onnx; pass `detector_model`"):
         FaceReader(detector_model="models/yunet.onnx").detect(image)
     with pytest.raises(FileNotFoundError, match="no cascade file"):
         FaceReader(detector="haar", detector_model="nowhere.xml").detect(image)
+
+
+def test_yunet_of_the_cache_needs_no_network(no_network, tmp_path: Path):
+    folder = tmp_path / "hub" / "models--opencv--face_detection_yunet"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("1" * 40)
+    file = folder / "snapshots" / ("1" * 40) / "face_detection_yunet_2023mar.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"x")
+    assert faces_univa._yunet_path("opencv/face_detection_yunet", None) == str(file)
+    assert faces_univa.reader_at_hand() == FaceReader()
+
+
+def test_answers_of_the_hub_are_told_by_the_download(monkeypatch: pytest.MonkeyPatch):
+    def refuse(*arguments, **more):
+        raise HfHubHTTPError("404: there is no such file", response=Response())
+
+    class Response:
+        headers, request = {}, None
+
+    monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", refuse)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+    with pytest.raises(OSError, match=r"could not be downloaded from lab/faces on the Hub \(404: there is no"):
+        faces_univa._yunet_path("lab/faces", None)
+
+
+def test_new_features_are_made_with_a_detector_that_is_at_hand(no_network, caplog: pytest.LogCaptureFixture):
+    logging.getLogger("transformers").addHandler(caplog.handler)
+    found = faces_univa.reader_at_hand(FaceReader(track="speaking", frame_rate=3))
+    logging.getLogger("transformers").removeHandler(caplog.handler)
+    assert found == FaceReader(detector="haar", track="speaking", frame_rate=3)
+    assert (found.margin, found.min_confidence) == (0.0, 3.0)
+    (record,) = caplog.records
+    assert "found by the haar detector" in record.message and "could not be reached" in record.message
+    for other in (FaceReader(detector="haar", size=40), FaceReader(detector="whole-frame")):
+        assert faces_univa.reader_at_hand(other) is other
+    # A reader that is named stays what it is.
+    with pytest.raises(OSError, match="yunet"):
+        FaceReader.from_dict({"detector": "yunet"}).detect(np.zeros((60, 80, 3), np.uint8))
 
 
 def test_mtcnn_of_facenet_pytorch(monkeypatch: pytest.MonkeyPatch):

@@ -147,8 +147,9 @@ def va_positives(va: torch.Tensor, distance_threshold: float, others: torch.Tens
     _check_shape("va", va, (None, 2))
     _check_shape("others", others, (None, 2))
     va, others = va.detach().float(), others.detach().float()
-    # From the differences: cdist expands the square for large batches and then loses the digits that δ needs.
-    return torch.linalg.vector_norm(va.unsqueeze(1) - others.unsqueeze(0), dim=-1) < distance_threshold
+    # From the differences: products, as cdist expands them for large batches, lose the digits that δ needs.
+    valence, arousal = ((own.unsqueeze(1) - other).square_() for own, other in zip(va.T, others.T, strict=True))
+    return valence.add_(arousal).sqrt_() < distance_threshold
 
 
 def supervised_positives(labels: torch.Tensor, others: torch.Tensor | None = None) -> torch.Tensor:
@@ -232,13 +233,16 @@ def modality_contrastive_loss(
     _check_shape("positives", positives, (len(embeds), len(others)))
     with torch.autocast(embeds.device.type, enabled=False):
         similarities = embeds @ others.T / temperature
+    # The loss stays the same, and the differences below keep their digits where embeddings are long.
+    similarities = similarities - similarities.detach().amax(dim=-1, keepdim=True)
     # Both views are the same embedding, so the (B, 2B) similarities are a (B, B) matrix of which every entry counts
-    # twice, but on the diagonal, where A(i) holds one copy. A count is a term log(count) inside the softmax.
-    own_copy = torch.eye(len(embeds), len(others), dtype=torch.bool, device=embeds.device)
-    counts = 2.0 - own_copy.float()
-    log_probs = (similarities + counts.log()).log_softmax(dim=-1) - counts.log()
-    weights = (positives | own_copy) * counts
-    losses = -(weights * log_probs).sum(dim=-1) / weights.sum(dim=-1)
+    # twice, but on the diagonal, where A(i) holds one copy: it is taken off the sums over whole rows.
+    own_copy = similarities.diagonal()
+    positives = positives.clone().fill_diagonal_(True)
+    log_half = similarities.logsumexp(dim=-1)
+    log_normaliser = log_half + (2 - (own_copy - log_half).exp()).log()
+    attracted = 2 * (positives * similarities).sum(dim=-1) - own_copy
+    losses = log_normaliser - attracted / (2 * positives.sum(dim=-1) - 1)
     return losses.sum() if objective == "paper" else losses.mean()
 
 

@@ -42,7 +42,7 @@ NUMERIC = (
     "models",
     "prediction/test_onnx_export.py",
     "prediction/test_predict.py",
-    "prediction/test_transcription.py",
+    "features/test_transcription.py",
     "sharing/test_adapters.py",
     "sharing/test_card.py",
     "sharing/test_embedding.py",

@@ -33,6 +33,7 @@ DOCS = REPOSITORY / "docs"
 PAGES = sorted(page for page in DOCS.glob("*.md") if not page.stem.startswith("add_"))
 TASKS = (
     "train",
+    "own_corpus",
     "ready_corpora",
     "precomputed",
     "extract",

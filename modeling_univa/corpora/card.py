@@ -81,7 +81,10 @@ def _metadata(builder: UnivaCorpusBuilder, facts: CardFacts, num_rows: int) -> s
 def _provenance(builder: UnivaCorpusBuilder) -> str:
     source = Path(builder.config.source)
     options = {key: value for key, value in vars(builder.config).items() if key in builder.config_kwargs and value}
-    options |= {name: Path(options[name]).resolve().name for name in ("source", "sheet") if name in options}
+    # Where something is on this machine is not for the card.
+    for name in ("source", "sheet", "subtitles", "transcribe"):
+        if name in options and Path(options[name]).exists():
+            options[name] = Path(options[name]).resolve().name
     listing = "\n".join(f"- `{_name(path, source)}` {sha256_of_files(path)}" for path in builder.corpus.files)
     lines = [
         builder.PROVENANCE,

@@ -4,11 +4,13 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from datasets.fingerprint import Hasher
 
 from ..data.group_splits import read_ratios, split_groups
 from ..data.label_map import read_pairs
@@ -18,11 +20,14 @@ from ..data.schema import FEATURE_COLUMNS, MEDIA_COLUMNS, TIME_COLUMNS, CorpusEr
 from ..data.sheet_columns import SPLIT, ColumnMapping, map_columns
 from ..data.sheets import SHEET_SUFFIXES, Record, read_sheet
 from ..data.tables import files_of
+from ..features.media import sound_of
 from ..options import OptionParser
 from .metadata_tables import SPLIT_ORDER, in_split_order
 from .sheet_options import SheetConfig, add_sheet_options
 from .sheet_remarks import remarks
 from .sheet_rows import EmotionReader, SheetRow, name_and_order, read_rows, split_names
+from .sheet_subtitles import read_subtitles
+from .transcripts import Transcripts
 from .utterance_folder import UtteranceFolder
 
 
@@ -47,6 +52,8 @@ class Sheet(UtteranceFolder):
     HAS_PREVIEW = True
 
     tables: "_SheetTables"
+    _is_preview = False
+    _subtitle_files: Sequence[Path] = ()
 
     @classmethod
     def complete_arguments(cls, arguments: argparse.Namespace) -> None:
@@ -73,12 +80,18 @@ class Sheet(UtteranceFolder):
         self.tell([*sheet.notes, *mapping.notes()])
         media = MediaFolder(Path(self.config.source), self.config.outside_source)
         rows = self._rows_of(sheet.records, mapping, media, path)
-        tables = _SheetTables(path, self._in_splits(rows, mapping, path), keeps=self.config.keep_empty_text)
+        keeps = self.config.keep_empty_text or self.config.transcribe is not None
+        tables = _SheetTables(path, self._in_splits(rows, mapping, path), keeps)
+        tables.files += self._subtitle_files
         self.notes.append(_ROW_ORDER)
+        if self.config.transcribe:
+            self.notes.append(f"Text that the sheet lacks is what {_shown(self.config.transcribe)} recognised.")
+            if not self._is_preview:
+                _ = self._transcripts  # a model that cannot be loaded is refused before the work
         self.tell(
             remarks(
                 tables.members, media, rare_below=self.config.rare_below,
-                keeps_rows_without_text=self.config.keep_empty_text, transcribes=False,
+                keeps_rows_without_text=self.config.keep_empty_text, transcribes=self.config.transcribe is not None,
             )
         )  # fmt: skip
         self._problems = {
@@ -89,11 +102,44 @@ class Sheet(UtteranceFolder):
         }
         return tables
 
+    def listed_labels(self) -> list[str] | None:
+        """None: a labels.txt beside the media is of another corpus."""
+        return None
+
     def check_row(self, split: str, row: Mapping[str, Any]) -> None:
         """Refuse a row whose cells cannot be understood, or whose files are not there."""
         problem = self._problems.get((split, self.original_of(row["utterance_id"])))
         if problem:
             raise RowError(problem)
+
+    def signals(self, split: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Features that came with the row, and its text where that is transcribed."""
+        found = super().signals(split, row)
+        sound = sound_of(row) if row["text"] is None else None
+        if self.config.transcribe is None or self._is_preview or row["text"] is not None:
+            return found
+        text = "" if sound is None else self._transcripts.text(sound)
+        if not text and not self.config.keep_empty_text:
+            raise RowError("there is no text, and no speech was recognised; add the transcript or remove the row")
+        return {**found, "text": text or None}
+
+    def preview(self, rows_of_split: int = 3) -> list[str]:
+        """As of all builders; nothing is transcribed."""
+        self._is_preview = True
+        return super().preview(rows_of_split)
+
+    def download_and_prepare(self, *args: Any, **kwargs: Any) -> None:
+        """As of all builders; the file of transcripts goes when all is built."""
+        super().download_and_prepare(*args, **kwargs)
+        if "_transcripts" in vars(self):
+            self._transcripts.remove()
+
+    @cached_property
+    def _transcripts(self) -> Transcripts:
+        folder, config = self.partial_folder, self.config
+        file = folder.with_name(f"{folder.name}.transcripts.jsonl") if folder is not None else None
+        state = Hasher.hash(config.source_state())
+        return Transcripts(config.transcribe, Path(config.source), config.outside_source, file, state)
 
     def _where(self, split: str, number: int, row: Mapping[str, Any]) -> str:
         members = self.tables.members[split]
@@ -110,7 +156,15 @@ class Sheet(UtteranceFolder):
         emotions = EmotionReader(records, mapping, self.config.label_separator, label_map)
         if emotions.separator:
             self.tell([f"Emotions of a cell are separated by {emotions.separator!r}."])
-        return name_and_order(read_rows(records, mapping, emotions, media), path.stem)
+        rows = read_rows(records, mapping, emotions, media)
+        if self.config.subtitles:
+            tiers = [name.strip() for name in (self.config.tiers or "").split(",") if name.strip()]
+            subtitles = read_subtitles(Path(self.config.subtitles), self.config.encoding, tiers)
+            rows, self._subtitle_files = subtitles.join(rows), list(subtitles.files.values())
+            self.tell(subtitles.notes)
+        elif self.config.tiers:
+            raise CorpusError("`tiers` are those of TextGrids; pass these as `subtitles`")
+        return name_and_order(rows, path.stem)
 
     def _in_splits(self, rows: list[SheetRow], mapping: ColumnMapping, path: Path) -> dict[str, list[SheetRow]]:
         by = self.config.split_by
@@ -166,6 +220,11 @@ class _SheetTables:
         """The rows of a split."""
         for found in self.members[split]:
             yield found.where, found.cells, found.row
+
+
+def _shown(model: str) -> str:
+    """A Hub id as it is, of a folder of this machine the name."""
+    return Path(model).name if Path(model).exists() else model
 
 
 def _only_sheet(folder: Path) -> Path:

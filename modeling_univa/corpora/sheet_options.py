@@ -20,6 +20,7 @@ class SheetConfig(UtteranceFolderConfig):
     """Options of `Sheet`.
 
     Args:
+        labels: The emotions in the order of the model's outputs, separated by commas; by default those that occur.
         source: Folder of the media, to which their paths are relative.
         sheet: The csv, tsv or xlsx file; by default the only one in `source`.
         encoding, separator: Of a text file, by default what its bytes say.
@@ -33,6 +34,10 @@ class SheetConfig(UtteranceFolderConfig):
             rows are for training.
         ratios: Shares of train, validation and test.
         seed: Decides between speakers or dialogues of like size.
+        subtitles: SRT, WebVTT or TextGrid file, or a folder of them, each of the recording of its name: an utterance
+            is then a cue, with the labels of the row that is about it (`Subtitles.join`).
+        tiers: Of TextGrids those with the text, separated by commas; several are speakers.
+        transcribe: Speech recognition model (folder or Hub id, `@REVISION`) for rows without text.
         keep_empty_text: Whether rows without text stay though others have one.
         rare_below: A label of fewer rows gets a remark.
     """
@@ -48,13 +53,20 @@ class SheetConfig(UtteranceFolderConfig):
     split_by: str | None = None
     ratios: str = "0.7,0.1,0.2"
     seed: int = 0
+    subtitles: str | None = None
+    tiers: str | None = None
+    transcribe: str | None = None
     keep_empty_text: bool = False
     rare_below: int = 10
 
     def source_state(self) -> list[tuple[str, int, int]]:
-        """As of `CorpusConfig`, with the sheet, which may lie elsewhere."""
-        state = Path(self.sheet).stat() if self.sheet and Path(self.sheet).is_file() else None
-        return super().source_state() + ([("sheet", state.st_size, state.st_mtime_ns)] if state else [])
+        """As of `CorpusConfig`, with sheet and subtitles, which may lie elsewhere."""
+        states = [(name, Path(path).stat()) for name, path in self.files().items() if Path(path).exists()]
+        return super().source_state() + [(name, state.st_size, state.st_mtime_ns) for name, state in states]
+
+    def files(self) -> dict[str, str]:
+        """Sheet and subtitles, by their field."""
+        return {name: path for name, path in (("sheet", self.sheet), ("subtitles", self.subtitles)) if path}
 
 
 def add_sheet_options(parser: OptionParser) -> None:
@@ -67,6 +79,9 @@ def add_sheet_options(parser: OptionParser) -> None:
     parser.add_argument("--split-by", choices=("speaker", "dialogue"), help="what is never in two splits")
     parser.add_argument("--ratios", help="shares of train, validation and test (default 0.7,0.1,0.2)")
     parser.add_argument("--seed", type=int, help="of the order in which they are dealt (default 0)")
+    parser.add_argument("--subtitles", help="srt, vtt or TextGrid file, or a folder of them, of long recordings")
+    parser.add_argument("--tiers", help="of a TextGrid those with the text; several are speakers: Ann,Ben")
+    parser.add_argument("--transcribe", metavar="MODEL", help="speech recognition model for rows without text")
     parser.add_argument("--encoding", help="of a text file (default: UTF-8, UTF-16 or cp1252, as its bytes say)")
     parser.add_argument("--separator", help="between cells of a text file (default: what fits of , ; | and tab)")
     parser.add_argument("--worksheet", help="of a workbook (default: the first that is not empty)")

@@ -136,12 +136,13 @@ class UtteranceFolder(MediaCorpus):
         if self.config.labels:
             label_names = [name.strip() for name in self.config.labels.split(",")]
         else:
-            listed = self._listed_labels()
+            listed = self.listed_labels()
             label_names = self._labels_that_occur() if listed is None else listed
         check_label_names(label_names)
         return label_names
 
-    def _listed_labels(self) -> list[str] | None:
+    def listed_labels(self) -> list[str] | None:
+        """The lines of labels.txt in the source, where it has one. Raises `CorpusError`."""
         root = Path(self.config.source)
         for listed in (path for path in files_of(root, ".txt") if path.name.lower() == "labels.txt"):
             names = [line.strip() for line in read_text(listed).splitlines() if line.strip()]

@@ -18,7 +18,7 @@ from ..models.limits_univa import LIMITS, check_limit
 from .schema import CorpusError
 
 
-__all__ = ["SHEET_SUFFIXES", "Record", "Sheet", "read_sheet"]
+__all__ = ["SHEET_SUFFIXES", "Record", "Sheet", "read_encoded_text", "read_sheet"]
 
 SHEET_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
 _WORKBOOKS = (".xlsx", ".xlsm")
@@ -123,7 +123,7 @@ def _sheet(path: Path, lines: Iterator[tuple[str, list[str]]], notes: list[str])
 
 
 def _text_lines(path: Path, encoding: str | None, separator: str | None) -> tuple[Iterator[Any], list[str]]:
-    text, encoding = _decoded(path, encoding)
+    text, encoding = read_encoded_text(path, encoding)
     hint = _HINT.match(text)
     skipped = 0 if hint is None else 1
     text = text[hint.end() :] if hint else text
@@ -137,11 +137,24 @@ def _text_lines(path: Path, encoding: str | None, separator: str | None) -> tupl
     return lines, [f"{path.name}: read as {encoding}, cells separated by {name}."]
 
 
-def _decoded(path: Path, encoding: str | None) -> tuple[str, str]:
+def read_encoded_text(path: Path, encoding: str | None = None) -> tuple[str, str]:
+    """
+    The text of a file without byte order mark, and its encoding.
+
+    Args:
+        path: The file.
+        encoding: By default that of its byte order mark, UTF-8, UTF-16, or else cp1252.
+
+    Raises:
+        CorpusError: It cannot be read, is not of this encoding, or of none of these.
+    """
     try:
+        check_limit("sheet_size", path.stat().st_size, f"the size of {path}")
         content = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except ValueError as error:
+        raise CorpusError(str(error)) from None
     chosen = encoding or _encoding(path, content)
     try:
         text = content.decode(chosen)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..features.arguments import face_reader_from_argument, with_revision
+from ..features.transcription import Transcriber
 from ..models.affect_scorers_univa import load_scorer
 from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
@@ -18,7 +19,6 @@ from ..sharing.folder import ONNX_FILE
 from .inputs import Utterance, collect_utterances
 from .onnx_model import UnivaOnnxModel
 from .predict import Prediction, predict
-from .transcription import Transcriber
 
 
 __all__ = ["collect_clips", "predict_clips"]

@@ -204,8 +204,8 @@ def test_transcription(saved, loaded, clips, tmp_path, capsys):
     asr = write_ctc_model(tmp_path)
     assert cli.main(["predict", str(saved), str(clips / "b.mp4"), "--transcribe", str(asr), "--json"]) == 0
     (line,) = _lines(capsys.readouterr().out)
+    from modeling_univa.features.transcription import Transcriber
     from modeling_univa.models.media_univa import read_audio
-    from modeling_univa.prediction.transcription import Transcriber
 
     text = Transcriber(str(asr))(read_audio(clips / "b.mp4"))
     assert text and line["utterance"]["text"] == text and line["notes"] == []

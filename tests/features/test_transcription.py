@@ -7,7 +7,7 @@ import pytest
 import torch
 from testing_asr import write_ctc_model, write_whisper_model
 
-from modeling_univa.prediction.transcription import Transcriber
+from modeling_univa.features.transcription import Transcriber
 
 
 @pytest.fixture(scope="module")

@@ -112,5 +112,5 @@ def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, capsys):
 
 
 def test_an_unknown_name_lists_those_there_are():
-    with pytest.raises(CorpusError, match="there is no corpus 'builder'; there are .*demo, m3ed, mosei, "):
+    with pytest.raises(CorpusError, match="there is no corpus 'builder'; there are .*demo, .*m3ed, .*mosei, "):
         corpus_class("builder")

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .models.processing_univa import UnivaProcessor
     from .prediction.table import predict
     from .scores.metrics import MultilabelMetrics, multilabel_metrics
+    from .training.arguments import ModelArguments
+    from .training.run import build_model
     from .training.trainer import UnivaTrainer
     from .training.training_arguments import UnivaTrainingArguments
 
@@ -41,6 +43,7 @@ _MODULES = {
     "EmotionConfig": "models.configuration_emotion",
     "EmotionModel": "models.modeling_emotion",
     "EmotionOutput": "models.modeling_emotion",
+    "ModelArguments": "training.arguments",
     "MultilabelMetrics": "scores.metrics",
     "UnivaConfig": "models.configuration_univa",
     "UnivaForEmotionClassification": "models.modeling_univa",
@@ -52,6 +55,7 @@ _MODULES = {
     "UnivaTrainingArguments": "training.training_arguments",
     "UtteranceCollator": "data.utterances",
     "UtteranceDataset": "data.utterances",
+    "build_model": "training.run",
     "load_corpus": "data.loading",
     "make_split": "data.loading",
     "multilabel_metrics": "scores.metrics",
@@ -76,6 +80,7 @@ __all__ = [
     "EmotionConfig",
     "EmotionModel",
     "EmotionOutput",
+    "ModelArguments",
     "MultilabelMetrics",
     "UnivaConfig",
     "UnivaForEmotionClassification",
@@ -87,6 +92,7 @@ __all__ = [
     "UnivaTrainingArguments",
     "UtteranceCollator",
     "UtteranceDataset",
+    "build_model",
     "load_corpus",
     "make_split",
     "multilabel_metrics",

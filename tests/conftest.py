@@ -83,6 +83,14 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, bytes) else None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def trackio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where trackio, which reads this once, keeps its runs."""
+    folder = tmp_path_factory.mktemp("trackio")
+    os.environ["TRACKIO_DIR"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder with real and reference data; tests that use it are skipped where it is absent.

@@ -39,6 +39,7 @@ TASKS = (
     "extract",
     "systems",
     "predict",
+    "python",
     "zero_shot",
     "share",
     "evaluate",
@@ -200,7 +201,7 @@ def test_every_task_has_a_page_with_commands():
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     for task in TASKS:
         found = blocks(DOCS / f"{task}.md")
-        assert sum(len(commands(block)) for kind, block in found if kind != "python") >= 2, task
+        assert sum(1 if kind == "python" else len(commands(block)) for kind, block in found) >= 2, task
         assert f"({task}.md)" in index
     known = sum(text.count("```") for text in map(Path.read_text, PAGES)) // 2
     plain = sum(len(re.findall(r"^```\n[^`]*^```$", page.read_text(), re.MULTILINE)) for page in PAGES)

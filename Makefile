@@ -11,8 +11,7 @@ NUMERIC_TESTS = $(BIN)/python -m pytest -q -n auto --dist loadfile -m "numeric a
 .PHONY: demo test test-fast test-numeric test-accelerator style quality clean
 
 demo: $(VENV)/.demo
-	$(BIN)/python train_hf.py recipes/demo.yaml
-	$(BIN)/univa predict outputs/demo outputs/corpora/demo-media/metadata/test.csv --utterance test_d0_u0
+	$(BIN)/univa demo
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m "not browser"

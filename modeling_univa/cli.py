@@ -20,6 +20,7 @@ from .options import OptionParser
 
 
 COMMANDS = {
+    "demo": "everything once, in minutes: a corpus from a seed, training, the emotions of a clip",
     "build": "a corpus from its files: your own, or a published one",
     "train": "a model, as a recipe says: training, test, and a folder that from_pretrained loads",
     "convert": "a published checkpoint to a folder that from_pretrained loads",

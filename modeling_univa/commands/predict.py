@@ -13,7 +13,7 @@ from typing import Any
 
 from ..prediction.clips import collect_clips, predict_clips
 from ..prediction.plot import check_plotting, plot_files, plot_prediction
-from ..prediction.predict import Prediction, prediction_table
+from ..prediction.predict import Prediction, prediction_screen
 from ..prediction.table import check_table_file, face_facts, write_table
 
 
@@ -45,7 +45,10 @@ def run(options: argparse.Namespace) -> int:
             plot_prediction(prediction, model.config, plots[prediction.utterance.utterance_id])
         done.append(prediction)
     if not options.json:
-        print(prediction_table(done, model.config.decision_threshold))
+        print(prediction_screen(done, model.config, sys.stdout))
+    for place in plots.values():
+        if place.exists():
+            print(f"wrote {place}", file=sys.stderr)
     if options.output is not None:
         write_table(options.output, done, model.config.label_names)
         print(f"wrote {options.output}", file=sys.stderr)

@@ -4,13 +4,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from ..corpora.precomputed_features import storable_frames
 from ..data.feature_files import read_frames
 from ..data.schema import FACE_EMOTIONS, CorpusError
+from ..models.configuration_emotion import EmotionConfig
 from ..models.faces_univa import FaceReader, FaceTrack
 from ..models.files_univa import explanation
 from ..models.media_univa import MediaError
@@ -18,15 +19,18 @@ from ..models.modeling_emotion import EmotionModel
 from ..models.pipeline_univa import UnivaPipeline
 from ..models.processing_univa import UnivaProcessor
 from ..models.utterance_media_univa import UtteranceMedia
-from ..scores.thresholds import threshold_text
+from ..scores.thresholds import Threshold, relative_score, threshold_text
 from .inputs import Utterance, read_utterances
 from .onnx_model import UnivaOnnxModel
+from .score_bars import Marks, marks_for, score_legend, score_lines, screen_width
 
 
-__all__ = ["Prediction", "Utterance", "predict", "prediction_table", "read_utterances"]
+__all__ = ["Prediction", "Utterance", "predict", "prediction_screen", "prediction_table", "read_utterances"]
 
 # What is wrong with one clip, such as one that is too large; the others are predicted all the same.
 _OF_ONE_CLIP = (ValueError, MemoryError, RuntimeError)
+# Of more clips bars would fill screens.
+_CLIPS_WITH_BARS = 5
 _NO_TEXT = "no text (pass `text`, a text file of the clip's name beside it, or `transcribe`)"
 
 
@@ -321,22 +325,57 @@ def _reason(utterance: Utterance, error: Exception) -> str:
     return explanation(error)
 
 
-def prediction_table(predictions: Sequence[Prediction], threshold: float | Sequence[float]) -> str:
-    """The predictions as aligned text: id, all scores, valence/arousal by modality, emotions above the threshold."""
+def prediction_screen(predictions: Sequence[Prediction], config: EmotionConfig, stream: TextIO) -> str:
+    """
+    Predictions for a terminal: of a few clips the scores as bars, of more of them a table.
+
+    Args:
+        predictions: of one model.
+        config: of the model.
+        stream: where they are printed, whose encoding says what bars are made of.
+    """
+    if len(predictions) > _CLIPS_WITH_BARS or not any(item.scores for item in predictions):
+        return prediction_table(predictions, config.decision_threshold)
+    marks, width = marks_for(stream), screen_width()
+    lines = []
+    for item in predictions:
+        lines += _block(item, config, marks, width)
+    return "\n".join([*lines, *score_legend(config, config.decision_threshold, marks, width)])
+
+
+def _block(item: Prediction, config: EmotionConfig, marks: Marks, width: int) -> list[str]:
+    name = item.utterance.utterance_id
+    if item.error is not None:
+        return [f"{name}  not predicted: {item.error}", ""]
+    affect = [f"  {modality} V/A {_affect_cell(pair).strip()}" for modality, pair in item.valence_arousal.items()]
+    scores = score_lines(item.scores, config.label_thresholds, marks, width)
+    return [f"{name}  {', '.join(item.emotions) or '-'}", *scores, *affect, ""]
+
+
+def prediction_table(predictions: Sequence[Prediction], threshold: Threshold) -> str:
+    """
+    The predictions as aligned text: id, all scores as multiples of their threshold, valence/arousal by modality,
+    emotions above the threshold.
+    """
     if not predictions:
         return "nothing to predict"
     good = next((item for item in predictions if item.error is None), Prediction(predictions[0].utterance))
     modalities = list(good.valence_arousal)
-    width = max(len("utterance"), *(len(item.utterance.utterance_id) for item in predictions))
+    width = max(len("score / threshold"), *(len(item.utterance.utterance_id) for item in predictions))
     widths = {name: max(10, len(name) + 2) for name in good.scores}
     columns = [*(f"{name:>{widths[name]}}" for name in good.scores), *(f"{name + ' V/A':>14}" for name in modalities)]
-    lines = [f"{'utterance':<{width}}{''.join(columns)}  emotions (> {threshold_text(threshold)})"]
+    lines = [f"{'score / threshold':<{width}}{''.join(columns)}  emotions (> {threshold_text(threshold)})"]
     for item in predictions:
         name = f"{item.utterance.utterance_id:<{width}}"
         if item.error is not None:
             lines.append(f"{name}  not predicted: {item.error}")
             continue
-        cells = [f"{score:>{widths[label]}.3f}" for label, score in item.scores.items()]
+        limits = threshold if isinstance(threshold, list) else [threshold] * len(item.scores)
+        multiples = (
+            (label, relative_score(score, limit))
+            for (label, score), limit in zip(item.scores.items(), limits, strict=True)
+        )
+        cells = [f"{multiple:>{widths[label]}.2f}" for label, multiple in multiples]
         cells += [_affect_cell(item.valence_arousal[modality]) for modality in modalities]
         lines.append(f"{name}{''.join(cells)}  {', '.join(item.emotions) or '-'}")
     return "\n".join(lines)

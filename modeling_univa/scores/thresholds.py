@@ -25,6 +25,7 @@ __all__ = [
     "logged_threshold",
     "perfect_scores",
     "predicted_labels",
+    "relative_score",
     "threshold_for",
     "threshold_metrics",
     "threshold_problem",
@@ -49,6 +50,13 @@ def perfect_scores(num_labels: int, active: int, decision: str = "softmax") -> t
         return 1.0, 0.0
     total = active * math.e + num_labels - active
     return math.e / total, 1 / total
+
+
+def relative_score(score: float, threshold: float) -> float:
+    """How many times its threshold a score is, by which scores of any number of labels compare; above 1 predicts."""
+    if threshold > 0:
+        return score / threshold
+    return math.inf if score > 0 else 0.0
 
 
 def threshold_for(num_labels: int) -> float:

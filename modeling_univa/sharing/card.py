@@ -27,7 +27,7 @@ from ..shipped import shipped
 from .snippets import MODEL_ID, usage_snippets
 
 
-__all__ = ["ModelFacts", "TrainingTime", "model_card", "pipeline_tag", "write_model_card"]
+__all__ = ["HEAT_MAP", "ModelFacts", "TrainingTime", "model_card", "pipeline_tag", "write_model_card"]
 
 TEMPLATE = shipped("model_card.md")
 HEAT_MAP = "emotion_correlation.png"

@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -12,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, PreTrainedModel, TrainerCallback, set_seed
@@ -38,6 +40,7 @@ from ..scores.results import results_table
 from ..scores.shared_labels import SharedLabels
 from ..scores.thresholds import Threshold, threshold_for
 from ..sharing.adapters import is_adapter
+from ..sharing.card import HEAT_MAP
 from ..sharing.embedding import embed_small_networks
 from .adapters import add_adapter, check_base_for_push, check_lora_arguments, shares_base
 from .arguments import DataArguments, ModelArguments
@@ -45,6 +48,7 @@ from .card_callback import ModelCardCallback
 from .checkpoints import check_checkpoint, clear_scratch, last_complete_checkpoint
 from .config_options import system_config
 from .evaluation import predictions_of
+from .examples import choose_examples, example_texts, examples_screen
 from .frozen_text import check_text_states, freeze_lower_layers, freeze_text_encoder, frozen_encoder
 from .same_run import RESULTS_FILE, check_same_run
 from .trainer import UnivaTrainer
@@ -54,6 +58,9 @@ from .training_arguments import UnivaTrainingArguments
 __all__ = ["build_model", "prepare_corpus", "resolve_package", "run_training"]
 
 logger = logging.get_logger(__name__)
+
+# Files of a run that people look at.
+_LEFT = {"model card": "README.md", "picture": HEAT_MAP, "predictions": PREDICTIONS_FILE}
 
 
 def run_training(
@@ -128,7 +135,10 @@ def _run_training(
         results[name] = trainer.evaluate(test, metric_key_prefix="test")
         predictions[name] = predictions_of(trainer, test)
         shared = {} if test.shared_labels is None else {name: test.shared_labels}
-    finish(trainer, results, predictions, shared)
+    rows = {eval_split: corpus.split(eval_split)} if eval_split else {}
+    if test is not None:
+        rows[tested_name(corpus, test_corpus, str(test_split))] = test_corpus.split(str(test_split))
+    finish(trainer, results, predictions, shared, rows)
     return results
 
 
@@ -137,12 +147,15 @@ def finish(
     results: dict[str, dict[str, Any]],
     predictions: dict[str, Predictions],
     shared: Mapping[str, SharedLabels],
+    rows: Mapping[str, datasets.Dataset],
 ) -> None:
     """
-    Save the model, its metrics and its predictions, tell them, and push them where that is wanted.
+    Save the model, its metrics and its predictions, tell them with a few clips of the last split, and push them where
+    that is wanted.
 
     Args:
         shared: what is scored of those splits that have other labels than the model; they get a file of their own.
+        rows: of the splits, as the corpus has them.
 
     Raises:
         ValueError: training has diverged.
@@ -160,9 +173,29 @@ def finish(
         write_text(output / RESULTS_FILE, json.dumps(results, indent=2) + "\n")
         write_all_predictions(output, predictions, shared, config.label_names, config.decision_threshold)
         if results:
-            print(results_table(results))
+            print(results_table(results), _last_screen(trainer, predictions, shared, rows), sep="\n\n")
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
+
+
+def _last_screen(
+    trainer: UnivaTrainer,
+    predictions: Mapping[str, Predictions],
+    shared: Mapping[str, SharedLabels],
+    rows: Mapping[str, datasets.Dataset],
+) -> str:
+    """A few clips of the split that was scored last, and where everything lies."""
+    split, found = list(predictions.items())[-1]
+    config, folder = trainer.model.config, Path(trainer.args.output_dir)
+    names, threshold = config.label_names, config.decision_threshold
+    if split in shared:
+        names, threshold = shared[split].names, shared[split].threshold_of(threshold)
+    chosen = found.at(choose_examples(found, threshold))
+    texts = example_texts(rows[split], chosen.utterance_ids)
+    screen = examples_screen(chosen, texts, config, names, threshold, split, sys.stdout)
+    files = {"model": folder, **{what: folder / name for what, name in _LEFT.items()}}
+    places = [f"{what:<13}{place}" for what, place in files.items() if place.exists()]
+    return "\n".join([screen, "", *places])
 
 
 def write_all_predictions(

@@ -23,13 +23,14 @@ from video_files import write_clip
 from modeling_univa import cli
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.models.affect_scorers_univa import load_scorer
+from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS
 from modeling_univa.models.faces_univa import FaceReader
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 from modeling_univa.models.processing_univa import UnivaProcessor
 from modeling_univa.models.utterance_media_univa import UtteranceMedia
 from modeling_univa.prediction.inputs import Utterance
-from modeling_univa.prediction.predict import Prediction, predict, prediction_table
+from modeling_univa.prediction.predict import Prediction, predict, prediction_screen, prediction_table
 
 
 SPEECH, FACES = LogMelExtractor(), HogExtractor(image_size=32, cell_size=16)
@@ -132,10 +133,28 @@ def test_a_bad_clip_does_not_end_the_job(saved, clips, capsys):
 
 def test_table(saved, clips, capsys):
     assert cli.main(["predict", str(saved), str(clips)]) == 1
-    header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split()[:4] == ["utterance", "happy", "sad", "anger"] and "emotions (> 0.18)" in header
-    assert [row.split()[0] for row in rows] == [str(clips / f"{name}.mp4") for name in "abc"]
-    assert "not predicted: " in rows[2]
+    lines = capsys.readouterr().out.splitlines()
+    heads = [place for place, line in enumerate(lines) if line.startswith(str(clips))]
+    assert [lines[place].split()[0] for place in heads] == [str(clips / f"{name}.mp4") for name in "abc"]
+    bars = lines[heads[0] + 1 : heads[1] - 1]
+    assert sorted(bar.split()[0] for bar in bars) == sorted(MOSEI_EMOTIONS)
+    for bar in bars:
+        name, score, multiple = bar.split()[:3]
+        assert float(multiple) == pytest.approx(float(score) / 0.18, abs=0.01)
+        assert (float(multiple) > 1) is (name in lines[heads[0]])
+    assert "not predicted: " in lines[heads[2]]
+    assert "1.00 × is the threshold 0.18, above which an emotion is predicted." in lines
+
+
+def test_table_of_many_clips_has_multiples_of_the_threshold():
+    scores = {"happy": 0.27, "sad": 0.09}
+    found = [Prediction(Utterance(f"clip{place}", "d"), scores, ["happy"]) for place in range(6)]
+    config = tiny_config(id2label=dict(enumerate(scores)), decision_threshold=0.18)
+    header, *rows = prediction_screen(found, config, sys.stdout).splitlines()
+    assert header.split() == ["score", "/", "threshold", "happy", "sad", "emotions", "(>", "0.18)"]
+    assert [row.split() for row in rows] == [[f"clip{place}", "1.50", "0.50", "happy"] for place in range(6)]
+    each = prediction_table(found[:1], [0.3, 0.03]).splitlines()
+    assert each[1].split()[1:3] == ["0.90", "3.00"]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
@@ -428,9 +447,9 @@ def test_a_dialogue_is_prepared_once_for_all_its_batches(loaded, clips, monkeypa
 
 def test_long_names_of_labels_stay_apart():
     scores = {"embarrassment": 0.5, "overwhelmedness": 0.25, "sad": 0.25}
-    table = prediction_table([Prediction(Utterance("u", "u"), scores)], 0.18).splitlines()
-    assert table[0].split()[1:4] == list(scores)
-    for name, value in zip(scores, ("0.500", "0.250", "0.250"), strict=True):
+    table = prediction_table([Prediction(Utterance("u", "u"), scores)], 0.2).splitlines()
+    assert table[0].split()[3:6] == list(scores)
+    for name, value in zip(scores, ("2.50", "1.25", "1.25"), strict=True):
         end = table[0].index(name) + len(name)
         assert table[1][:end].endswith(value)
 
@@ -456,7 +475,8 @@ def test_terminals_that_know_ascii_alone(saved, tmp_path, kind):
         assert (found[0]["utterance"]["utterance_id"], found[0]["utterance"]["text"]) == ("ü", "yès 😀")
         assert found[1]["utterance"]["utterance_id"] == os.fsdecode(name) and found[1]["error"]
     else:
-        assert lines[1].startswith("\\xfc ") and "\\udce9.wav  not predicted" in lines[2]
+        assert lines[0].startswith("\\xfc ") and any("\\udce9.wav  not predicted" in line for line in lines)
+        assert "#" in lines[1] and "|" in lines[1]
 
 
 @pytest.mark.slow

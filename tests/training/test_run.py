@@ -79,6 +79,12 @@ def test_run_leaves_a_model_its_scores_and_a_table(route, inputs, tmp_path, caps
     for split, metrics in results.items():
         scores = without_prefix(metrics)
         assert f"{split:<12}{scores['accuracy']:>8.2f}{scores['hamming_loss']:>8.4f}" in table
+    # The last screen: three clips of test, one of them wrong, and where everything lies.
+    screen = table[table.index("3 clips of test, ") :]
+    assert screen.count("\ntest") == 3 and screen.count("\n  truth ") == 3 and "wrong" in screen and "1.00 " in screen
+    files = {"model": "", "model card": "README.md", "picture": "emotion_correlation.png"}
+    files["predictions"] = "predictions.parquet"
+    assert screen.splitlines()[-4:] == [f"{what:<13}{tmp_path / name}" for what, name in files.items()]
     # In the log the test rows are never one more validation.
     history = json.loads((tmp_path / "trainer_state.json").read_text())["log_history"]
     assert [entry["eval_num_rows"] for entry in history if "eval_num_rows" in entry] == [7, 7]

@@ -32,6 +32,7 @@ COMMANDS = {
     "adapter-base": "name the Hub repository of a LoRA adapter's base",
     "extract": "features of a whole corpus from its raw media",
     "evaluate": "scores of a model on a data set, for its card and the Hub",
+    "compare": "systems on your corpus over seeds and folds, with a table for a paper",
     "reproduce": "the runs of a benchmark's tables, from a plan",
     "report": "tables and figures of a benchmark, from the predictions of its runs",
     "push": "a saved folder to the Hub, in one commit",

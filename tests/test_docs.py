@@ -45,6 +45,7 @@ TASKS = (
     "evaluate",
     "lora",
     "export",
+    "compare",
     "reproduce",
     "benchmark",
 )

@@ -5,6 +5,7 @@
 import argparse
 import inspect
 from importlib import import_module
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,8 @@ from modeling_univa.commands.score_affect import score_affect
 from modeling_univa.commands.zero_shot import zero_shot
 from modeling_univa.convert.systems import OFFICIAL
 from modeling_univa.corpora.build import corpus_class, corpus_parser
+from modeling_univa.data.folds import FoldBy
+from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.options import OptionParser, logger, nearest
 from modeling_univa.prediction.clips import collect_clips, predict_clips
 from modeling_univa.scores.thresholds import THRESHOLD_CHOICES
@@ -168,7 +171,12 @@ def test_a_call_takes_what_the_command_does(command, calls):
 
 @pytest.mark.parametrize(
     ("command", "option", "known"),
-    [("evaluate", "tune_threshold", THRESHOLD_CHOICES), ("reproduce", "overwrite_runs", OVERWRITE)],
+    [
+        ("evaluate", "tune_threshold", THRESHOLD_CHOICES),
+        ("reproduce", "overwrite_runs", OVERWRITE),
+        ("compare", "modalities", MODALITIES),
+        ("compare", "fold_by", get_args(FoldBy)),
+    ],
 )
 def test_choices_are_those_of_the_job(command, option, known):
     """They are written out beside the options, which import no job."""

@@ -15,7 +15,18 @@ from typing import Any
 from jinja2 import Environment
 
 
-__all__ = ["Grid", "Picture", "Section", "UniqueNames", "cell", "grid_csv", "html_page", "markdown_page", "plain"]
+__all__ = [
+    "Grid",
+    "Picture",
+    "Section",
+    "UniqueNames",
+    "cell",
+    "grid_csv",
+    "grid_markdown",
+    "html_page",
+    "markdown_page",
+    "plain",
+]
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 # Of files; with suffixes, and four bytes a letter, the name still fits every file system.
@@ -110,8 +121,16 @@ def grid_csv(grid: Grid) -> str:
     return stream.getvalue()
 
 
+def grid_markdown(grid: Grid) -> str:
+    """A table in Markdown, with its caption above and its notes below."""
+    lines = [grid.header, ["---", *("---:" for _ in grid.header[1:])], *grid.rows]
+    table = "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
+    notes = "\n".join(f"* {plain(note)}" for note in grid.notes)
+    return "\n\n".join(part for part in (f"**{plain(grid.caption)}**", table, notes) if part)
+
+
 def markdown_page(title: str, sections: Sequence[Section]) -> str:
-    """A report in Markdown; its figures are `figures/NAME.png`, its tables also `tables/NAME.csv`."""
+    """A report in Markdown; its figures are `figures/NAME.png`, its tables also `tables/NAME.csv` and `.tex`."""
     parts = [f"# {plain(title)}"]
     for section in sections:
         parts.append(f"{'#' * section.level} {plain(section.title)}")
@@ -140,11 +159,8 @@ def _markdown(block: str | Grid | Picture) -> str:
         return plain(block)
     if isinstance(block, Picture):
         return f"![{plain(block.alt)}](figures/{block.name}.png)\n\n*{plain(block.caption)}*"
-    lines = [block.header, ["---", *("---:" for _ in block.header[1:])], *block.rows]
-    table = "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
-    notes = "\n".join(f"* {plain(note)}" for note in block.notes)
-    parts = [f"**{plain(block.caption)}**", table, notes, f"[All digits](tables/{block.name}.csv)"]
-    return "\n\n".join(part for part in parts if part)
+    files = f"[All digits](tables/{block.name}.csv), [LaTeX](tables/{block.name}.tex)"
+    return f"{grid_markdown(block)}\n\n{files}"
 
 
 def plain(text: str) -> str:

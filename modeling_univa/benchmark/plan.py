@@ -20,7 +20,7 @@ from .plan_checks import check_known, checked_mapping, checked_names
 from .tuning import Found, Space, Tuning, read_tuning
 
 
-__all__ = ["FEATURES", "Plan", "Row", "Run", "Study", "Table", "read_plan"]
+__all__ = ["FEATURES", "NOT_OF_A_ROW", "Plan", "Row", "Run", "Study", "Table", "expand_plan", "read_plan"]
 
 _OF_A_PLAN = ("corpus", "base", "seeds", "settings", "tune", "analyses", "media_root", "tables")
 _OF_A_TABLE = ("title", "metrics", "seeds", "features", "tune", "rows", "published")
@@ -28,7 +28,7 @@ _OF_A_TABLE = ("title", "metrics", "seeds", "features", "tune", "rows", "publish
 FEATURES = {"common": "ours, common features", "original": "ours, their features"}
 # Keys of a row that are not keys of a recipe, and keys of a recipe that a row cannot have, with what there is instead.
 _OF_A_ROW = ("recipe", "seeds", "features", "baseline", "analyses")
-_NOT_OF_A_ROW = {
+NOT_OF_A_ROW = {
     "seed": "write `seeds`",
     "output_dir": "runs lie in the output folder of the benchmark",
     "push_to_hub": "models of a benchmark are not pushed",
@@ -248,9 +248,29 @@ def read_plan(
         ValueError: no YAML, or a key, a recipe, a seed or a value that is wrong; names the table and the row.
     """
     path = named_file(path, "plan")
-    content = read_recipe(path)
+    return expand_plan(path, read_recipe(path), settings, found)
+
+
+def expand_plan(
+    path: str | Path,
+    content: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+    found: Mapping[str, Found] | None = None,
+) -> Plan:
+    """
+    Expand the content of a plan.
+
+    Args:
+        path: of its file, which need not be there: recipes are looked for beside it, and it names the plan.
+        content: what the file holds.
+        settings, found: as of [`read_plan`].
+
+    Raises:
+        ValueError: as of [`read_plan`].
+    """
+    path = Path(path)
     try:
-        return _Reader(path, content, dict(settings or {}), dict(found or {})).plan()
+        return _Reader(path, dict(content), dict(settings or {}), dict(found or {})).plan()
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -305,13 +325,13 @@ class _Reader:
         seeds = self._seeds(where, content.get("seeds", seeds))
         check_known([content["features"]], FEATURES, f"{where}, `features`")
         own = {str(key).replace("-", "_"): value for key, value in content.items() if key not in _OF_A_ROW}
-        for key, instead in _NOT_OF_A_ROW.items():
+        for key, instead in NOT_OF_A_ROW.items():
             if key in {**self.settings, **own, **self.decided}:
                 raise ValueError(f"{where} sets `{key}`: {instead}.")
         recipe = self._recipe(where, content.get("recipe", self.content.get("base")))
         for settings in (self.settings, own, self.decided):
             recipe = merged_recipes(recipe, settings)
-        recipe = {key: value for key, value in recipe.items() if key not in _NOT_OF_A_ROW}
+        recipe = {key: value for key, value in recipe.items() if key not in NOT_OF_A_ROW}
         folds = self._folds(where, recipe)
         recipes = [recipe] if folds is None else [{**recipe, "fold": fold} for fold in folds]
         configurations = [self._configuration(where, one) for one in recipes]
@@ -422,7 +442,9 @@ class _Reader:
         return run
 
     def _recipe(self, where: str, name: Any) -> dict[str, Any]:
-        """A recipe by its path; the base may be a mapping, of such a path and what is changed."""
+        """A recipe by its path; or a mapping, of such a path and what is changed, or of all settings of a system."""
+        if isinstance(name, dict) and "recipe" not in name and "system" in name:
+            return name
         if isinstance(name, dict):
             own = {key: value for key, value in name.items() if key != "recipe"}
             return merged_recipes(self._recipe(where, name.get("recipe")), own)

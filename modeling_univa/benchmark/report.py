@@ -5,11 +5,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..models.files_univa import whole_file, write_text
 from ..prediction.plot import check_plotting
 from .evidence import read_evidence
 from .figures import image_bytes
+from .latex import grid_latex
 from .local_paths import without_folders
 from .page import Grid, Picture, Section, grid_csv, html_page, markdown_page
 from .scored import Bootstrap
@@ -17,7 +19,7 @@ from .sections import SectionMaker
 from .store import RunStore
 
 
-__all__ = ["MARKDOWN", "PAGE", "TITLE", "write_report"]
+__all__ = ["MARKDOWN", "PAGE", "TITLE", "block_for_others", "write_report"]
 
 TITLE = "Multimodal multi-label emotion recognition: a benchmark"
 PAGE, MARKDOWN = "index.html", "report.md"
@@ -38,7 +40,7 @@ def write_report(
     case_texts: str | None = None,
 ) -> list[Path]:
     """
-    Write `index.html`, `report.md`, `tables/*.csv`, and `figures/` as PNG and SVG to a folder.
+    Write `index.html`, `report.md`, `tables/*.csv` and `.tex`, and `figures/` as PNG and SVG to a folder.
 
     Args:
         store: of `univa reproduce`.
@@ -67,11 +69,12 @@ def write_report(
 
 def _for_others(section: Section) -> Section:
     """Reasons of failures name folders of this machine, and reports are shown to others."""
-    blocks = [_block_for_others(block) for block in section.blocks]
+    blocks = [block_for_others(block) for block in section.blocks]
     return replace(section, title=without_folders(section.title), blocks=blocks)
 
 
-def _block_for_others(block: str | Grid | Picture) -> str | Grid | Picture:
+def block_for_others(block: Any) -> Any:
+    """A paragraph, table or figure without the folders that it names."""
     if isinstance(block, str):
         return without_folders(block)
     names = ("caption", "alt") if isinstance(block, Picture) else ("caption", "header", "rows", "notes", "data")
@@ -80,11 +83,14 @@ def _block_for_others(block: str | Grid | Picture) -> str | Grid | Picture:
 
 def _write(output: Path, sections: list[Section]) -> list[Path]:
     """The page last, so that what it shows is there."""
-    pictures, tables = {}, []
+    pictures: dict[str, bytes] = {}
+    tables: list[Path] = []
     for block in (block for section in sections for block in section.blocks):
         if isinstance(block, Grid):
-            tables.append(Path("tables", f"{block.name}.csv"))
-            write_text(output / tables[-1], grid_csv(block))
+            files = {Path("tables", f"{block.name}.csv"): grid_csv, Path("tables", f"{block.name}.tex"): grid_latex}
+            for file, written in files.items():
+                write_text(output / file, written(block))
+            tables += files
         elif isinstance(block, Picture):
             pictures[block.name] = image_bytes(block.figure, "svg")
             _write_bytes(output / "figures" / f"{block.name}.svg", pictures[block.name])

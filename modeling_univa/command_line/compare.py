@@ -1,0 +1,55 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Options of `univa compare`: systems or recipes on one corpus, over seeds and folds."""
+
+from ..options import OptionParser
+from .benchmark_runs import add_run_options
+
+
+__all__ = ["add_options"]
+
+
+def add_options(parser: OptionParser) -> None:
+    """Add its options."""
+    parser.add_argument("corpus", help="corpus folder, or its Hub id")
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="rows: systems with settings for a small corpus, such as univa mult, and majority, all, prior, linear",
+    )
+    parser.add_argument(
+        "--recipes", nargs="+", default=[], metavar="FILE", help="rows, called as the files: recipes with all settings"
+    )
+    parser.add_argument("--recipe", help="settings for all rows, such as a recipe of `univa train`")
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="keys of recipes for all rows that have them, such as num_train_epochs=5, or ROW.KEY=VALUE for one",
+    )
+    parser.add_argument(
+        "--modalities",
+        nargs="+",
+        choices=("text", "audio", "vision"),
+        help="what systems read (default: what the corpus has)",
+    )
+    parser.add_argument(
+        "--text-encoder", help="pretrained encoder of the text, kept as it is: folder, Hub id or package://NAME/FOLDER"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each row and fold (default %(default)s)")
+    parser.add_argument(
+        "--folds",
+        dest="num_folds",
+        metavar="N",
+        help="cross-validation with so many folds, or all to leave one out; by default the corpus' own splits",
+    )
+    parser.add_argument(
+        "--fold-by", choices=("speaker", "dialogue"), help="what is in one fold alone (default speaker)"
+    )
+    parser.add_argument("--output", default="outputs/compare", help="where runs and tables lie (default %(default)s)")
+    parser.add_argument("--draws", type=int, default=10_000, help="of the bootstrap (default %(default)s)")
+    add_run_options(parser)

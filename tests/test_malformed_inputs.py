@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Malformed configurations, weights, tokenizers, recipes, corpora and tables: one sentence, never a traceback."""
 
+import csv
 import itertools
 import json
 import random
@@ -33,6 +34,7 @@ from fuzzing import (
 from media_corpora import write_image, write_sound
 from released_trees import write_m3ed, write_mosei
 from safetensors.numpy import load_file
+from sheets import write_workbook
 from testing_utils import (
     random_rows,
     tiny_config,
@@ -66,6 +68,12 @@ utterance_id,dialogue_id,position,text,emotions,audio,faces,text_valence,text_ar
 {0}_a,{0}_d,0,yes no,happy,speech/0.wav,faces/0.png,0.5,-0.25,happy
 {0}_b,{0}_d,1,no,sad,speech/1.wav,faces/1.png,0.25,0.5,sad
 {0}_c,{0}_e,0,abc,happy;sad,speech/0.wav,,0.1,0.2,happy
+"""
+SHEET = """\
+Id,Session,Turn,Transcript,Emotion,Speech,Start,End
+a,d,1,yes no,happy,0.wav,0,"0,2"
+b,d,2,no,sad,1.wav,0.1,0.3
+c,e,1,abc,happy;sad,0.wav,,
 """
 LEXICON = "word,valence,arousal\nhappy,0.9,0.6\nsad,0.1,0.3\n"
 RECIPE = {
@@ -106,6 +114,7 @@ ARCHITECTURE = ["architecture", "model, not of a"]
 TASK = ["task type"]
 # Of a table: what may be any text or number, and what may be left out.
 FREE_COLUMNS = ("text", "dialogue_id", "utterance_id", "emotions", "position", "text_valence", "text_arousal")
+SHEET_COLUMNS = ("Id", "Session", "Turn", "Transcript", "Emotion", "Start", "End")
 # What a message may call them.
 SPOKEN = {
     "dataset": ("data set",),
@@ -187,6 +196,9 @@ def _source(folder: Path) -> None:
         (folder / "source" / "metadata" / f"{split}.csv").write_text(METADATA.format(split))
     _media(folder / "source")
     (folder / "lexicon.csv").write_text(LEXICON)
+    (folder / "sheet.csv").write_text(SHEET)
+    write_workbook(folder / "sheet.xlsx", list(csv.DictReader(SHEET.splitlines())))
+    (folder / "0.srt").write_text("1\n00:00:00,000 --> 00:00:00,200\nyes no\n")
     (folder / "settings.json").write_text(json.dumps(SPEECH.to_dict()))
     status = corpus_main(UtteranceFolder, [
         "--source", str(folder / "source"), "--output", str(folder / "corpus"), "--labels", "happy,sad",
@@ -268,6 +280,15 @@ def _build(place: Path, *options: str) -> int:
         UtteranceFolder,
         ["--source", str(place / "source"), "--output", str(place / "out"), "--labels", "happy,sad", *options],
     )
+
+
+def _build_sheet(name: str, *options: str) -> Callable[[Path], int]:
+    def main(place: Path) -> int:
+        arguments = ["--source", str(place / name), "--media-root", str(place / "source"), "--labels", "happy,sad"]
+        given = [str(place / option) if option.endswith(".srt") else option for option in options]
+        return build_main("sheet", [*arguments, "--output", str(place / "out"), *given])
+
+    return main
 
 
 def _build_by_words(place: Path) -> int:
@@ -494,6 +515,14 @@ TARGETS = {
     "settings file": Target("source", "settings.json", _files(), _settings, _out_rows, 20),
     "metadata": Target("source", "source/metadata/train.csv", _table(*FREE_COLUMNS), _build, _out_rows, 50, "error"),
     "metadata file": Target("source", "source/metadata/train.csv", _split, _build, _out_rows, 25, "error"),
+    "sheet": Target("source", "sheet.csv", _table(*SHEET_COLUMNS), _build_sheet("sheet.csv"), _out_rows, 50, "error"),
+    "sheet file": Target("source", "sheet.csv", _files(), _build_sheet("sheet.csv"), _out_rows, 25, "error"),
+    "workbook": Target(
+        "source", "sheet.xlsx", _files(text=False, flips=30), _build_sheet("sheet.xlsx"), _out_rows, 40, "error"
+    ),
+    "subtitles": Target(
+        "source", "0.srt", _files(), _build_sheet("sheet.csv", "--subtitles", "0.srt"), _out_rows, 25, "error"
+    ),
     "lexicon": Target("source", "lexicon.csv", _table("word"), _build_by_words, _out_rows, 15, "error"),
     "lexicon file": Target("source", "lexicon.csv", _files(), _build_by_words, _out_rows, 15, "error"),
     "recipe": Target("run", "recipe.yaml", _recipe, _train, _trained, 70, "train_hf.py"),

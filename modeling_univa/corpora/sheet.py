@@ -83,7 +83,8 @@ class Sheet(UtteranceFolder):
         keeps = self.config.keep_empty_text or self.config.transcribe is not None
         tables = _SheetTables(path, self._in_splits(rows, mapping, path), keeps)
         tables.files += self._subtitle_files
-        self.notes.append(_ROW_ORDER)
+        if not {"utterance_id", "dialogue_id", "position"} <= mapping.columns.keys():
+            self.notes.append(_ROW_ORDER)
         if self.config.transcribe:
             self.notes.append(f"Text that the sheet lacks is what {_shown(self.config.transcribe)} recognised.")
             if not self._is_preview:

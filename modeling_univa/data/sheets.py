@@ -163,6 +163,10 @@ def read_encoded_text(path: Path, encoding: str | None = None) -> tuple[str, str
     except UnicodeError as error:
         reason = getattr(error, "reason", error)
         raise CorpusError(f"{path}: not {chosen} ({reason}); pass its `encoding`, or save it as UTF-8") from None
+    if "\x00" in text:
+        raise CorpusError(
+            f"{path}: not a text in {chosen} (it has NUL characters); pass its `encoding`, or save it again"
+        )
     return text.removeprefix("\ufeff"), chosen
 
 

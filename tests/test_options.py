@@ -162,7 +162,7 @@ def test_a_call_takes_what_the_command_does(command, calls):
     """By the same names and with the same defaults, but for `workers`, and what only the command prints and draws."""
     options = {action.dest: action.default for action in parser_of(command)._actions if action.dest != "help"}
     taken = {name: given for call in calls for name, given in inspect.signature(call).parameters.items()}
-    assert set(options) - set(taken) <= {"json", "output", "plot", "strict"}
+    assert set(options) - set(taken) <= {"draw", "json", "output", "plot", "strict"}
     assert set(taken) - set(options) <= {"clips"}
     for name in set(options) & set(taken) - {"workers"}:
         default = taken[name].default

@@ -37,4 +37,10 @@ def add_options(parser: OptionParser) -> None:
         "--output", metavar="FILE", help="also write a table: .csv (for spreadsheets), .jsonl or .parquet"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="picture of a clip; of several, FILE-CLIP each")
+    parser.add_argument(
+        "--draw",
+        type=Path,
+        metavar="FILE",
+        help="video of a clip with the face's box and the emotions; of several clips, a folder",
+    )
     parser.add_argument("--strict", action="store_true", help="stop at the first clip that cannot be predicted")

@@ -5,13 +5,17 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from ..models.configuration_emotion import EmotionConfig
+from ..models.media_univa import MediaError
 from ..prediction.clips import collect_clips, predict_clips
+from ..prediction.draw import draw_prediction, drawing_files
+from ..prediction.inputs import Utterance
 from ..prediction.plot import check_plotting, plot_files, plot_prediction
 from ..prediction.predict import Prediction, prediction_screen
 from ..prediction.table import check_table_file, face_facts, write_table
@@ -31,18 +35,17 @@ def run(options: argparse.Namespace) -> int:
         ValueError, OSError, ImportError: a mistake of the user; with `--strict` also a clip that cannot be predicted.
     """
     clips = collect_clips(**_chosen(options, collect_clips))
-    plots: dict[str, Path] = {}
-    if options.plot is not None:
-        check_plotting(options.plot)
-        plots = plot_files(options.plot, options.utterance or [one.utterance_id for one in clips])
+    plots, drawings = _pictures(options, clips)
     if options.output is not None:
         check_table_file(options.output)
     model, predictions = predict_clips(clips=clips, **_chosen(options, predict_clips))
-    done = []
+    done, failed = [], 0
     for prediction in predictions:
         _report(prediction, options)
-        if plots and prediction.error is None:
+        if prediction.error is None and plots:
             plot_prediction(prediction, model.config, plots[prediction.utterance.utterance_id])
+        if prediction.error is None and options.draw is not None:
+            failed += not _draw(prediction, model.config, drawings, options.strict)
         done.append(prediction)
     if not options.json:
         print(prediction_screen(done, model.config, sys.stdout))
@@ -52,7 +55,38 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         write_table(options.output, done, model.config.label_names)
         print(f"wrote {options.output}", file=sys.stderr)
-    return int(any(prediction.error is not None for prediction in done))
+    return int(failed > 0 or any(prediction.error is not None for prediction in done))
+
+
+def _pictures(options: argparse.Namespace, clips: Sequence[Utterance]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Where plots and drawings of clips go, by their ids; refused before anything is loaded."""
+    ids = options.utterance or [one.utterance_id for one in clips]
+    plots: dict[str, Path] = {}
+    drawings: dict[str, Path] = {}
+    if options.plot is not None:
+        check_plotting(options.plot)
+        plots = plot_files(options.plot, ids)
+    if options.draw is not None:
+        wanted = set(ids)
+        drawings = drawing_files(options.draw, [one for one in clips if one.utterance_id in wanted])
+    return plots, drawings
+
+
+def _draw(prediction: Prediction, config: EmotionConfig, files: Mapping[str, Path], strict: bool) -> bool:
+    """Draw over a clip, or say why not; whether nothing went wrong, such as a video that cannot be read again."""
+    name = prediction.utterance.utterance_id
+    if name not in files:
+        print(f"note: {name}: there is no video to draw on", file=sys.stderr)
+        return True
+    try:
+        draw_prediction(prediction, config, files[name])
+    except MediaError as error:
+        if strict:
+            raise
+        print(f"not drawn: {error}", file=sys.stderr)
+        return False
+    print(f"wrote {files[name]}", file=sys.stderr)
+    return True
 
 
 def _chosen(options: argparse.Namespace, call: Callable[..., Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .affect_plane import emotion_points, spread_names
 from .predict import Prediction
 
 
-__all__ = ["check_plotting", "installed_fonts", "named_ticks", "plot_files", "plot_prediction"]
+__all__ = ["check_plotting", "installed_fonts", "named_ticks", "plain_names", "plot_files", "plot_prediction"]
 
 _ACTIVE, _INACTIVE, _WORDS = "#c4442a", "#c3c9cf", "#5a6570"
 _ASIAN_FONTS = (
@@ -42,19 +42,25 @@ def check_plotting(path: Path) -> None:
         raise ValueError(f"`plot` {path}: the suffix must be one of {', '.join(sorted(known))}")
 
 
-def plot_files(path: Path, utterance_ids: Sequence[str]) -> dict[str, Path]:
-    """Where the picture of each clip goes: `path` itself, or with the name of the clip where there are several."""
-    if len(utterance_ids) == 1:
-        return {utterance_ids[0]: path}
+def plain_names(utterance_ids: Sequence[str]) -> list[str]:
+    """Different names of files for clips: their last parts where these differ, in letters that every system takes."""
     names = [Path(name).name for name in utterance_ids]
     if len(set(names)) < len(names):
         names = list(utterance_ids)
     plain = [re.sub(r"[^\w.-]+", "_", name).strip("._") for name in names]
     if len(set(plain)) < len(plain):
-        plain = [f"{index}-{name}" for index, name in enumerate(plain)]
+        return [f"{index}-{name}" for index, name in enumerate(plain)]
+    return plain
+
+
+def plot_files(path: Path, utterance_ids: Sequence[str]) -> dict[str, Path]:
+    """Where the picture of each clip goes: `path` itself, or with the name of the clip where there are several."""
+    if len(utterance_ids) == 1:
+        return {utterance_ids[0]: path}
+    names = plain_names(utterance_ids)
     return {
         utterance: path.with_name(f"{path.stem}-{name}{path.suffix}")
-        for utterance, name in zip(utterance_ids, plain, strict=True)
+        for utterance, name in zip(utterance_ids, names, strict=True)
     }
 
 

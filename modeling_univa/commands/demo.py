@@ -4,6 +4,7 @@
 
 import argparse
 from importlib.util import find_spec
+from pathlib import Path
 
 from ..command_line.predict import add_options as add_predict_options
 from ..options import OptionParser
@@ -41,8 +42,11 @@ def run(options: argparse.Namespace) -> int:
     run_training(*arguments)
     parser = OptionParser()
     add_predict_options(parser)
-    clips = f"{data.dataset}-media/metadata/test.csv"
-    return predict(parser.parse_args([training.output_dir, clips, "--utterance", _CLIP]))
+    clip = [training.output_dir, f"{data.dataset}-media/metadata/test.csv", "--utterance", _CLIP]
+    if find_spec("matplotlib") is not None:
+        clip += ["--plot", str(Path(training.output_dir, f"{_CLIP}.png"))]
+    print(f"\nA clip from its sound and pictures: univa predict {' '.join(clip)}\n", flush=True)
+    return predict(parser.parse_args(clip))
 
 
 def _check_packages() -> None:

@@ -25,8 +25,12 @@ def test_the_demo_builds_trains_and_predicts(tmp_path, capsys):
     assert (corpus / "demo-media" / "audio" / "test_d0_u0.wav").is_file() and (corpus / "demo" / "README.md").is_file()
     labels = json.loads((model / "config.json").read_text())["id2label"].values()
     assert "miF1 %" in out
-    header, prediction = out.splitlines()[-2:]
-    assert all(label in header for label in labels) and prediction.startswith("test_d0_u0 ")
+    # Three clips by their features, where everything lies, and one by its recordings.
+    training, _, prediction = out.partition("\nA clip from its sound and pictures: univa predict outputs/demo ")
+    assert "\n3 clips of test, " in training and "\nmodel card   outputs/demo/README.md\n" in training
+    assert "\ntest_d0_u0  " in prediction
+    assert all(f"\n  {label} " in prediction for label in labels)
+    assert (model / "test_d0_u0.png").is_file()
 
 
 def test_what_is_missing_is_named_before_anything_is_built(tmp_path, monkeypatch, capsys):

@@ -138,7 +138,8 @@ def _build_and_push(
         print("\n".join(preview_from_options(builder_class, arguments, tell)))
         return 0
     builder = build_from_options(builder_class, arguments, tell)
-    print("\n".join(summary(builder, arguments.output, time.perf_counter() - started)))
+    for line in summary(builder, arguments.output, time.perf_counter() - started):
+        tell(line)
     return _push(arguments) if arguments.push_to_hub else 0
 
 

@@ -33,11 +33,12 @@ from .utterance_folder import UtteranceFolder
 
 __all__ = ["Sheet"]
 
-_ROW_ORDER = (
-    "Names and order that the sheet does not have were made: a dialogue is what one recording has, or a row by "
-    "itself; its rows are in the order of position, of start, or of the sheet; an utterance is called by its dialogue "
-    "and position."
-)
+# What is done about columns that a sheet does not have.
+_MADE = {
+    "dialogue_id": "A dialogue is what one recording has, or a row by itself",
+    "position": "Rows of a dialogue are in the order of their start in its recording, or of the sheet",
+    "utterance_id": "An utterance is called by its dialogue and its place in it",
+}
 
 
 class Sheet(UtteranceFolder):
@@ -83,8 +84,7 @@ class Sheet(UtteranceFolder):
         keeps = self.config.keep_empty_text or self.config.transcribe is not None
         tables = _SheetTables(path, self._in_splits(rows, mapping, path), keeps)
         tables.files += self._subtitle_files
-        if not {"utterance_id", "dialogue_id", "position"} <= mapping.columns.keys():
-            self.notes.append(_ROW_ORDER)
+        self.notes += [f"{made}." for name, made in _MADE.items() if name not in mapping.columns]
         if self.config.transcribe:
             self.notes.append(f"Text that the sheet lacks is what {_shown(self.config.transcribe)} recognised.")
             if not self._is_preview:
@@ -106,6 +106,16 @@ class Sheet(UtteranceFolder):
     def listed_labels(self) -> list[str] | None:
         """None: a labels.txt beside the media is of another corpus."""
         return None
+
+    def check_labels(self, places: Mapping[str, str]) -> None:
+        """As of `UtteranceFolder`; a preview goes on."""
+        try:
+            super().check_labels(places)
+        except CorpusError as error:
+            advice = f"{error}; otherwise rename it with `labels_map`"
+            if not self._is_preview:
+                raise CorpusError(advice) from None
+            self.tell([f"This would not be built: {advice}."])
 
     def check_row(self, split: str, row: Mapping[str, Any]) -> None:
         """Refuse a row whose cells cannot be understood, or whose files are not there."""

@@ -3,7 +3,7 @@
 """What somebody should know of a sheet before a corpus is built from it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..data.media_files import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaFolder
 from ..data.schema import MEDIA_COLUMNS
@@ -35,27 +35,41 @@ def remarks(
     """
     rows = [found for members in splits.values() for found in members]
     return [
-        *_on_spelling(rows),
+        *_on_labels(rows),
+        *_on_speakers(rows),
         *_on_frequency(splits, rows, rare_below),
         *_on_absence(rows, keeps_rows_without_text, transcribes),
         *_on_files(rows, media),
     ]
 
 
-def _on_spelling(rows: Iterable[SheetRow]) -> list[str]:
-    spellings: dict[str, Counter[str]] = {}
-    # As they are after mapping: what was joined is no remark any more.
-    for found in rows:
-        for name in found.row["emotions"]:
-            spellings.setdefault("".join(char for char in name.casefold() if char.isalnum()), Counter())[name] += 1
+def _on_labels(rows: Iterable[SheetRow]) -> list[str]:
     lines = []
-    for names in spellings.values():
-        if len(names) > 1:
-            (best, _), *others = names.most_common()
-            pairs = ",".join(f"{name}={best}" for name, _ in others)
-            listed = " and ".join(f"{name!r} ({count})" for name, count in names.most_common())
-            lines.append(f"The labels {listed} differ by case or blanks alone; join them with `labels_map` {pairs}.")
+    # As they are after mapping: what was joined is no remark any more.
+    for listed, names in _spellings(name for found in rows for name in found.row["emotions"]):
+        pairs = ",".join(f"{name}={names[0]}" for name in names[1:])
+        lines.append(f"The labels {listed} differ by case or blanks alone; join them with `labels_map` {pairs}.")
     return lines
+
+
+def _on_speakers(rows: Iterable[SheetRow]) -> list[str]:
+    names = (found.row["speaker"] for found in rows if found.row["speaker"])
+    return [
+        f"The speakers {listed} differ by case or blanks alone, and count as different ones; write them in one way."
+        for listed, _ in _spellings(names)
+    ]
+
+
+def _spellings(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Names that differ by case, blanks or signs alone: in words with their counts, and the most frequent first."""
+    found: dict[str, Counter[str]] = {}
+    for name in names:
+        plain = "".join(character for character in name.casefold() if character.isalnum())
+        found.setdefault(plain or name, Counter())[name] += 1
+    for counts in found.values():
+        if len(counts) > 1:
+            ordered = counts.most_common()
+            yield " and ".join(f"{name!r} ({count})" for name, count in ordered), [name for name, _ in ordered]
 
 
 def _on_frequency(splits: Mapping[str, Sequence[SheetRow]], rows: Sequence[SheetRow], rare_below: int) -> list[str]:

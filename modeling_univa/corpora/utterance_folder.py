@@ -150,13 +150,17 @@ class UtteranceFolder(MediaCorpus):
             return names
         return None
 
+    def check_labels(self, places: Mapping[str, str]) -> None:
+        """Refuse labels that occur and are probably none, each with where it stands. Raises `CorpusError`."""
+        check_inferred_labels(places)
+
     def _labels_that_occur(self) -> list[str]:
         found: dict[str, str] = {}
         for split in self.tables.splits:
             for where, _, row in self.tables.rows(split):
                 for name in row["emotions"]:
                     found.setdefault(name, where)
-        check_inferred_labels(found)
+        self.check_labels(found)
         known = [name for name in EMOTION_VALENCE_AROUSAL if name in found]
         return known + sorted(set(found).difference(known))
 

@@ -72,7 +72,7 @@ class MediaFolder:
         ]
         found = self._nearest(found, wanted[:-1])
         if not found:
-            raise RowError(f"{name!r} is not in {self.root}; correct the path, or pass `media_root`")
+            raise RowError(f"{name!r} is not in the folder of the media; correct the path, or pass `media_root`")
         if len(found) > 1:
             more = f" and {len(found) - _CANDIDATES_SHOWN} more" if len(found) > _CANDIDATES_SHOWN else ""
             listed = ", ".join(found[:_CANDIDATES_SHOWN]) + more

@@ -7,6 +7,7 @@ import csv
 import datetime
 import io
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ class Record:
 
     Args:
         where: File and line, for messages.
-        cells: Text of each column, without blanks around it.
+        cells: Text of each column, without blanks around it, accents in one form (NFC).
     """
 
     where: str
@@ -114,7 +115,8 @@ def _sheet(path: Path, lines: Iterator[tuple[str, list[str]]], notes: list[str])
                 f"{where}: {len(cells)} cells, expected {len(header)} as in the header; quote cells that hold the "
                 "separator, or pass another `separator`"
             )
-        records.append(Record(where, dict(zip(header, [*cells, *[""] * len(header)], strict=False))))
+        plain = (unicodedata.normalize("NFC", cell) for cell in [*cells, *[""] * len(header)])
+        records.append(Record(where, dict(zip(header, plain, strict=False))))
         if len(records) > LIMITS["sheet_rows"].most:
             raise CorpusError(f"{where}: more than {LIMITS['sheet_rows'].most:,} rows; split the sheet")
     if not records:
@@ -132,7 +134,7 @@ def _text_lines(path: Path, encoding: str | None, separator: str | None) -> tupl
         if len(separator) != 1 or separator in '"\r\n':
             raise CorpusError(f"`separator` {separator!r} is not one character; pass `,` `;` `|` or tab")
     separator = separator or (hint[1] if hint else None) or _separator(path, text)
-    lines = ((f"{path}: line {number + skipped}", cells) for number, cells in _cells(path, text, separator))
+    lines = ((f"{path.name}: line {number + skipped}", cells) for number, cells in _cells(path, text, separator))
     name = _SEPARATORS.get(separator, repr(separator))
     return lines, [f"{path.name}: read as {encoding}, cells separated by {name}."]
 
@@ -252,7 +254,7 @@ def _rows(path: Path, book: Any, name: str) -> Iterator[tuple[str, list[str]]]:
         # The file's claim of how large it is.
         sheet.reset_dimensions()
         for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
-            yield f"{path}: row {number}", [_as_text(value).strip() for value in values]
+            yield f"{path.name}: row {number}", [_as_text(value).strip() for value in values]
     except Exception as error:  # as above
         raise _damaged(path, error) from None
 

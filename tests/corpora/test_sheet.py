@@ -142,8 +142,7 @@ def test_columns_that_are_mapped_and_a_column_for_each_emotion(tmp_path, capsys)
     assert "Columns that are not used: Label;" in capsys.readouterr().out
     (rejected,) = map(json.loads, (tmp_path / "corpus" / "rejected.jsonl").read_text().splitlines())
     assert rejected["reason"] == (
-        f"{sheet}: line 4 (utterance 'u3'): the column 'Joy' has '0,4', expected 1 where the emotion is there, or "
-        "else 0"
+        "s.csv: line 4 (utterance 'u3'): the column 'Joy' has '0,4', expected 1 where the emotion is there, or else 0"
     )
 
 
@@ -193,7 +192,7 @@ def test_names_and_order_that_a_sheet_does_not_have(tmp_path):
         (b"text,label\na,b\n", ["--split-by", "dialogue"], "1 dialogues cannot be dealt to 3 splits"),
         (b"text,label\na,b\n", ["--split-by", "dialogue", "--ratios", "1"], "pass shares of train, validation"),
         (b"id,text,label\nu,a,b\nu,c,d\n", [], "line 3 (utterance 'u'): utterance_id 'u' was there before"),
-        (b"text,label\na,Joy\nb,joy\n", [], "line 3: emotion 'joy' differs from 'Joy' in case alone"),
+        (b"text,label\na,Joy\nb,joy\n", [], "with --labels; otherwise rename it with --labels-map"),
     ],
 )  # fmt: skip
 def test_what_is_ambiguous_or_wrong_is_one_sentence(tmp_path, capsys, content, arguments, message):
@@ -321,12 +320,18 @@ def test_dry_run_says_what_would_be_built_and_builds_nothing(tmp_path, capsys):
     rows[2] |= {"Emotions": "wut", "File": "gone.wav"}
     sheet.write_bytes(sheet_text(rows).encode("cp1252"))
     before = sorted(tmp_path.rglob("*"))
-    arguments = ["--source", str(sheet), "--dry-run", "--labels", "Freude,Wut,wut,Überraschung"]
+    rows[3]["Speaker"] = " IDA"
+    rows[1]["Speaker"] = "Ida"
+    sheet.write_bytes(sheet_text(rows).encode("cp1252"))
+    before = sorted(tmp_path.rglob("*"))
+    arguments = ["--source", str(sheet), "--dry-run"]
     assert build_main("sheet", arguments) == 0
     printed = capsys.readouterr().out
     for line in (
         "The labels 'Wut' (2) and 'wut' (1) differ by case or blanks alone; join them with --labels-map wut=Wut.",
-        "1 rows are left out: ",
+        "The speakers 'Ida' (1) and 'IDA' (1) differ by case or blanks alone, and count as different ones;",
+        "1 rows are left out: sitzungen.csv: line 4: 'gone.wav' is not in the folder of the media; correct the path",
+        "This would not be built: sitzungen.csv: line 4: emotion 'wut' differs from 'Wut' in case alone: ",
         "labels: Freude, Wut, wut, Überraschung",
         "train: 6 utterances in 3 dialogues, 1 of them left out",
         '"utterance_id": "A-0", "dialogue_id": "A"',

@@ -36,7 +36,7 @@ _MARKS = str.maketrans({mark: f"&#{ord(mark)};" for mark in "\\`*_{}[]()#+!|~"})
 
 
 def make_label(pool: Pool) -> Any:
-    """The function of the button: bars, plane, attention and pictures of one clip."""
+    """The function of the button: bars, plane, attention and faces of one clip."""
 
     def label(
         model: str, video: str | None, audio: str | None, text: str
@@ -97,7 +97,7 @@ def build(pool: Pool) -> gr.Blocks:
                 with gr.Accordion("What the model attended to", open=True):
                     attention = gr.HTML(no_result(), elem_id="attention")
                     pictures = gr.Gallery(
-                        label="Pictures with the most attention", show_label=False, columns=FRAMES_SHOWN, height=190,
+                        label="Faces with the most attention", show_label=False, columns=FRAMES_SHOWN, height=190,
                         elem_id="pictures", buttons=[],
                     )  # fmt: skip
         outputs = [scores, affect, attention, pictures]

@@ -18,8 +18,10 @@ from views import bars, common_span, plane, timeline, words
 
 from modeling_univa import UnivaConfig, UnivaPipeline, UnivaProcessor
 from modeling_univa.models.affect_scorers_univa import load_scorer
-from modeling_univa.models.media_univa import MediaError, NoSoundError, iter_frames, media_duration, read_audio
+from modeling_univa.models.faces_univa import FaceTrack
+from modeling_univa.models.media_univa import MediaError, NoSoundError, media_duration, read_audio
 from modeling_univa.models.systems import system_of
+from modeling_univa.models.utterance_media_univa import UtteranceMedia
 from modeling_univa.prediction.affect_plane import emotion_points, spread_names
 
 
@@ -47,7 +49,7 @@ def start() -> None:
 
 
 def answer(name: str, video: str | None, audio: str | None, text: str) -> Result:
-    """Bars, plane, attention, and the pictures that were attended to most, of one clip."""
+    """Bars, plane, attention, and the faces that were attended to most, of one clip."""
     dialogue = read_dialogue(text)
     if len(text) > LONGEST_TEXT:
         raise VisitorError(f"The text has {len(text)} characters; this demo takes at most {LONGEST_TEXT}.")
@@ -56,15 +58,21 @@ def answer(name: str, video: str | None, audio: str | None, text: str) -> Result
             check_length(what, file)
     classifier = load(name.strip())
     check_something(classifier, video, audio, dialogue)
+    # Nothing beyond the longest clip is decoded, whatever the file says of its length.
+    media = classifier.media(video=video, audio=audio, end=LONGEST_CLIP)
     try:
-        found = classifier(
-            # Nothing beyond the longest clip is decoded, whatever the file says of its length.
-            {"text": dialogue or None, "video": video, "audio": audio, "end": LONGEST_CLIP},
-            threshold=None, return_attention=True, return_va=any(SCORERS.values()),
-        )  # fmt: skip
+        found = predicted(classifier, dialogue, media)
     except MediaError as error:
         raise media_mistake("sound" if error.source == audio else "video", error) from error
-    return show(classifier.model.config, dialogue, video, found)
+    return show(classifier.model.config, dialogue, media, found)
+
+
+def predicted(classifier: UnivaPipeline, dialogue: list[str], media: UtteranceMedia) -> dict[str, Any]:
+    """What the pipeline says of the last utterance of a dialogue; `media` keeps the faces that were read."""
+    with_va = any(SCORERS.values())
+    prepared = classifier.read(tuple(dialogue) or ("",), max(0, len(dialogue) - 1), media, return_va=with_va)
+    (output,) = classifier.forward([prepared], return_va=with_va, return_attention=True)
+    return classifier.postprocess(output, threshold=None)
 
 
 def read_dialogue(text: str) -> list[str]:
@@ -173,7 +181,7 @@ def _check_extractors(processor: UnivaProcessor) -> None:
 # Results
 
 
-def show(config: UnivaConfig, dialogue: list[str], video: str | None, found: dict[str, Any]) -> Result:
+def show(config: UnivaConfig, dialogue: list[str], media: UtteranceMedia, found: dict[str, Any]) -> Result:
     """The results of the pipeline as the page shows them."""
     scores = {one["label"]: one["score"] for one in found["emotions"]}
     thresholds = dict(zip(config.label_names, config.label_thresholds, strict=True))
@@ -182,26 +190,33 @@ def show(config: UnivaConfig, dialogue: list[str], video: str | None, found: dic
     if "text" in attention:
         parts.append(words(dialogue[-1] if dialogue else "", attention["text"]))
     span = common_span(attention.get("audio"), attention.get("vision"))
+    notes = {"audio": "", "vision": whose_face(media)}
     for modality, title in (("audio", "Sound"), ("vision", "Face")):
         if modality in attention:
-            parts.append(timeline(title, attention[modality], span))
+            parts.append(timeline(title, attention[modality], span, notes[modality]))
     points = emotion_points(config)
     affect = found.get("valence_arousal", {})
     return (
         bars(scores, thresholds),
         plane(points, scores, thresholds, affect, spread_names(points, 0.06, 0.13)),
         "".join(parts),
-        attended_pictures(video, attention.get("vision")),
+        attended_faces(media.followed, attention.get("vision")),
     )
 
 
-def attended_pictures(video: str | None, frames: list[dict[str, Any]] | None) -> list[tuple[Any, str]]:
-    """The pictures of a video whose faces have the most weight, in order of time, with that weight."""
-    if video is None or not frames or frames[0]["start"] is None:
+def whose_face(media: UtteranceMedia) -> str:
+    """Which face of a video was followed and when, and what was noted of it; "" where there is no video."""
+    face, note = media.followed, media.notes.get("vision")
+    told = [face.whose if face is not None else None, _PATH.sub("…", note.reason) if note is not None else None]
+    return "; ".join(part for part in told if part)
+
+
+def attended_faces(face: FaceTrack | None, frames: list[dict[str, Any]] | None) -> list[tuple[Any, str]]:
+    """The crops that the model saw with the most weight, in order of time, with that weight."""
+    if face is None or not frames or frames[0]["start"] is None:
         return []
-    heaviest = sorted(sorted(frames, key=lambda frame: -frame["weight"])[:FRAMES_SHOWN], key=lambda one: one["start"])
-    pictures = []
-    for frame in heaviest:
-        picture = next(iter(iter_frames(video, start=frame["start"])))
-        pictures.append((picture.image, f"{frame['start']:.1f} s: {100 * frame['weight']:.0f} %"))
-    return pictures
+    # The longest input of the model cuts what is beyond it.
+    seen = list(zip(frames, face.images, strict=False))
+    heaviest = sorted(seen, key=lambda pair: -pair[0]["weight"])[:FRAMES_SHOWN]
+    heaviest.sort(key=lambda pair: pair[0]["start"])
+    return [(image, f"{frame['start']:.1f} s: {100 * frame['weight']:.0f} %") for frame, image in heaviest]

@@ -154,10 +154,24 @@ def words(text: str, tokens: Sequence[Mapping[str, Any]] | None) -> str:
     return _section("Words", f'<p class="words">{"".join(pieces)}</p>')
 
 
-def timeline(title: str, frames: Sequence[Mapping[str, Any]] | None, span: tuple[float, float] | None = None) -> str:
-    """Weights of the pooling over time, one column a frame, from `span[0]` to `span[1]` seconds where it is known."""
+def timeline(
+    title: str,
+    frames: Sequence[Mapping[str, Any]] | None,
+    span: tuple[float, float] | None = None,
+    note: str = "",
+) -> str:
+    """
+    Weights of the pooling over time, one column a frame.
+
+    Args:
+        title: above them.
+        frames: with `start`, `end` in seconds where they are known, and `weight`; `None` where the model got none.
+        span: from when to when in seconds, where it is known.
+        note: below them, such as whose face it is.
+    """
+    told = f'<p class="quiet note">{escape(note)}</p>' if note else ""
     if not frames:
-        return _section(title, '<p class="quiet">The model was given none.</p>')
+        return _section(title, f'<p class="quiet">The model was given none.</p>{told}')
     if span is None or frames[0]["start"] is None:
         places = [(index / len(frames), 1 / len(frames)) for index in range(len(frames))]
         ends = ("first frame", "last frame")
@@ -172,7 +186,7 @@ def timeline(title: str, frames: Sequence[Mapping[str, Any]] | None, span: tuple
         for frame, (left, width) in zip(frames, places, strict=True)
     )
     scale = f'<div class="ends quiet"><span>{ends[0]}</span><span>{ends[1]}</span></div>'
-    return _section(title, f'<div class="frames">{columns}</div>{scale}')
+    return _section(title, f'<div class="frames">{columns}</div>{scale}{told}')
 
 
 def common_span(*sequences: Sequence[Mapping[str, Any]] | None) -> tuple[float, float] | None:

@@ -134,6 +134,8 @@ def test_upload_click_and_see(visit, classifier, tmp_path):
         len(expected["attention"]["audio"]), len(expected["attention"]["vision"]),
     ]  # fmt: skip
     assert page.locator("#pictures img").count() >= 4
+    note = page.locator("#attention .note")
+    assert note.inner_text() == "face of the one person seen, 0.0–1.4 s of 1.4 s" and note.is_visible()
 
 
 def test_sound_alone(visit, classifier, tmp_path):

@@ -4,6 +4,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import soundfile
 from testing_utils import tiny_config, tiny_model, tiny_processor
 from video_files import write_clip
 
-from modeling_univa.models.faces_univa import FaceReader
+from modeling_univa.models.faces_univa import FaceReader, FaceTrack
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
 
 
@@ -141,3 +142,33 @@ def test_what_is_decoded_counts_and_not_what_is_claimed(saved, tmp_path, monkeyp
         labelling.answer(str(saved), None, str(path), "")
     with pytest.raises(labelling.VisitorError, match="The text has 6000 characters"):
         labelling.answer(str(saved), None, None, "a" * 6000)
+
+
+def test_the_gallery_has_the_crops_that_the_model_saw(saved, tmp_path, monkeypatch):
+    """And whose they are is told, of how many people, and when."""
+    monkeypatch.setattr(labelling, "MODEL", str(saved))
+    clip = str(write_clip(tmp_path / "clip.mp4", 1.4))
+    read, kept = FaceReader.__call__, []
+
+    def among_others(self, *part):
+        kept.append(replace(read(self, *part), people=(2, 2), start=0.4, end=1.0, seconds=1.4))
+        return kept[-1]
+
+    monkeypatch.setattr(FaceReader, "__call__", among_others)
+    _, _, attention, pictures = labelling.answer(str(saved), clip, None, "")
+    assert len(pictures) == labelling.FRAMES_SHOWN
+    times = [float(caption.split(" s: ")[0]) for _, caption in pictures]
+    assert times == sorted(times)
+    for (image, _), time in zip(pictures, times, strict=True):
+        place = int(np.argmin(np.abs(np.array(kept[0].times) - time)))
+        np.testing.assert_array_equal(image, kept[0].images[place])
+    assert "face of 1 of 2 people, 0.4–1.0 s of 1.4 s" in attention
+
+
+def test_a_video_without_a_face_says_so(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(labelling, "MODEL", str(saved))
+    monkeypatch.setattr(
+        FaceReader, "__call__", lambda self, *part: FaceTrack([], [], [], 0, "no face in 7 pictures of /srv/x.mp4")
+    )
+    _, _, attention, pictures = labelling.answer(str(saved), str(write_clip(tmp_path / "clip.mp4", 1.4)), None, "")
+    assert pictures == [] and "no face in 7 pictures of …" in attention and "/srv" not in attention

@@ -104,3 +104,12 @@ def test_nothing_can_be_slipped_in():
     for page in pages:
         root = parse(page)
         assert not list(root.iter("img")) and EVIL in "".join(root.itertext())
+
+
+def test_a_note_stands_below_the_timeline_and_is_escaped():
+    frames = [{"start": 0.0, "end": 0.2, "weight": 1.0}]
+    for given in (frames, None):
+        root = parse(views.timeline("Face", given, (0.0, 0.2), EVIL))
+        (note,) = (one for one in root.iter("p") if "note" in one.get("class", ""))
+        assert note.text == EVIL
+    assert "note" not in views.timeline("Face", frames)

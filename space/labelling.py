@@ -23,6 +23,7 @@ from modeling_univa.models.media_univa import MediaError, NoSoundError, media_du
 from modeling_univa.models.systems import system_of
 from modeling_univa.models.utterance_media_univa import UtteranceMedia
 from modeling_univa.prediction.affect_plane import emotion_points, spread_names
+from modeling_univa.prediction.score_bars import BLOCKS, score_notes
 
 
 MODEL = os.environ.get("UNIVA_MODEL", "")
@@ -197,7 +198,7 @@ def show(config: UnivaConfig, dialogue: list[str], media: UtteranceMedia, found:
     points = emotion_points(config)
     affect = found.get("valence_arousal", {})
     return (
-        bars(scores, thresholds),
+        bars(scores, thresholds, score_notes(config, config.decision_threshold, BLOCKS)),
         plane(points, scores, thresholds, affect, spread_names(points, 0.06, 0.13)),
         "".join(parts),
         attended_faces(media.followed, attention.get("vision")),

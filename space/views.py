@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import inf
 from typing import Any
 
 
@@ -43,22 +44,35 @@ def no_result() -> str:
     return '<div class="univa"><p class="quiet">The result comes here.</p></div>'
 
 
-def bars(scores: Mapping[str, float], thresholds: Mapping[str, float]) -> str:
-    """One bar an emotion in the order given, with the threshold above which it is predicted."""
+def bars(scores: Mapping[str, float], thresholds: Mapping[str, float], notes: Sequence[str] = ()) -> str:
+    """
+    One bar an emotion in the order given, as long as its score is a multiple of its threshold.
+
+    Args:
+        scores: probabilities by emotion.
+        thresholds: above which each of them is predicted.
+        notes: sentences below.
+    """
+    multiples = {name: _multiple(score, thresholds[name]) for name, score in scores.items()}
+    # The threshold is in the middle, or left of it where a score is more than twice as large.
+    axis = min(max(2.0, *multiples.values()), 4.0) if multiples else 2.0
     rows = []
-    for name, score in scores.items():
-        threshold = thresholds[name]
-        kind = "active" if score > threshold else "inactive"
+    for name, multiple in multiples.items():
+        kind = "active" if scores[name] > thresholds[name] else "inactive"
         rows.append(
             f'<div class="{kind}" data-emotion="{escape(name)}"><span class="name">{escape(name)}</span>'
-            f'<span class="track"><div class="bar" style="width:{100 * score:.2f}%"></div>'
-            f'<div class="threshold" style="left:{100 * threshold:.2f}%"></div></span>'
-            f"<span>{100 * score:.1f} %</span></div>"
+            f'<span class="track"><div class="bar" style="width:{min(100.0, 100 * multiple / axis):.2f}%"></div>'
+            f'<div class="threshold" style="left:{100 / axis:.2f}%"></div></span>'
+            f'<span title="probability {scores[name]:.3f}, threshold {thresholds[name]:g}">'
+            f"{f'{multiple:.2f}' if multiple < 100 else '&gt;99'} ×</span></div>"
         )
-    same = len(set(thresholds.values())) == 1
-    limit = f"above {100 * next(iter(thresholds.values())):g} %" if same else "above the dashed line"
-    quiet = f'<p class="quiet">An emotion is predicted where its probability is {limit}.</p>'
+    quiet = "".join(f'<p class="quiet">{escape(note)}</p>' for note in notes)
     return f'<div class="univa"><h4>Emotions</h4><div class="rows">{"".join(rows)}</div>{quiet}</div>'
+
+
+def _multiple(score: float, threshold: float) -> float:
+    """How many times the threshold a score is."""
+    return score / threshold if threshold > 0 else (inf if score > 0 else 0.0)
 
 
 def plane(

@@ -49,7 +49,7 @@ class UnivaPipeline(Pipeline):
     ```python
     classifier = pipeline(model="ORG/NAME", trust_remote_code=True)
     classifier({"text": ["How was it?", "Wonderful!"], "video": "clip.mp4"})
-    # [{'label': 'happy', 'score': 0.93}]
+    # [{'label': 'happy', 'score': 0.31}]
     ```
 
     An input is a string (the text), or a dict with any of the following, `None` being as good as left out. What the
@@ -97,8 +97,11 @@ class UnivaPipeline(Pipeline):
             - **return_attention** (`bool`): also return what the pooling attended to, by modality.
 
     Returns:
-        `list[dict]`: `label` and `score` (probability) of the emotions, likeliest first. With `return_va` or
-        `return_attention` a `dict` with that list as `emotions`, and
+        `list[dict]`: `label` and `score` (probability) of the emotions, likeliest first. Scores of a model of one
+        distribution (`decision` "softmax", as UniVA's) sum to 1 over all emotions and are trained to be the softmax of
+        the labels, so that of 6 emotions a perfect model gives 0.35 to one that holds alone: compare them with
+        `model.config.label_thresholds`. With `return_va` or `return_attention` a `dict` with that list as `emotions`,
+        and
 
         - `valence_arousal`: by modality, `{"valence": …, "arousal": …}` in [-1, 1], or `None` without anything of it;
         - `attention`: by modality the list of its tokens or frames, `None` where it is absent. Each has a `weight`

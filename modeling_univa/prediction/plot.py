@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..models.configuration_emotion import EmotionConfig
+from ..scores.thresholds import perfect_scores, relative_score
 from .affect_plane import emotion_points, spread_names
 from .predict import Prediction
 
@@ -22,6 +23,8 @@ _ASIAN_FONTS = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "PingFang SC",
     "Microsoft YaHei", "Arial Unicode MS",
 )  # fmt: skip
+# Multiples of a threshold; that of 0 has no end.
+_LONGEST = 100.0
 _MARKERS = {"text": ("o", "#2a6fbb"), "audio": ("s", "#d98a1f"), "vision": ("^", "#3a9a5b")}
 
 
@@ -108,26 +111,36 @@ def named_ticks(axis: Any, places: Any, names: Sequence[str], **how: Any) -> Non
 
 
 def _draw_scores(axes: Any, prediction: Prediction, config: EmotionConfig) -> None:
-    names = list(prediction.scores)
+    """Bars as long as the scores are multiples of their thresholds, with the scores behind them."""
+    names, limits = list(prediction.scores), config.label_thresholds
     scores = list(prediction.scores.values())
+    multiples = [min(relative_score(score, limit), _LONGEST) for score, limit in zip(scores, limits, strict=True)]
     colours = [_ACTIVE if name in prediction.emotions else _INACTIVE for name in names]
     places = np.arange(len(names))
-    drawn = axes.barh(places, scores, color=colours)
+    drawn = axes.barh(places, multiples, color=colours)
     named_ticks(axes.yaxis, places, names)
-    labels = axes.bar_label(drawn, fmt="%.3f", padding=3, fontsize=9)
+    texts = [f"{multiple:.2f} × ({score:.3f})" for multiple, score in zip(multiples, scores, strict=True)]
+    labels = axes.bar_label(drawn, texts, padding=3, fontsize=9)
     for label in labels:
         label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
-    # One line from top to bottom where all emotions have the same threshold, else one beside each bar.
-    limits = config.label_thresholds
-    same = len(set(limits)) == 1
-    axes.vlines(limits, places - 0.5, places + 0.5, color="#30363c", linewidth=1, linestyle="--", zorder=0)
-    note = f"threshold {limits[0]:g}" if same else "a threshold for each emotion"
-    axes.annotate(note, (limits[0], 1), (3, 3), fontsize=8, xycoords=("data", "axes fraction"),
-                  textcoords="offset points")  # fmt: skip
-    axes.set_xlim(0, min(1.0, max([*scores, *limits]) * 1.25))
-    axes.invert_yaxis()
-    axes.set_xlabel("probability")
+    axes.axvline(1, color="#30363c", linewidth=1, linestyle="--", zorder=0)
+    note = f"threshold {limits[0]:g}" if len(set(limits)) == 1 else "a threshold for each emotion"
+    axes.annotate(note, (1, 1), (3, 3), fontsize=8, xycoords=("data", "axes fraction"), textcoords="offset points")
+    # Room for the text behind the longest bar.
+    axes.set_xlim(0, max([2.0, *(1.45 * multiple for multiple in multiples)]))
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel(_score_axis(config), fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _score_axis(config: EmotionConfig) -> str:
+    """What the numbers are, and how large they can be."""
+    what = "multiple of the threshold (probability)"
+    if config.decision != "softmax":
+        return what
+    top, limits = perfect_scores(config.num_labels, 1)[0], config.label_thresholds
+    multiple = f"{relative_score(top, limits[0]):.2f} × " if len(set(limits)) == 1 and limits[0] > 0 else ""
+    return f"{what}\na perfect model: at most {multiple}({top:.3f}), where one holds alone"
 
 
 def _draw_plane(axes: Any, prediction: Prediction, words: Mapping[str, tuple[float, float]]) -> None:

@@ -48,17 +48,17 @@ class Marks:
     more: str
 
 
-_BLOCKS = Marks("█", "▏▎▍▌▋▊▉", "│", "×", "“”", "…")
-_ASCII = Marks("#", "", "|", "x", '""', "...")
+BLOCKS = Marks("█", "▏▎▍▌▋▊▉", "│", "×", "“”", "…")
+ASCII = Marks("#", "", "|", "x", '""', "...")
 
 
 def marks_for(stream: TextIO) -> Marks:
     """Blocks where the encoding of a stream has them, else ASCII."""
     try:
-        "".join(vars(_BLOCKS).values()).encode(getattr(stream, "encoding", None) or "ascii")
+        "".join(vars(BLOCKS).values()).encode(getattr(stream, "encoding", None) or "ascii")
     except (LookupError, UnicodeEncodeError):
-        return _ASCII
-    return _BLOCKS
+        return ASCII
+    return BLOCKS
 
 
 def screen_width() -> int:
@@ -110,21 +110,30 @@ def score_lines(
 
 def score_legend(config: EmotionConfig, threshold: Threshold, marks: Marks, width: int) -> list[str]:
     """
-    What the multiples mean, and how far a score can rise.
+    What the multiples mean, and how far a score can rise, in lines.
+
+    Args:
+        config, threshold, marks: as of [`score_notes`].
+        width: longest line.
+    """
+    return [line for text in score_notes(config, threshold, marks) for line in wrap(text, width)]
+
+
+def score_notes(config: EmotionConfig, threshold: Threshold, marks: Marks) -> list[str]:
+    """
+    What the multiples mean, and how far a score can rise, in two sentences.
 
     Args:
         config: of the model.
         threshold: of the emotions that are shown, or one each.
-        marks, width: as of [`score_lines`].
+        marks: that the sentences are written with.
     """
-    each = isinstance(threshold, list)
-    limit = "its own threshold" if each else f"the threshold {threshold_text(threshold)}"
+    limit = "its own threshold" if isinstance(threshold, list) else f"the threshold {threshold_text(threshold)}"
     ceiling = "A perfect model gives 1 to an emotion that holds and 0 to others."
     if config.decision == "softmax":
         found = _ceilings(config.num_labels, threshold, marks)
         ceiling = f"Scores of a clip sum to 1: a perfect model gives {found}."
-    texts = (f"1.00 {marks.times} is {limit}, above which an emotion is predicted.", ceiling)
-    return [line for text in texts for line in wrap(text, width)]
+    return [f"1.00 {marks.times} is {limit}, above which an emotion is predicted.", ceiling]
 
 
 def _ceilings(num_labels: int, threshold: Threshold, marks: Marks) -> str:

@@ -47,6 +47,9 @@ def test_each_bar_may_have_a_threshold_of_its_own(tmp_path):
         plot_prediction(_prediction({}), config, tmp_path / f"{name}.svg")
     texts = [(tmp_path / f"{name}.svg").read_text(encoding="utf-8") for name in ("one", "each")]
     assert "threshold 0.1" in texts[0] and "a threshold for each emotion" in texts[1]
+    # 0.3 of 0.1 and of 0.05; what the best score can be.
+    assert "3.00 × (0.300)" in texts[0] and "6.00 × (0.300)" in texts[1]
+    assert "at most 3.52 × (0.352), where one holds alone" in texts[0] and "at most (0.352)" in texts[1]
     # A line of its own beside each bar, at another place: the pictures differ in the bars' half.
     pictures = [read_image(tmp_path / f"{name}.png") for name in ("one", "each")]
     assert (pictures[0][:, : pictures[0].shape[1] // 2] != pictures[1][:, : pictures[1].shape[1] // 2]).any()

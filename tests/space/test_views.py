@@ -22,20 +22,34 @@ def parse(html: str) -> ElementTree.Element:
 
 
 def test_bars():
-    root = parse(views.bars({"happy": 0.7, "sad": 0.25, "fear": 0.05}, dict.fromkeys(("happy", "sad", "fear"), 0.25)))
+    scores, notes = {"happy": 0.7, "sad": 0.25, "fear": 0.05}, ["1.00 × is the threshold 0.25."]
+    root = parse(views.bars(scores, dict.fromkeys(scores, 0.25), notes))
     kinds = {row.get("data-emotion"): row.get("class") for row in root.iter("div") if row.get("data-emotion")}
     assert kinds == {"happy": "active", "sad": "inactive", "fear": "inactive"}
     widths = [bar.get("style") for bar in root.iter("div") if bar.get("class") == "bar"]
-    assert widths == ["width:70.00%", "width:25.00%", "width:5.00%"]
-    assert "25 %" in "".join(root.itertext()) and "70.0 %" in "".join(root.itertext())
+    assert widths == ["width:100.00%", "width:35.71%", "width:7.14%"]
+    lines = {line.get("style") for line in root.iter("div") if line.get("class") == "threshold"}
+    assert lines == {"left:35.71%"}
+    text = "".join(root.itertext())
+    assert all(f"{multiple} ×" in text for multiple in ("2.80", "1.00", "0.20")) and notes[0] in text
+    assert [span.get("title") for span in root.iter("span") if span.get("title")] == [
+        f"probability {score:.3f}, threshold 0.25" for score in scores.values()
+    ]
+
+
+def test_threshold_in_the_middle_where_no_score_is_twice_as_large():
+    page = views.bars({"happy": 0.27, "sad": 0.09}, {"happy": 0.18, "sad": 0.18})
+    assert page.count("left:50.00%") == 2 and "width:75.00%" in page and "width:25.00%" in page
+    assert "&gt;99 ×" in views.bars({"happy": 0.2}, {"happy": 0.0}) and "0.00 ×" in views.bars({"a": 0.0}, {"a": 0.0})
 
 
 def test_each_bar_may_have_a_threshold_of_its_own():
-    root = parse(views.bars({"happy": 0.7, "sad": 0.25}, {"happy": 0.8, "sad": 0.2}))
+    root = parse(views.bars({"happy": 0.72, "sad": 0.25}, {"happy": 0.8, "sad": 0.2}))
     kinds = {row.get("data-emotion"): row.get("class") for row in root.iter("div") if row.get("data-emotion")}
     assert kinds == {"happy": "inactive", "sad": "active"}
     lines = [line.get("style") for line in root.iter("div") if line.get("class") == "threshold"]
-    assert lines == ["left:80.00%", "left:20.00%"] and "above the dashed line" in "".join(root.itertext())
+    assert lines == ["left:50.00%", "left:50.00%"]
+    assert "0.90 ×" in "".join(root.itertext()) and "1.25 ×" in "".join(root.itertext())
 
 
 def test_plane():
@@ -95,7 +109,7 @@ def test_nothing_to_show(html):
 def test_nothing_can_be_slipped_in():
     token = {"token": EVIL, "start": 0, "end": len(EVIL), "weight": 1.0}
     pages = [
-        views.bars({EVIL: 0.5}, {EVIL: 0.1}),
+        views.bars({EVIL: 0.5}, {EVIL: 0.1}, [EVIL]),
         views.plane({EVIL: (0, 0)}, {EVIL: 0.5}, {EVIL: 0.1}, {}, {EVIL: (0, False)}),
         views.plane({}, {EVIL: 0.5}, {EVIL: 0.1}, {}, {}),
         views.words(EVIL, [token]),

@@ -86,10 +86,10 @@ def test_what_reads_command_lines_imports_nothing_heavy(name):
     assert not [target for target in here if target not in LIGHT and room(target) != "command_line"]
 
 
-def test_our_modules_are_imported_by_name_in_four_places_alone():
-    """Public names, the jobs of commands, the networks of auto classes, and the corpora."""
+def test_our_modules_are_imported_by_name_in_five_places_alone():
+    """Public names, the jobs of commands, the networks of auto classes, and the corpora with their command lines."""
     users = [name for name in FILES if "import_module" in FILES[name].read_text(encoding="utf-8")]
-    assert sorted(users) == ["__init__", "auto_classes", "cli", "corpora.build"]
+    assert sorted(users) == ["__init__", "auto_classes", "cli", "command_line.build", "corpora.build"]
 
 
 def test_options_are_not_beside_the_job_where_they_can_be_by_themselves():

@@ -40,6 +40,7 @@ def run_code(code: str, *arguments: str, folder: Path) -> str:
         *([([command, "--help"], 0) for command in LIGHT]),
         (["pradict"], 2),
         (["predict"], 2),
+        (["build", "mosi"], 2),
         (["predict", "model", "--tekst", "x"], 2),
         (["convert", "univa"], 2),
         (["extract", "corpus", "--output", "o", "--workers", "many"], 2),

@@ -7,12 +7,11 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
+from ..command_line.build import EMOBANK
 from ..corpora.build import (
     add_corpus_options,
     build_from_options,
-    corpora,
     corpus_class,
     preview_from_options,
     summary,
@@ -26,23 +25,7 @@ from ..sharing.push import make_repository
 from .failures import run_guarded
 
 
-__all__ = ["add_options", "build_main", "corpus_main", "emobank_main", "run"]
-
-# Sentences, not clips: no `UnivaCorpusBuilder`.
-_EMOBANK = "emobank"
-_OTHERS = {_EMOBANK: "EmoBank: English sentences rated for valence, arousal and dominance."}
-
-
-def add_options(parser: OptionParser) -> None:
-    """Add a command for each corpus."""
-    found = parser.add_subparsers(title="corpora", required=True, metavar="CORPUS", parser_class=_CorpusParser)
-    for name, description in sorted({**corpora(), **_OTHERS}.items()):
-        spelled = name.replace("_", "-")
-        # A % would be a field of argparse's.
-        of_corpus = found.add_parser(spelled, help=description.replace("%", "%%"))
-        of_corpus.corpus = name
-        # By the name of its module too, as recipes have it; not in the list.
-        found.choices[name] = of_corpus
+__all__ = ["complete_options", "build_main", "corpus_main", "emobank_main", "run"]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -50,26 +33,9 @@ def run(options: argparse.Namespace) -> int:
     return options.build(options)
 
 
-class _CorpusParser(OptionParser):
-    """The command line of a corpus, whose module is imported when there is one to parse."""
-
-    corpus: str | None = None
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: Any = None
-    ) -> tuple[Any, list[str]]:
-        """Add the options of the corpus that these arguments are for, and parse."""
-        if self.corpus is not None:
-            try:
-                _add_options_of(self, self.corpus, args or ())
-            except ImportError as error:
-                self.error(str(error))
-            self.corpus = None
-        return super().parse_known_args(args, namespace)
-
-
-def _add_options_of(parser: OptionParser, name: str, arguments: Sequence[str]) -> None:
-    if name == _EMOBANK:
+def complete_options(parser: OptionParser, name: str, arguments: Sequence[str]) -> None:
+    """Add the options of a corpus, those of the variant that these arguments of its command line ask for."""
+    if name == EMOBANK:
         _add_emobank_options(parser)
     else:
         _add_corpus_options(parser, corpus_class(name, arguments))

@@ -3,9 +3,6 @@
 """Build a corpus folder, from Python or from the command line that all corpora share."""
 
 import argparse
-import ast
-import pkgutil
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,6 +13,7 @@ from typing import Any
 
 import datasets
 
+from ..command_line.build import corpora
 from ..data.corpus import EXTRACTORS_FILE
 from ..data.corpus_card import BENCHMARK_FILE, benchmark
 from ..data.parquet import write_checksums, write_shard
@@ -31,7 +29,6 @@ __all__ = [
     "add_corpus_options",
     "build_corpus",
     "build_from_options",
-    "corpora",
     "corpus_class",
     "corpus_parser",
     "known_facts",
@@ -126,24 +123,6 @@ def _collect(builder: UnivaCorpusBuilder, built: Path, folder: Path) -> None:
     for path in built.iterdir():
         if path.name != datasets.config.DATASET_INFO_FILENAME:
             path.rename(folder / path.name)
-
-
-def corpora() -> dict[str, str]:
-    """
-    The corpora that can be built: the modules of this package that have a `BUILDER`, each with what it says of itself.
-
-    None is imported, since what one of them needs is not installed everywhere.
-
-    Returns:
-        By name, the first line of the module's docstring.
-    """
-    folder, found = Path(__file__).parent, {}
-    for module in pkgutil.iter_modules([str(folder)]):
-        file = folder / module.name / "__init__.py" if module.ispkg else folder / f"{module.name}.py"
-        source = file.read_text(encoding="utf-8")
-        if re.search(r"^BUILDER\b", source, re.MULTILINE):
-            found[module.name] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
-    return found
 
 
 def corpus_class(name: str, arguments: Sequence[str] = ()) -> type[UnivaCorpusBuilder]:

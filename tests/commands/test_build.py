@@ -10,7 +10,8 @@ import pytest
 from testing_utils import REPOSITORY, subprocess_environment
 
 from modeling_univa import cli
-from modeling_univa.corpora.build import corpora, corpus_class
+from modeling_univa.command_line.build import corpora
+from modeling_univa.corpora.build import corpus_class
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
 

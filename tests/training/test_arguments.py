@@ -10,7 +10,7 @@ import pytest
 from testing_utils import REPOSITORY
 from transformers import CONFIG_MAPPING, AutoConfig
 
-from modeling_univa.corpora.build import corpora
+from modeling_univa.command_line.build import corpora
 from modeling_univa.data.folds import FoldChoice
 from modeling_univa.data.label_map import read_label_map
 from modeling_univa.models.configuration_emotion import EmotionConfig

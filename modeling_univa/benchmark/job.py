@@ -29,6 +29,7 @@ import torch
 from transformers import TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from ..corpora.build import media_folder
 from ..data.corpus import Corpus
 from ..data.loading import make_split
 from ..features.shards import library_versions
@@ -172,8 +173,11 @@ def _analyse(store: RunStore, run: str, keep_model: bool) -> None:
 
 def _media_root(data_args: DataArguments) -> str | None:
     """The folder that a corpus was built from, as far as the recipe says it."""
-    if data_args.corpus_source is not None or data_args.corpus_script is None:
-        return data_args.corpus_source
+    source, script = data_args.corpus_source, data_args.corpus_script
+    if source is not None and script is not None and Path(source).is_file():
+        return media_folder(script, str(data_args.dataset), source, data_args.corpus_options or [])
+    if source is not None or script is None:
+        return source
     beside = f"{str(data_args.dataset).rstrip(os.sep)}-media"
     return beside if Path(beside).is_dir() else None
 

@@ -32,6 +32,7 @@ __all__ = [
     "corpus_class",
     "corpus_parser",
     "known_facts",
+    "media_folder",
     "preview_from_options",
     "summary",
 ]
@@ -195,6 +196,22 @@ def preview_from_options(
         builder = builder_class(cache_dir=scratch, **config)
         builder.listener = listener
         return builder.preview()
+
+
+def media_folder(name: str, output: str, source: str, options: Sequence[str]) -> str:
+    """
+    The folder to which the paths of media in a built corpus are relative.
+
+    Args:
+        name: Of the corpus, as of `corpus_class`.
+        output, source: Built corpus, and what it was built from.
+        options: The others of its command line.
+    """
+    builder_class = corpus_class(name, options)
+    arguments = ["--output", output, builder_class.SOURCE_OPTION, source, *options]
+    found = corpus_parser(builder_class).parse_args(arguments)
+    builder_class.complete_arguments(found)
+    return found.source
 
 
 def _config(builder_class: type[UnivaCorpusBuilder], arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,21 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from datasets import load_dataset
 from media_corpora import write_sound
 from sheets import sheet_rows, sheet_text, write_clips, write_sheet, write_workbook
 from video_files import write_clip
 
 from modeling_univa.commands.build import build_main
-from modeling_univa.corpora.build import build_corpus
+from modeling_univa.corpora.build import build_corpus, media_folder
 from modeling_univa.corpora.sheet import Sheet
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.models.light_features_univa import LogMelExtractor
 from modeling_univa.models.media_univa import read_audio
+from modeling_univa.training.arguments import parse_arguments
+from modeling_univa.training.run import prepare_corpus
 
 
 FACES = ["--face-detector", json.dumps({"detector": "whole-frame", "frame_rate": 2})]
-NO_FEATURES = ["--audio-extractor", "none", "--vision-extractor", "none"]
+NO_FEATURES = ["--audio-extractor=none", "--vision-extractor=none"]
 
 
 def _build(sheet: Path, *arguments: str) -> int:
@@ -340,9 +343,19 @@ def test_dry_run_says_what_would_be_built_and_builds_nothing(tmp_path, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_recipe_builds_it(tmp_path):
-    from modeling_univa.training.arguments import parse_arguments
-
-    sheet = _write(tmp_path / "lab" / "s.csv", _texts())
-    options = ["--corpus_script", "sheet", "--corpus_source", str(sheet), "--dataset", str(tmp_path / "corpus")]
-    assert parse_arguments([*options, "--output_dir", str(tmp_path / "run")])
+def test_a_recipe_builds_it_and_a_benchmark_finds_its_media(tmp_path):
+    media = write_sheet(tmp_path / "lab").parent
+    (tmp_path / "sheets").mkdir()
+    sheet = (media / "sitzungen.csv").rename(tmp_path / "sheets" / "sitzungen.csv")
+    output, options = str(tmp_path / "corpus"), [f"--media-root={media}", "--split-by=dialogue", *NO_FEATURES]
+    recipe = {
+        "corpus_script": "sheet", "corpus_source": str(sheet), "corpus_options": options, "dataset": output,
+        "output_dir": str(tmp_path / "run"),
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    _, data_args, training_args = parse_arguments([str(tmp_path / "recipe.yaml")])
+    corpus = prepare_corpus(data_args, training_args)
+    assert {split: len(rows) for split, rows in corpus.splits.items()} == {"train": 2, "validation": 2, "test": 2}
+    found = media_folder("sheet", output, str(sheet), options)
+    assert found == str(media)
+    assert media_folder("sheet", output, str(sheet), []) == str(sheet.parent)

@@ -45,4 +45,4 @@ def add_options(parser: OptionParser) -> None:
         help="where scores, labels and decisions of every row go (default: predictions/DATASET-SPLIT.parquet beside "
         "the results)",
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw confusion, co-occurrence, F1 and reliability")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw confusion, co-occurrence, F1, reliability")

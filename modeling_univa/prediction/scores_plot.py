@@ -1,15 +1,16 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of the scores of a model on one split: mistakes, labels that come together, F1 and reliability."""
+"""A picture of the scores of a model on one split: mistakes, labels that come together, F1, reliability, speakers."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
 from ..scores.calibration import Reliability, calibrated, reliability
-from ..scores.confusion import confusion_matrix, cooccurrence, cooccurrence_rates, label_scores
+from ..scores.confusion import confusion_matrix, cooccurrence, cooccurrence_rates, label_scores, speaker_scores
 from ..scores.predictions import Predictions
 from ..scores.thresholds import predicted_labels
 from .plot import check_plotting, installed_fonts, named_ticks
@@ -18,6 +19,8 @@ from .plot import check_plotting, installed_fonts, named_ticks
 __all__ = ["draw_scores", "plot_scores"]
 
 _BAR, _LINE, _COOLED, _WORDS = "#2a6fbb", "#c4442a", "#3a9a5b", "#5a6570"
+# Speakers that have a bar, those with the most rows.
+_MOST_SPEAKERS = 30
 _NO_TRUE_LABEL, _NO_PREDICTION = "no true label", "no prediction"
 
 
@@ -31,7 +34,8 @@ def plot_scores(
     title: str = "",
 ) -> None:
     """
-    Draw the scores of a model to a file, whose suffix says in which format (png, pdf, svg, …).
+    Draw the scores of a model to a file, whose suffix says in which format (png, pdf, svg, …); also of each speaker,
+    where at least two are known.
 
     Args:
         found, label_names, threshold, temperature, title: as of [`draw_scores`].
@@ -43,7 +47,9 @@ def plot_scores(
     """
     path = Path(path)
     check_plotting(path)
-    figure = draw_scores(found, label_names, threshold, temperature=temperature, title=title)
+    figure = draw_scores(
+        found, label_names, threshold, temperature=temperature, title=title, most_speakers=_MOST_SPEAKERS
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
 
@@ -55,10 +61,11 @@ def draw_scores(
     *,
     temperature: float | None = None,
     title: str = "",
+    most_speakers: int = 0,
 ) -> Any:
     """
     A matplotlib figure: the confusion of labels (MLCM), how labels and predictions come together, F1 and support of
-    each label, and the reliability curve.
+    each label, the reliability curve, and micro-F1 of each speaker where that is asked for.
 
     Args:
         found: scores and labels of the rows.
@@ -67,21 +74,27 @@ def draw_scores(
             label of each row, `(rows, C)`.
         temperature: draws the curve of the scores at this temperature too.
         title: above the figure.
+        most_speakers: how many speakers have a bar, those with the most rows; where fewer than two are known, none.
     """
     # A figure of its own and no pyplot: nothing is shown, and no window system is asked for.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     predicted, side = predicted_labels(found.scores, threshold), 3.0 + 0.34 * len(label_names)
-    figure = Figure(figsize=(3 * side, 2 * side), layout="constrained")
-    FigureCanvasAgg(figure)
     layout: Any = [["confusion", "truth", "predicted"], ["labels", "labels", "reliability"]]
-    axes = figure.subplot_mosaic(layout)
+    heights = [1.0, 1.0]
+    if most_speakers and len(set(found.speakers or ()) - {None}) > 1:
+        layout, heights = [*layout, ["speakers"] * 3], [*heights, 0.7]
+    figure = Figure(figsize=(3 * side, sum(heights) * side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplot_mosaic(layout, height_ratios=heights)
     _draw_confusion(axes["confusion"], found.labels, predicted, label_names)
     _draw_cooccurrence(axes["truth"], found.labels, label_names, "labels that hold together")
     _draw_cooccurrence(axes["predicted"], predicted, label_names, "labels predicted together")
     _draw_labels(axes["labels"], found.labels, predicted, label_names)
     _draw_reliability(axes["reliability"], found, temperature)
+    if "speakers" in axes:
+        _draw_speakers(axes["speakers"], found, predicted, most_speakers)
     figure.suptitle(f"{title} ({len(found.labels)} rows)".strip(), parse_math=False, fontfamily=installed_fonts())
     return figure
 
@@ -122,6 +135,23 @@ def _draw_labels(axes: Any, labels: np.ndarray, predicted: np.ndarray, names: Se
         axes.annotate(f"F1 {f1:.2f}\n{support} rows", (place, 1.02), ha="center", fontsize=8, color=_WORDS)
     named_ticks(axes.xaxis, places, names, rotation=45, ha="right")
     axes.set(title="F1, precision, recall, and the rows that have the label", ylim=(0, 1.15))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
+
+
+def _draw_speakers(axes: Any, found: Predictions, predicted: np.ndarray, most: int) -> None:
+    scores = speaker_scores(found.labels, predicted, found.speakers or ())
+    names = [shorten(name, 24, placeholder="…") or "(blank)" for name in scores.names[:most]]
+    places = np.arange(len(names))
+    axes.bar(places, scores.f1[:most], color=_BAR, width=0.7)
+    for place, f1, rows in zip(places, scores.f1, scores.rows, strict=False):
+        axes.annotate(f"{f1:.2f}\n{rows} rows", (place, 1.02), ha="center", fontsize=7, color=_WORDS)
+    together = speaker_scores(found.labels, predicted, ["all"] * len(found.labels)).f1[0]
+    axes.axhline(together, color=_LINE, linestyle="--", linewidth=1, label=f"all rows: {together:.2f}")
+    named_ticks(axes.xaxis, places, names, rotation=45, ha="right")
+    shown = f"{len(names)} of {len(scores.names)} speakers, those with the most rows"
+    title = f"micro-F1 of each speaker{f' ({shown})' if len(names) < len(scores.names) else ''}"
+    left_out = f"; {scores.unknown} rows without a speaker are left out" if scores.unknown else ""
+    axes.set(title=title + left_out, ylim=(0, 1.2), ylabel="micro-F1")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 
 

@@ -2,13 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which labels hold together, which are mistaken for which, and the scores of each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import precision_recall_fscore_support
 
 
-__all__ = ["LabelScores", "confusion_matrix", "cooccurrence", "cooccurrence_rates", "label_scores"]
+__all__ = [
+    "LabelScores",
+    "SpeakerScores",
+    "confusion_matrix",
+    "cooccurrence",
+    "cooccurrence_rates",
+    "label_scores",
+    "speaker_scores",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,24 @@ class LabelScores:
     f1: np.ndarray
     support: np.ndarray
     predicted: np.ndarray
+
+
+@dataclass(frozen=True)
+class SpeakerScores:
+    """
+    Micro-F1 of the rows of each speaker by themselves.
+
+    Args:
+        names: of the speakers, those with the most rows first.
+        f1 (`np.ndarray` of shape `(speakers,)`): in [0, 1]; 0 where no label holds or is predicted.
+        rows (`np.ndarray` of shape `(speakers,)`): on which it rests.
+        unknown: rows of which nobody is known to speak, which are left out.
+    """
+
+    names: list[str]
+    f1: np.ndarray
+    rows: np.ndarray
+    unknown: int
 
 
 def cooccurrence(given: np.ndarray, other: np.ndarray | None = None) -> np.ndarray:
@@ -94,3 +121,27 @@ def label_scores(labels: np.ndarray, predicted: np.ndarray) -> LabelScores:
     truth, found = np.asarray(labels, np.int64), np.asarray(predicted, np.int64)
     precision, recall, f1, support = precision_recall_fscore_support(truth, found, average=None, zero_division=0)
     return LabelScores(precision, recall, f1, support, found.sum(axis=0))
+
+
+def speaker_scores(labels: np.ndarray, predicted: np.ndarray, speakers: Sequence[str | None]) -> SpeakerScores:
+    """
+    Micro-F1 of each speaker.
+
+    Args:
+        labels, predicted: multi-hot, shape (rows, C).
+        speakers: who speaks in each row, `None` where it is not known.
+    """
+    truth, found = np.asarray(labels, bool), np.asarray(predicted, bool)
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(speakers):
+        if name is not None:
+            places.setdefault(name, []).append(place)
+    names = sorted(places, key=lambda name: (-len(places[name]), name))
+    f1 = np.array([_micro_f1(truth[places[name]], found[places[name]]) for name in names])
+    rows = np.array([len(places[name]) for name in names], dtype=np.int64)
+    return SpeakerScores(names, f1, rows, len(speakers) - int(rows.sum()))
+
+
+def _micro_f1(truth: np.ndarray, found: np.ndarray) -> float:
+    total = int(truth.sum() + found.sum())
+    return 2 * int((truth & found).sum()) / total if total else 0.0

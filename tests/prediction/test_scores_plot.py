@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figure of a model's scores: what stands in it, and that its file is a picture."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from modeling_univa.models.media_univa import read_image
 from modeling_univa.prediction.scores_plot import draw_scores, plot_scores
@@ -96,6 +99,36 @@ def test_rows_without_any_label_of_a_softmax_model_have_no_curve():
     one = Predictions(["a"], ["a"], np.array([[0.5, 0.5]], np.float32), np.zeros((1, 2), np.int8), None, "softmax")
     reliability = draw_scores(one, ["happy", "sad"], 0.4).axes[-1]
     assert reliability.get_title() == "reliability: no row has a label" and len(reliability.lines) == 1
+
+
+def test_speakers_have_bars_with_their_rows(found):
+    """Micro-F1 as scikit-learn has it; those with the most rows, and all rows together."""
+    names = ["$Ada$"] * 40 + ["Grace"] * 25 + ["Alan"] * 5 + [None] * 10
+    figure = draw_scores(replace(found, speakers=names), NAMES, THRESHOLDS, most_speakers=2)
+    bars, decided = figure.axes[-1], found.scores > THRESHOLDS
+    expected = [
+        f1_score(found.labels[first:last], decided[first:last], average="micro") for first, last in ((0, 40), (40, 65))
+    ]
+    assert [bar.get_height() for bar in bars.patches] == pytest.approx(expected)
+    assert cells(bars) == [f"{f1:.2f}\n{rows} rows" for f1, rows in zip(expected, (40, 25), strict=True)]
+    assert words(bars.get_xticklabels()) == ["$Ada$", "Grace"]
+    assert bars.get_title() == (
+        "micro-F1 of each speaker (2 of 3 speakers, those with the most rows); 10 rows without a speaker are left out"
+    )
+    everyone = f1_score(found.labels, decided, average="micro")
+    assert words(bars.get_legend().get_texts()) == [f"all rows: {everyone:.2f}"]
+
+
+def test_one_speaker_alone_is_no_comparison(found, tmp_path):
+    for names in (None, ["Ada"] * 80, ["Ada"] * 79 + [None]):
+        assert len(draw_scores(replace(found, speakers=names), NAMES, THRESHOLDS, most_speakers=9).axes) == 5
+    several = replace(found, speakers=[f"s{index % 50}" for index in range(80)])
+    plot_scores(several, NAMES, 0.5, tmp_path / "scores.svg")
+    assert "30 of 50 speakers" in drawn_words(several) and (tmp_path / "scores.svg").is_file()
+
+
+def drawn_words(found: Predictions) -> str:
+    return draw_scores(found, NAMES, 0.5, most_speakers=30).axes[-1].get_title()
 
 
 def test_dollars_in_names_are_no_formulas(found, tmp_path):

@@ -23,6 +23,7 @@ from testing_utils import (
 )
 from transformers.utils import logging
 
+from modeling_univa.models import packed_rows_univa
 from modeling_univa.models.losses_univa import CONTRASTIVE_LOSSES, UnivaObjective
 from modeling_univa.models.modeling_univa import UnivaOutput
 
@@ -33,7 +34,7 @@ def scripts():
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
     names = (
         "speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms",
-        "precision",
+        "precision", "step",
     )  # fmt: skip
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
@@ -207,6 +208,31 @@ def test_precisions_take_turns_and_are_compared(scripts, tmp_path, monkeypatch, 
     assert "| univa | bfloat16 |" in capsys.readouterr().out
     assert precision.main([*options, "--hidden_size", "many"]) == 2
     assert "precision.py: " in capsys.readouterr().err
+
+
+def test_packed_and_padded_steps_take_turns_and_are_compared(scripts, tmp_path, monkeypatch, capsys):
+    step = scripts["step"]
+    monkeypatch.setattr(packed_rows_univa, "LEAST_WORK", 0)
+    monkeypatch.setattr(step, "FRAMES", {"audio": (3, 9), "vision": (2, 7)})
+    monkeypatch.setattr(step, "DIALOGUES", {"two-dialogues": (50, 22), "random": tuple(range(12, 24))})
+    monkeypatch.setattr(step, "PEAK_SIZE", 64)
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32}
+    text = {**sizes, "num_hidden_layers": 1, "vocab_size": 99}
+    fields = {"text_config": json.dumps({"model_type": "roberta", "max_position_embeddings": 514, **text}), **sizes}
+    given = [part for name, value in fields.items() for part in (f"--{name}", str(value))]
+    assert step.main(["--steps", "1", "--output", str(tmp_path / "report.json"), *given]) == 0
+    found = json.loads((tmp_path / "report.json").read_text())["batches"]
+    assert set(found) == {"two-dialogues", "random"}
+    # Layers over 72 tokens, and 72 and 54 frames: products with weights, then of tokens with each other.
+    layers = {"text": (1, 72), "audio": (5, 72), "vision": (3, 54)}
+    weights = sum(count * 2 * (4 * 32 * 32 + 2 * 32 * 32) * tokens for count, tokens in layers.values()) / 1e9
+    assert weights < found["two-dialogues"]["useful_gflop"] < 1.2 * weights
+    for one in found.values():
+        assert 0 < one["logits_differ_by"] < 1e-5 and 0 < one["padding"]["audio"] < 1
+        assert all(value > 0 for parts in one["seconds"].values() for value in parts.values())
+    assert "| two-dialogues | 28%" in capsys.readouterr().out
+    assert step.main(["--hidden_size", "many"]) == 2
+    assert "step.py: " in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import PreTrainedConfig
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.bert.modeling_bert import BertLayer
 
 from .checked_loading_univa import estimated_parameters
 from .configuration_emotion import EmotionConfig
 from .limits_univa import check_limit
 from .modeling_emotion import Frames
+from .packed_rows_univa import through_layers
 
 
 __all__ = ["BertLayers", "BertLayersConfig", "FrameEncoder", "FrameEncoderConfig", "SoftAlignment", "alignment_loss"]
@@ -106,10 +106,7 @@ class BertLayers(nn.Module):
         Returns:
             `torch.FloatTensor` of shape `(B, T, hidden_size)`; of padding, meaningless.
         """
-        attention_mask = create_bidirectional_mask(self.config, hidden_states, mask.long())
-        for layer in self.layers:
-            hidden_states = layer(hidden_states, attention_mask)
-        return hidden_states
+        return through_layers(self.layers, self.config, hidden_states, mask)
 
 
 class FrameEncoder(nn.Module):

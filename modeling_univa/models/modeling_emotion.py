@@ -18,6 +18,7 @@ from transformers.utils import ModelOutput
 
 from .checked_loading_univa import CheckedModel, load_network, read_config, refusal
 from .configuration_emotion import FACE_EMOTIONS, EmotionConfig
+from .packed_rows_univa import encode_rows
 from .pipeline_univa import UnivaPipeline
 
 
@@ -378,7 +379,7 @@ class EmotionModel(EmotionNetwork):
         check_shape("dialogue_index", dialogue_index, ("batch",))
         check_shape("utterance_span", utterance_span, (dialogue_index.shape[0], 2))
         encoder: Any = self.text_encoder
-        states = encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        states = encode_rows(encoder, input_ids, attention_mask)
         return self._padded(DialogueFrames(states, dialogue_index, utterance_span))
 
     def _read_states(self, inputs: Mapping[str, Any]) -> Frames:

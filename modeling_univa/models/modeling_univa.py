@@ -21,6 +21,7 @@ from .configuration_univa import UnivaConfig
 from .contrast_rows_univa import ContrastMemory, gather_rows
 from .losses_univa import UnivaObjective, UnivaOutput, kl_divergence_loss
 from .modeling_emotion import DialogueFrames, EmotionModel, EmotionNetwork, Frames, build_text_encoder
+from .packed_rows_univa import PackedRows, pack_rows
 from .row_chunks_univa import classify_in_chunks
 
 
@@ -105,15 +106,30 @@ class UnivaSequenceEncoder(nn.Module):
     def forward(self, frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings `(B, H)` and pooling weights `(B, T)`."""
         mask, present = frames.mask, frames.present
+        rows = pack_rows(self.config, mask)
+        hidden_states, scores = self._padded(frames) if rows is None else self._packed(frames.states, rows)
+        weights = masked_softmax(scores, mask)
+        pooled = (weights[:, None] @ hidden_states).squeeze(1)
+        return self.or_absent(pooled, present), weights * present[:, None]
+
+    def _padded(self, frames: Frames) -> tuple[torch.Tensor, torch.Tensor]:
+        """States `(B, T, H)` and scores `(B, T)` of the frames; of padding, meaningless."""
+        mask, present = frames.mask, frames.present
         hidden_states = self.dropout(self.projection(frames.states.to(self.projection.weight.dtype)))
         hidden_states = hidden_states + self.position_embeddings.weight[: mask.shape[1]]
-        # An absent row attends to its padding, so that softmax stays finite; its result is replaced below.
+        # An absent row attends to its padding, so that softmax stays finite; its result is replaced by the caller.
         attention_mask = create_bidirectional_mask(self.config, hidden_states, (mask | ~present[:, None]).long())
         for layer in self.layers:
             hidden_states = layer(hidden_states, attention_mask)
-        weights = masked_softmax(self.pooling(hidden_states), mask)
-        pooled = (weights[:, None] @ hidden_states).squeeze(1)
-        return self.or_absent(pooled, present), weights * present[:, None]
+        return hidden_states, self.pooling(hidden_states)
+
+    def _packed(self, states: torch.Tensor, rows: PackedRows) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `_padded`, of padding zero."""
+        packed = self.dropout(self.projection(rows.pack(states).to(self.projection.weight.dtype)))
+        packed = packed + self.position_embeddings(rows.places)
+        for layer in self.layers:
+            packed = layer(packed, None, **rows.attention)
+        return rows.unpack(packed), rows.unpack(self.pooling(packed))
 
     def or_absent(self, pooled: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Embeddings `(B, H)`: those of `pooled` where `present`, `(B,)`, holds, else the learned one."""

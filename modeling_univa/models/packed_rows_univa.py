@@ -1,0 +1,259 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Padded rows through transformer layers without their padding, on a CPU: end to end, each attending to itself."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd.function import once_differentiable
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, create_bidirectional_mask, sdpa_mask
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+
+__all__ = ["LEAST_WORK", "PACKED_ATTENTION", "PackedRows", "encode_rows", "pack_rows", "through_layers"]
+
+#: Name of the attention in transformers' interface: SDPA, and of packed rows each row by itself.
+PACKED_ATTENTION = "packed_sdpa"
+
+# Encoders whose layers hand `cu_seq_lens_q` on to the attention, and which know a token's place by absolute positions
+# alone: those that count from 0, and those that count from after the padding's id, by which padding is skipped.
+_COUNTED = ("bert", "electra")
+_COUNTED_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta")
+
+# Products of a row in one layer (tokens · width²) below which the calls for each row cost more than padding.
+LEAST_WORK = 1_000_000
+
+# Weights of attention that are dropped at a time, so that they stay in the cache of a core.
+_BLOCK = 1 << 18
+# Random numbers of 16 bits decide, a quarter of an integer each: it is the drawing that takes the time. They round the
+# probability to 1/65536; the scale is that of the rounded one.
+_DRAWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """
+    Where what is there of padded rows lies.
+
+    Args:
+        index (`torch.LongTensor` of shape `(N,)`): its places among all of `B * T`.
+        ends (`torch.IntTensor` of shape `(R + 1,)`): 0, and where each row that has something ends among the N.
+        shape: `(B, T)`.
+    """
+
+    index: torch.Tensor
+    ends: torch.Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: torch.Tensor) -> "PackedRows":
+        """What `mask`, `(B, T)` bool, says is there."""
+        lengths = mask.sum(dim=1, dtype=torch.int32)
+        ends = F.pad(lengths[lengths > 0].cumsum(0, dtype=torch.int32), (1, 0))
+        return cls(mask.flatten().nonzero().squeeze(1), ends, (mask.shape[0], mask.shape[1]))
+
+    @property
+    def places(self) -> torch.Tensor:
+        """Place of each in its row, `(1, N)`."""
+        return (self.index % self.shape[1])[None]
+
+    @cached_property
+    def attention(self) -> dict[str, Any]:
+        """What layers need besides the packed states, by the names of variable-length attention in transformers."""
+        longest = int(self.ends.diff().max())
+        return {
+            "cu_seq_lens_q": self.ends,
+            "cu_seq_lens_k": self.ends,
+            "max_length_q": longest,
+            "max_length_k": longest,
+        }
+
+    def pack(self, padded: torch.Tensor) -> torch.Tensor:
+        """`(B, T, …)` to `(1, N, …)`."""
+        return padded.flatten(0, 1).index_select(0, self.index)[None]
+
+    def unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """`(1, N, …)` to `(B, T, …)`, with zeros for padding."""
+        rest = packed.shape[2:]
+        padded = packed.new_zeros(self.shape[0] * self.shape[1], *rest).index_copy(0, self.index, packed[0])
+        return padded.view(*self.shape, *rest)
+
+
+def pack_rows(config: Any, mask: torch.Tensor) -> PackedRows | None:
+    """
+    How rows go through layers without their padding, or `None` where they go as they are: on accelerators, which would
+    have to wait for their lengths; while a graph is traced or compiled; where another attention than SDPA was asked
+    for; and where rows are so small that a call for each of them costs more.
+
+    Args:
+        config: that of the layers; its attention is [`PACKED_ATTENTION`] afterwards.
+        mask (`torch.BoolTensor` of shape `(B, T)`): what is there of each row.
+    """
+    if mask.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return None
+    if config._attn_implementation not in ("sdpa", PACKED_ATTENTION) or getattr(config, "is_decoder", False):
+        return None
+    rows = PackedRows.of(mask)
+    if not len(rows.index) or len(rows.index) * config.hidden_size**2 < LEAST_WORK * (len(rows.ends) - 1):
+        return None
+    # It stays: layers are run again by gradient checkpointing, and at the same time by other threads. Of `config`
+    # alone, not of the configurations inside of it.
+    config._attn_implementation = {"": PACKED_ATTENTION}
+    return rows
+
+
+def through_layers(
+    layers: nn.ModuleList, config: PreTrainedConfig, hidden_states: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """
+    Padded rows through BERT layers.
+
+    Args:
+        config: that of the layers.
+        hidden_states (`torch.FloatTensor` of shape `(B, T, hidden_size)`): padded.
+        mask (`torch.BoolTensor` of shape `(B, T)`): which of them are there, at least one of each row.
+
+    Returns:
+        `torch.FloatTensor` of shape `(B, T, hidden_size)`; of padding, meaningless.
+    """
+    rows = pack_rows(config, mask)
+    if rows is None:
+        attention_mask = create_bidirectional_mask(config, hidden_states, mask.long())
+        for layer in layers:
+            hidden_states = layer(hidden_states, attention_mask)
+        return hidden_states
+    packed = rows.pack(hidden_states)
+    for layer in layers:
+        packed = layer(packed, None, **rows.attention)
+    return rows.unpack(packed)
+
+
+def encode_rows(encoder: PreTrainedModel, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """
+    Last hidden states of a text encoder.
+
+    Args:
+        input_ids, attention_mask (`torch.LongTensor` of shape `(D, L)`): tokens, padded; 1 = keep.
+
+    Returns:
+        `torch.FloatTensor` of shape `(D, L, hidden_size)`; of padding, meaningless.
+    """
+    config: Any = encoder.config
+    model: Any = encoder
+    known = config.model_type in (*_COUNTED, *_COUNTED_AFTER_PADDING)
+    rows = pack_rows(config, attention_mask.bool()) if known else None
+    if rows is None:
+        return model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+    packed_ids = rows.pack(input_ids)
+    packed = model(
+        input_ids=packed_ids,
+        token_type_ids=torch.zeros_like(packed_ids),
+        position_ids=_positions(config, input_ids, rows),
+        **rows.attention,
+    )
+    return rows.unpack(packed.last_hidden_state)
+
+
+def _positions(config: PreTrainedConfig, input_ids: torch.Tensor, rows: PackedRows) -> torch.Tensor:
+    """Positions `(1, N)` that the encoder would give to the tokens of padded rows."""
+    if config.model_type in _COUNTED:
+        return rows.places
+    is_token = (input_ids != config.pad_token_id).long()
+    return rows.pack(is_token.cumsum(dim=1) * is_token + config.pad_token_id)
+
+
+class _DropoutAttention(torch.autograd.Function):
+    """
+    Attention of one row with dropout on its weights, heads `(H, L, d)` a few at a time.
+
+    Keeps the weights and a byte for each of them, where PyTorch's own keeps three numbers.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, p: float):
+        heads, length = query.shape[:2]
+        dropped = round(p * _DRAWS)
+        weights = query.new_empty(heads, length, length)
+        keep = torch.empty(weights.shape, dtype=torch.bool)
+        output = query.new_empty(heads, length, value.shape[2])
+        for some in _heads(heads, length):
+            own = weights[some]
+            torch.baddbmm(own, query[some], key[some].mT, beta=0, alpha=scaling, out=own)
+            torch.softmax(own, dim=-1, out=own)
+            torch.ge(_draws(own.shape), dropped - _DRAWS // 2, out=keep[some])
+            torch.bmm(own * keep[some], value[some], out=output[some])
+        rescale = _DRAWS / (_DRAWS - dropped)
+        output *= rescale
+        ctx.save_for_backward(query, key, value, weights, keep, output)
+        ctx.factors = scaling, rescale
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor):
+        query, key, value, weights, keep, output = ctx.saved_tensors
+        scaling, rescale = ctx.factors
+        # The sum over a row that the derivative of softmax has, without a further pass over the weights.
+        sums = (gradient * output).sum(dim=-1, keepdim=True)
+        gradient = gradient * rescale
+        by_query, by_key, by_value = (torch.empty_like(found) for found in (query, key, value))
+        for some in _heads(*query.shape[:2]):
+            own, kept, above = weights[some], keep[some], gradient[some]
+            torch.bmm((own * kept).mT, above, out=by_value[some])
+            by_score = torch.bmm(above, value[some].mT).mul_(kept).sub_(sums[some]).mul_(own)
+            torch.baddbmm(by_query[some], by_score, key[some], beta=0, alpha=scaling, out=by_query[some])
+            torch.baddbmm(by_key[some], by_score.mT, query[some], beta=0, alpha=scaling, out=by_key[some])
+        return by_query, by_key, by_value, None, None
+
+
+def _heads(heads: int, length: int) -> list[slice]:
+    size = max(1, _BLOCK // length**2)
+    return [slice(start, start + size) for start in range(0, heads, size)]
+
+
+def _draws(shape: torch.Size) -> torch.Tensor:
+    """Random int16 of any value."""
+    wide = torch.empty((shape.numel() + 3) // 4, dtype=torch.int64)
+    return wide.random_(-(2**63), None).view(torch.int16)[: shape.numel()].view(shape)
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float | None, dropout: float
+) -> torch.Tensor:
+    """Attention of one row, `(1, heads, L, d)`."""
+    if 0 < dropout < 1 and query.dtype in (torch.float32, torch.float64):
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        found: torch.Tensor = _DropoutAttention.apply(query[0], key[0], value[0], scale, dropout)
+        return found[None]
+    return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scaling)
+
+
+def _packed_attention(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    ends = kwargs.get("cu_seq_lens_q")
+    if ends is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+    lengths = ends.diff().tolist()
+    rows = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
+    attended = [_attend(*row, scaling=scaling, dropout=dropout).transpose(1, 2) for row in rows]
+    return torch.cat(attended, dim=1), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(PACKED_ATTENTION, _packed_attention)
+ALL_MASK_ATTENTION_FUNCTIONS.register(PACKED_ATTENTION, sdpa_mask)

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether every row of a comparison can be trained on its corpus, before the first run starts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from transformers.utils import logging
 
 from ..data.corpus import Corpus
 from ..data.folds import fold_corpus
@@ -38,10 +41,23 @@ def check_rows(plan: Plan, corpus: Corpus, making: Collection[Run]) -> None:
         CorpusError, ValueError: what does not fit, with the name of the row.
     """
     chosen = {run.id for run in making}
-    for row in plan.rows():
-        run = next((run for runs in row.runs.values() for run in runs if run.id in chosen), None)
-        if run is not None:
-            _check(row.name, run, corpus, row.system in BASELINES)
+    with _without_bars():
+        for row in plan.rows():
+            run = next((run for runs in row.runs.values() for run in runs if run.id in chosen), None)
+            if run is not None:
+                _check(row.name, run, corpus, row.system in BASELINES)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Each row loads the text encoder, and nothing is to be said of that."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _check(name: str, run: Run, corpus: Corpus, is_baseline: bool) -> None:

@@ -19,8 +19,8 @@ _SIGNS = {
     "−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$", "→": r"$\to$",
     "…": r"\ldots{}", "’": "'",
 }  # fmt: skip
-# Characters of a line that fit a page; a wider table is scaled down.
-_WIDEST = 95
+# Characters of a line that fit a page of LaTeX's own `article`; a wider table is scaled down.
+_WIDEST = 75
 
 
 def latex_text(text: str) -> str:

@@ -42,6 +42,7 @@ _HEAD = """\
 """
 _REPORT = "report"
 _TEST = "test"
+_WITHOUT_FIGURES = 'without figures, which need matplotlib: pip install "univa[plot]"'
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,7 +85,8 @@ def _counts(runner: Runner, making: Sequence[Run]) -> str:
 
 
 def _wishes(options: argparse.Namespace) -> Wishes:
-    folds = {} if options.num_folds is None else {"num_folds": options.num_folds, "fold_by": options.fold_by}
+    count = int(options.num_folds) if str(options.num_folds).isdecimal() else options.num_folds
+    folds = {} if count is None else {"num_folds": count, "fold_by": options.fold_by}
     if options.fold_by is not None and not folds:
         raise ValueError("`fold_by` is for a cross-validation: pass `num_folds` too.")
     return Wishes(
@@ -111,15 +113,15 @@ def _show(plan: Plan, store: RunStore, options: argparse.Namespace) -> None:
     found = next(one for one in read_evidence(store, _TEST) if one.name == plan.name)
     table = next(one for one in found.tables if one.name == TABLE)
     planned = {row.name: sum(map(len, row.runs.values())) for row in plan.rows()}
+    tell(f"scoring: intervals of {bootstrap.draws:,} draws")
     grid = comparison_grid(table, planned, plan.corpus, _TEST, bootstrap)
     if grid is None:
         tell("No run has predictions, and so there is no table.")
         return
     grid, output = block_for_others(grid), Path(options.output)
     files = write_table(grid, output)
+    tell(f"\n{grid_text(grid)}\n")
+    tell(f"wrote {', '.join(map(str, files))}; the report with figures and parts follows")
     has_figures = find_spec("matplotlib") is not None
     write_report(store, output / _REPORT, _TEST, bootstrap, has_figures, lambda line: None)
-    print(f"\n{grid_text(grid)}\n")
-    if not has_figures:
-        print('figures of the report need matplotlib: pip install "univa[plot]"')
-    print(f"wrote {', '.join(map(str, files))} and {output / _REPORT / PAGE}")
+    tell(f"wrote {output / _REPORT / PAGE}" + ("" if has_figures else f", {_WITHOUT_FIGURES}"))

@@ -5,6 +5,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -92,6 +93,11 @@ class Job:
             return process.wait(timeout=60)
 
     @property
+    def evaluations(self) -> int:
+        """How many have been told of, each in a line that begins with its step."""
+        return len(re.findall(r"^ *\d+/\d+ ", self.log, re.MULTILINE))
+
+    @property
     def step(self) -> int:
         """Of the last complete checkpoint."""
         checkpoint = last_complete_checkpoint(self.output)
@@ -171,8 +177,8 @@ def test_killed_run_ends_as_one_that_was_left_alone(whole, inputs, tmp_path_fact
 
 def test_interrupted_evaluation_is_resumed(whole, inputs, tmp_path_factory):
     job = Job(tmp_path_factory.mktemp("interrupted"), inputs)
-    # An evaluation is logged just before the checkpoint of its step.
-    job.interrupt(lambda: job.step > 0 and job.log.count("eval_loss") > job.step // SAVE_STEPS)
+    # The line of an evaluation is printed just before the checkpoint of its step is written.
+    job.interrupt(lambda: 0 < job.step < job.evaluations * SAVE_STEPS)
     assert f"Resuming from {job.output}/checkpoint-{job.step};" in job.finish()
     assert_same_end(job, whole)
 

@@ -12,6 +12,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from modeling_univa.corpora.demo.voice import SAMPLING_RATE, Voice, speak
 
 
 FRAME_RATE = 10
-CLIPS, LONG_UTTERANCES, SPEAKERS = 100, 12, 10
+CLIPS, LONG_UTTERANCES = 100, 12
+# Sessions are those of a few couples, so that folds may leave speakers out.
+COUPLES = 6
 # What the lab calls each emotion of the demo corpus where it is weak and where it is strong.
 OWN_WORDS = {
     "happy": ("Contentment", "Elation"),
@@ -34,14 +37,20 @@ OWN_WORDS = {
     "disgust": ("Distaste", "Revulsion"),
     "fear": ("Anxiety", "Panic"),
 }
+# Valence and arousal on [0, 1], as in the lexicon of a lab.
+LEXICON = {
+    "contentment": (0.9, 0.3), "elation": (0.95, 0.8), "melancholy": (0.25, 0.3), "grief": (0.1, 0.6),
+    "irritation": (0.2, 0.6), "rage": (0.1, 0.95), "wonder": (0.75, 0.6), "shock": (0.3, 0.9),
+    "distaste": (0.25, 0.4), "revulsion": (0.1, 0.7), "anxiety": (0.2, 0.8), "panic": (0.1, 0.95),
+}  # fmt: skip
 COLUMNS = ("Session", "Turn", "Speaker", "Transcript", "Emotions", "File", "Start", "End")
 # The last is in the sheet alone.
-BROKEN = ("empty.mp4", "cut off.mp4", "notes.mp4", "no picture.mp4", "lost.mp4")
+BROKEN = ("empty.mp4", "cut off.mp4", "notes.mp4", "zeros.mp4", "lost.mp4")
 
 
 def make_sheet(folder: Path, seed: int = 3, clips: int = CLIPS, long_utterances: int = LONG_UTTERANCES) -> None:
     """
-    Write `sheet.csv` and the folder `videos`.
+    Write `sheet.csv`, the folder `videos` and `lexicon.txt`.
 
     Args:
         folder: a new folder.
@@ -51,12 +60,15 @@ def make_sheet(folder: Path, seed: int = 3, clips: int = CLIPS, long_utterances:
     utterances = _utterances(seed, clips + long_utterances)
     videos = folder / "videos"
     rows = [_write_clip(videos, utterance, index, seed) for index, utterance in enumerate(utterances[:clips])]
-    rows += _write_long(videos, utterances[clips:], seed)
+    session = [replace(one, dialogue_id="long_d0", position=turn) for turn, one in enumerate(utterances[clips:])]
+    rows += _write_long(videos, session, seed)
     rows += _write_broken(videos, rows[0])
     with open(folder / "sheet.csv", "w", encoding="cp1252", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, delimiter=";")
         writer.writeheader()
         writer.writerows(rows)
+    lines = [f"{word}\t{valence}\t{arousal}\n" for word, (valence, arousal) in LEXICON.items()]
+    (folder / "lexicon.txt").write_text("".join(["Word\tValence\tArousal\n", *lines]), encoding="utf-8")
 
 
 def _utterances(seed: int, count: int) -> list[DemoUtterance]:
@@ -67,13 +79,14 @@ def _utterances(seed: int, count: int) -> list[DemoUtterance]:
 
 
 def _person(utterance: DemoUtterance) -> int:
-    return utterance.person % SPEAKERS
+    session = int(utterance.dialogue_id.rpartition("d")[2])
+    return 2 * (session % COUPLES) + utterance.position % 2
 
 
-def _row(utterance: DemoUtterance, session: str, file: str, start: str = "", end: str = "") -> dict[str, str | int]:
+def _row(utterance: DemoUtterance, file: str, start: str = "", end: str = "") -> dict[str, str | int]:
     words = [OWN_WORDS[emotion][_is_strong(utterance)] for emotion in utterance.emotions if emotion in OWN_WORDS]
     return {
-        "Session": session,
+        "Session": utterance.dialogue_id,
         "Turn": utterance.position + 1,
         "Speaker": NAMES[_person(utterance)].replace("e", "é", 1),
         "Transcript": utterance.text.replace("'", "\N{RIGHT SINGLE QUOTATION MARK}"),
@@ -85,16 +98,15 @@ def _row(utterance: DemoUtterance, session: str, file: str, start: str = "", end
 
 
 def _is_strong(utterance: DemoUtterance) -> bool:
-    return utterance.position % 2 == 1
+    return utterance.position // 2 % 2 == 1
 
 
 def _write_clip(videos: Path, utterance: DemoUtterance, index: int, seed: int) -> dict[str, str | int]:
-    session = utterance.dialogue_id
     suffix = ".MP4" if index % 3 == 0 else ".mp4"
-    path = videos / f"Prés de l'été {index % 4}" / session / f"prise_{index:03}_é{suffix}"
+    path = videos / f"Prés de l'été {index % 4}" / utterance.dialogue_id / f"prise_{index:03}_é{suffix}"
     _write_video(path, [_shown(utterance, seed)])
     # People type the ending as they are used to, and leave out the folders.
-    return _row(utterance, session, path.with_suffix(".mp4").name)
+    return _row(utterance, path.with_suffix(".mp4").name)
 
 
 def _write_long(videos: Path, utterances: Sequence[DemoUtterance], seed: int) -> list[dict[str, str | int]]:
@@ -102,10 +114,9 @@ def _write_long(videos: Path, utterances: Sequence[DemoUtterance], seed: int) ->
     shown = [_shown(utterance, seed) for utterance in utterances]
     _write_video(videos / "sessions entières" / "long session.mp4", shown)
     rows, start = [], 0.0
-    for place, (utterance, (faces, _)) in enumerate(zip(utterances, shown, strict=True)):
+    for utterance, (faces, _) in zip(utterances, shown, strict=True):
         end = start + len(faces) / FRAME_RATE
-        row = _row(utterance, "long session", "long session.mp4", _stopwatch(start), _stopwatch(end))
-        rows.append({**row, "Turn": place + 1})
+        rows.append(_row(utterance, "long session.mp4", _stopwatch(start), _stopwatch(end)))
         start = end
     return rows
 
@@ -121,7 +132,7 @@ def _write_broken(videos: Path, row: dict[str, str | int]) -> list[dict[str, str
     (folder / "empty.mp4").touch()
     (folder / "cut off.mp4").write_bytes(sound.read_bytes()[:2000])
     (folder / "notes.mp4").write_text("see the other disk", encoding="utf-8")
-    _write_video(folder / "no picture.mp4", [([], np.zeros(0, np.float32))])
+    (folder / "zeros.mp4").write_bytes(bytes(5000))
     return [{**row, "Session": "broken", "Turn": turn, "File": name} for turn, name in enumerate(BROKEN, start=1)]
 
 

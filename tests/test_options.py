@@ -184,6 +184,14 @@ def test_choices_are_those_of_the_job(command, option, known):
     assert tuple(action.choices) == tuple(known)
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_an_option_of_several_values_that_is_repeated_keeps_all_of_them(command):
+    if command == "train":  # a recipe's value is replaced
+        return
+    several = [action for action in parser_of(command)._actions if action.nargs == "+" and action.option_strings]
+    assert all(isinstance(action, argparse._ExtendAction) for action in several)
+
+
 def test_kinds_of_checkpoints_are_those_that_can_be_converted():
     (kinds,) = [action for action in parser_of("convert")._actions if isinstance(action, argparse._SubParsersAction)]
     systems = {name: parser for name, parser in kinds.choices.items() if parser.get_default("kind") == "official"}

@@ -19,6 +19,7 @@ def add_run_options(parser: OptionParser) -> None:
     parser.add_argument("--executor", choices=tuple(JOBS), default="local", help="where runs are made")
     parser.add_argument(
         "--slurm",
+        action="extend",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",

@@ -14,18 +14,25 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("corpus", help="corpus folder, or its Hub id")
     parser.add_argument(
         "--systems",
+        action="extend",
         nargs="+",
         default=[],
         metavar="NAME",
         help="rows: systems with settings for a small corpus, such as univa mult, and majority, all, prior, linear",
     )
     parser.add_argument(
-        "--recipes", nargs="+", default=[], metavar="FILE", help="rows, called as the files: recipes with all settings"
+        "--recipes",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="rows, called as the files: recipes with all settings",
     )
     parser.add_argument("--recipe", help="settings for all rows, such as a recipe of `univa train`")
     parser.add_argument(
         "--set",
         dest="settings",
+        action="extend",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
@@ -33,6 +40,7 @@ def add_options(parser: OptionParser) -> None:
     )
     parser.add_argument(
         "--modalities",
+        action="extend",
         nargs="+",
         choices=("text", "audio", "vision"),
         help="what systems read (default: what the corpus has)",

@@ -21,7 +21,9 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--text", help="transcript of the one clip (default: CLIP.txt beside it, if there is one)")
     parser.add_argument("--transcribe", metavar="MODEL", help="speech recognition model for clips without text")
     parser.add_argument("--audio", type=Path, help="instead of INPUT: sound file")
-    parser.add_argument("--faces", type=Path, nargs="+", default=[], help="instead of INPUT: image files of the face")
+    parser.add_argument(
+        "--faces", type=Path, action="extend", nargs="+", default=[], help="instead of INPUT: image files of the face"
+    )
     parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos, if the model names none: haar, …")
     parser.rename_option("--face-reader", "--face-detector")
     for modality in ("text", "audio", "vision"):

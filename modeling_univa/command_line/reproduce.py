@@ -15,11 +15,14 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("plan", help=f"YAML file, or a plan of the package: {', '.join(plans())}")
     parser.add_argument("--output", default="outputs/benchmark", help="where runs are kept (default %(default)s)")
     add_run_options(parser)
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="tables or rows; by default all")
+    parser.add_argument(
+        "--only", action="extend", nargs="+", default=[], metavar="NAME", help="tables or rows; by default all"
+    )
     parser.add_argument("--limit", type=int, help="make at most this many runs")
     parser.add_argument(
         "--set",
         dest="settings",
+        action="extend",
         nargs="+",
         default=[],
         metavar="KEY=VALUE",

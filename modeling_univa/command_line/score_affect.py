@@ -17,7 +17,9 @@ def add_options(parser: OptionParser) -> None:
             f"--{modality}-scorer", metavar="MODEL", help=f"scorer of {modality}: folder, or ID[@REVISION]"
         )
         parser.rename_option(f"--{modality}", f"--{modality}-scorer")
-    parser.add_argument("--splits", nargs="+", help="only these; VA is used in training alone (default: all)")
+    parser.add_argument(
+        "--splits", action="extend", nargs="+", help="only these; VA is used in training alone (default: all)"
+    )
     parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
     parser.rename_option("--faces", "--face-detector")
     parser.add_argument("--translate", metavar="MODEL", help="seq2seq model, or deepl, that translates text first")

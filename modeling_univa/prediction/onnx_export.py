@@ -114,11 +114,13 @@ class OnnxExport:
     scores: list[RuntimeScore] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"{'runtime':<9}{'miF1 %':>8}{'rows':>8}{'no label':>10}{'none given':>12}{'seconds':>9}{'MB':>8}"]
+        lines = [
+            f"{'runtime':<9}{'miF1 %':>8}{'rows':>8}{'no label':>10}{'none predicted':>16}{'seconds':>9}{'MB':>8}"
+        ]
         for score in self.scores:
             counts = (score.num_rows, score.num_rows_without_label, score.num_rows_without_prediction)
             lines.append(
-                f"{score.runtime:<9}{score.micro_f1:>8.2f}{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}"
+                f"{score.runtime:<9}{score.micro_f1:>8.2f}{counts[0]:>8}{counts[1]:>10}{counts[2]:>16}"
                 f"{score.seconds:>9.1f}{score.size / 1e6:>8.1f}"
             )
         written = (

@@ -230,10 +230,10 @@ def results_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     has_excluded = any("num_rows_excluded" in found for found in scores.values())
     excluded = f"{'excluded':>10}" if has_excluded else ""
     width = max([12, *(len(split) + 2 for split in scores)])
-    lines = [f"{'split':<{width}}{columns}{'rows':>8}{'no label':>10}{'none given':>12}{excluded}"]
+    lines = [f"{'split':<{width}}{columns}{'rows':>8}{'no label':>10}{'none predicted':>16}{excluded}"]
     for split, found in scores.items():
         values = "".join(f"{found[key]:>{one.width}.{one.decimals}f}" for key, one in shown.items())
         counts = [found[f"num_rows{suffix}"] for suffix in ("", "_without_label", "_without_prediction")]
         excluded = f"{found.get('num_rows_excluded', 0):>10}" if has_excluded else ""
-        lines.append(f"{split:<{width}}{values}{counts[0]:>8}{counts[1]:>10}{counts[2]:>12}{excluded}")
+        lines.append(f"{split:<{width}}{values}{counts[0]:>8}{counts[1]:>10}{counts[2]:>16}{excluded}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 
-__all__ = ["OptionParser", "nearest"]
+__all__ = ["OptionParser", "key_values", "nearest"]
 
 # Not transformers' own, which would have to be imported before a mistyped option is told.
 logger = logging.getLogger(__name__)
@@ -88,3 +88,25 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a clause about an unknown name: the known one that is most like it, if one is."""
     found = difflib.get_close_matches(name, sorted(known), n=1)
     return f", the nearest is {found[0]!r}" if found else ""
+
+
+def key_values(argument: str, given: Iterable[str], example: str) -> dict[str, str]:
+    """
+    Settings that are written KEY=VALUE, or ROW.KEY=VALUE; in keys "-" is "_".
+
+    Args:
+        argument: what the message calls the option.
+        given: the settings.
+        example: of one.
+
+    Raises:
+        ValueError: a setting without "=".
+    """
+    found = {}
+    for setting in given:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"`{argument}` has {setting!r}, expected KEY=VALUE, such as {example}.")
+        row, dot, key = name.rpartition(".")
+        found[f"{row}{dot}{key.replace('-', '_')}"] = value
+    return found

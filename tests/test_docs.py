@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from accelerate.commands.launch import launch_command_parser
 from hub_server import HubServer
 from testing_utils import REPOSITORY, write_text_encoder
 from transformers.utils import logging
@@ -37,6 +38,7 @@ TASKS = (
     "ready_corpora",
     "precomputed",
     "extract",
+    "cluster",
     "systems",
     "predict",
     "python",
@@ -84,6 +86,10 @@ def run_script(path: str, arguments: Sequence[str]) -> int:
 def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
     """What is run, "univa" or the path of a script, and its arguments."""
     words = list(words)
+    if words[:2] == ["accelerate", "launch"]:
+        place = words.index("train_hf.py")
+        assert launch_command_parser().parse_args(words[2:]).training_script == words[place]
+        return words[place], words[place + 1 :]
     if words[0] == "univa":
         return "univa", words[1:]
     if words[0] == "torchrun" and words[3:5] == ["-m", "modeling_univa.cli"]:

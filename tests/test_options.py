@@ -13,6 +13,7 @@ from modeling_univa import cli
 from modeling_univa.benchmark.runner import OVERWRITE
 from modeling_univa.commands.extract import extract
 from modeling_univa.commands.score_affect import score_affect
+from modeling_univa.commands.shard_tasks import ELSEWHERE
 from modeling_univa.commands.zero_shot import zero_shot
 from modeling_univa.convert.systems import OFFICIAL
 from modeling_univa.corpora.build import corpus_class, corpus_parser
@@ -159,10 +160,11 @@ def test_every_sub_command_has_its_options_and_its_call(command):
     ],
 )
 def test_a_call_takes_what_the_command_does(command, calls):
-    """By the same names and with the same defaults, but for `workers`, and what only the command prints and draws."""
+    """By the same names and with the same defaults, but for `workers` and what the command alone prints, draws or
+    does elsewhere."""
     options = {action.dest: action.default for action in parser_of(command)._actions if action.dest != "help"}
     taken = {name: given for call in calls for name, given in inspect.signature(call).parameters.items()}
-    assert set(options) - set(taken) <= {"draw", "json", "output", "plot", "strict"}
+    assert set(options) - set(taken) <= {"draw", "json", "output", "plot", "strict", *ELSEWHERE}
     assert set(taken) - set(options) <= {"clips"}
     for name in set(options) & set(taken) - {"workers"}:
         default = taken[name].default

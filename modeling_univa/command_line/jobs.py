@@ -24,8 +24,20 @@ def add_job_options(parser: OptionParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=default_workers(),
-        help="processes that read media and make light features (default %(default)s, the cores)",
+        help=f"processes that read media and make light features (default {default_workers()}, the cores; of a task "
+        "elsewhere those of the task)",
     )
     parser.add_argument("--device", help="where networks run (default: the accelerator, or else the CPU)")
     parser.add_argument("--strict", action="store_true", help="stop at the first bad clip instead of listing it")
+    parser.add_argument(
+        "--executor", choices=("local", "slurm", "ray"), default="local", help="where shards are made (default: here)"
+    )
+    parser.add_argument("--tasks", type=int, help="jobs of Slurm or tasks of Ray that make shards (default 4)")
+    parser.add_argument(
+        "--slurm",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="options of Slurm, such as partition=gpu time=4:00:00 gpus=1 cpus_per_task=8 mem=32G",
+    )
+    parser.add_argument("--ray", nargs="+", default=[], metavar="KEY=VALUE", help="of a task of Ray: cpus=4 gpus=1")

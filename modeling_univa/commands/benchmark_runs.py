@@ -13,6 +13,7 @@ from ..benchmark.processes import Executor, LocalProcesses
 from ..benchmark.runner import Outcome, Runner, duration
 from ..benchmark.slurm import slurm_jobs
 from ..command_line.benchmark_runs import JOBS
+from ..options import key_values
 
 
 __all__ = [
@@ -34,7 +35,7 @@ FAILED = 1
 def executor_of(options: argparse.Namespace) -> Executor:
     """Where runs are made, by these options."""
     jobs = JOBS[options.executor] if options.jobs is None else options.jobs
-    given = _pairs("slurm", options.slurm, "partition=gpu")
+    given = key_values("slurm", options.slurm, "partition=gpu")
     if options.executor == "slurm":
         return slurm_jobs(options.output, given, jobs)
     if given:
@@ -44,7 +45,7 @@ def executor_of(options: argparse.Namespace) -> Executor:
 
 def given_settings(given: Sequence[str]) -> dict[str, Any]:
     """Keys of recipes from `KEY=VALUE`, the values as YAML reads them."""
-    pairs = _pairs("settings", given, "num_train_epochs=1")
+    pairs = key_values("settings", given, "num_train_epochs=1")
     return {name: _value(name, text) for name, text in pairs.items()}
 
 
@@ -93,17 +94,6 @@ def print_failures(outcome: Outcome) -> None:
     for reason, runs in outcome.reasons().items():
         more = f" and {len(runs) - 3} others" if runs[3:] else ""
         print(f"failed: {'; '.join(map(str, runs[:3]))}{more}: {reason}")
-
-
-def _pairs(argument: str, given: Sequence[str], example: str) -> dict[str, str]:
-    found = {}
-    for setting in given:
-        name, equals, value = setting.partition("=")
-        if not equals:
-            raise ValueError(f"`{argument}` has {setting!r}, expected KEY=VALUE, such as {example}.")
-        row, dot, key = name.rpartition(".")
-        found[f"{row}{dot}{key.replace('-', '_')}"] = value
-    return found
 
 
 def _value(name: str, text: str) -> Any:

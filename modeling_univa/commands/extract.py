@@ -79,4 +79,4 @@ def extract(
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns the exit status."""
-    return run_command(extract, options)
+    return run_command("extract", extract, options)

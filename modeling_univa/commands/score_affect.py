@@ -97,4 +97,4 @@ def _load_scorers(
 
 def run(options: argparse.Namespace) -> int:
     """Run it; returns the exit status."""
-    return run_command(score_affect, options)
+    return run_command("score-affect", score_affect, options)

@@ -43,6 +43,7 @@ __all__ = [
     "ShardResult",
     "device_kind",
     "library_versions",
+    "made_shards",
     "own_device",
     "plan_shards",
     "run_job",
@@ -55,6 +56,7 @@ REJECTED_FILE = "rejected.jsonl"
 # Rows of a row group, as in the corpora that the builders write.
 _ROW_GROUP = 64
 _POLL_SECONDS = 0.5
+_PLAN_FILE = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -194,11 +196,29 @@ def run_job(job: ShardJob, output: str | Path, *, shard_rows: int = 256, strict:
         job.close()
 
 
+def made_shards(output: str | Path) -> tuple[int, int] | None:
+    """How many shards of a job are made, and of how many; `None` before it has begun and after its end.
+
+    Args:
+        output: As of `run_job`, which other processes may be at.
+    """
+    work = _work_folder(Path(output))
+    try:
+        plan = json.loads((work / _PLAN_FILE).read_text(encoding="utf-8"))
+        return sum(file.suffix == ".parquet" for file in (work / "shards").iterdir()), len(plan["shards"])
+    except FileNotFoundError:
+        return None
+
+
+def _work_folder(output: Path) -> Path:
+    return output.with_name(output.name + ".partial")
+
+
 class _Run:
     def __init__(self, job: ShardJob, output: Path, shard_rows: int, strict: bool):
         self.job, self.output, self.strict = job, output, strict
-        self.work = output.with_name(output.name + ".partial")
-        self._plan = self.work / "plan.json"
+        self.work = _work_folder(output)
+        self._plan = self.work / _PLAN_FILE
         self.record = f"{job.name}.json"
         splits = sorted(job.corpus.splits, key=lambda split: (split != "train", split == "test", split))
         plans = [plan_shards(job.corpus.splits[split], split, shard_rows) for split in splits]

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import submitit
 import yaml
+from local_queue import LocalQueue
 from played_jobs import Stage
 from submitit.core.utils import FailedJobError
 from submitit.local.local import LocalJobEnvironment
@@ -22,26 +23,6 @@ from modeling_univa.benchmark.plan import read_plan
 from modeling_univa.benchmark.runner import Runner
 from modeling_univa.benchmark.slurm import ClusterJobs, SlurmQueue, slurm_jobs, slurm_parameters
 from modeling_univa.benchmark.store import RunStore
-
-
-class LocalQueue:
-    """Tells of jobs of submitit on this machine what Slurm would tell."""
-
-    def __init__(self):
-        self.forced: dict[str, str] = {}
-
-    def find(self, name: str) -> str | None:
-        return None
-
-    def going(self) -> set[str]:
-        return {job for job, state in self.forced.items() if state == "RUNNING"}
-
-    def state(self, job: submitit.Job) -> str:
-        if job.job_id in self.forced:
-            return self.forced[job.job_id]
-        if not job.done():
-            return "RUNNING"
-        return "COMPLETED" if job.paths.result_pickle.exists() else "FAILED"
 
 
 @pytest.fixture

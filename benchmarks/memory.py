@@ -36,8 +36,8 @@ from transformers import AutoTokenizer
 from modeling_univa.convert.packages import resolve_package
 from modeling_univa.data.corpus import EXTRACTORS_FILE
 from modeling_univa.data.loading import load_corpus
+from modeling_univa.data.row_types import row_features
 from modeling_univa.data.samplers import UtteranceBatchSampler
-from modeling_univa.data.schema import row_features
 from modeling_univa.data.utterances import UtteranceCollator, UtteranceDataset, scaled_va
 from modeling_univa.models.processing_univa import UnivaProcessor
 

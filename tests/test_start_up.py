@@ -74,6 +74,16 @@ def test_the_package_is_imported_at_once(tmp_path):
     run_code(code, folder=tmp_path)
 
 
+def test_prediction_imports_nothing_of_training(tmp_path):
+    unused = ("datasets", "evaluate", "matplotlib", "onnxruntime", "optuna", "pandas", "peft", "sklearn")
+    code = (
+        "import sys, modeling_univa.commands.predict\n"
+        f"unused = set({unused!r}) & set(sys.modules)\n"
+        "assert 'torch' in sys.modules and not unused, unused\n"
+    )
+    run_code(code, folder=tmp_path)
+
+
 def test_every_public_name_is_there_and_no_other():
     assert sorted(modeling_univa.__all__) == modeling_univa.__all__
     for name in modeling_univa.__all__:

@@ -20,6 +20,7 @@ from datasets.exceptions import DatasetGenerationError
 from datasets.fingerprint import Hasher
 
 from ..data.corpus_card import SplitStatistics
+from ..data.row_types import row_features
 from ..data.schema import (
     FACE_EMOTIONS,
     FEATURE_COLUMNS,
@@ -27,7 +28,6 @@ from ..data.schema import (
     RowError,
     RowValidator,
     feature_column,
-    row_features,
 )
 from ..features.engine import FeatureEngine, FeatureStore, MemoryStore
 from ..features.extraction import ABSENT_FILE
@@ -195,7 +195,7 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
         raise NotImplementedError
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        """Rows of a split in order: the columns of `schema.row_features` without features, emotions as names.
+        """Rows of a split in order: the columns of `row_features` without features, emotions as names.
 
         `position` may be left out.
         """

@@ -16,7 +16,8 @@ from modeling_univa.affect.agreement import affect_agreement
 from modeling_univa.affect.training import AffectTrainingOptions, results_table, train_affect
 from modeling_univa.affect.training_data import read_clips, read_rated_texts
 from modeling_univa.cli import main
-from modeling_univa.data.schema import CorpusError, row_features
+from modeling_univa.data.row_types import row_features
+from modeling_univa.data.schema import CorpusError
 from modeling_univa.models.affect_scorers_univa import load_scorer
 from modeling_univa.models.files_univa import exclusive
 from modeling_univa.models.light_features_univa import HogExtractor

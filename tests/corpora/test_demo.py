@@ -11,7 +11,7 @@ import datasets
 import pytest
 
 from modeling_univa.commands.build import build_main
-from modeling_univa.data.schema import row_features
+from modeling_univa.data.row_types import row_features
 from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.configuration_univa import EMOTION_VALENCE_AROUSAL, MOSEI_EMOTIONS
 from modeling_univa.models.extractors_univa import extractor_from_dict

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, List, Value
 
-from modeling_univa.data.schema import CorpusError, RowError, RowValidator, row_features
+from modeling_univa.data.row_types import row_features
+from modeling_univa.data.schema import CorpusError, RowError, RowValidator
 
 
 LABELS = ("happy", "sad")

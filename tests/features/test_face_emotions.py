@@ -15,7 +15,8 @@ from modeling_univa.commands.build import corpus_main
 from modeling_univa.commands.extract import extract
 from modeling_univa.corpora.utterance_folder import UtteranceFolder
 from modeling_univa.data.loading import load_corpus
-from modeling_univa.data.schema import FACE_EMOTIONS, CorpusError, RowError, RowValidator, row_features
+from modeling_univa.data.row_types import row_features
+from modeling_univa.data.schema import FACE_EMOTIONS, CorpusError, RowError, RowValidator
 from modeling_univa.features.engine import feature_engine
 from modeling_univa.features.extraction import ExtractionJob, ExtractionOptions
 from modeling_univa.features.workers import Workers

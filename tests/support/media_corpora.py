@@ -13,7 +13,8 @@ import datasets
 import numpy as np
 
 from modeling_univa.data.corpus import EXTRACTORS_FILE
-from modeling_univa.data.schema import MEDIA_COLUMNS, TIME_COLUMNS, row_features
+from modeling_univa.data.row_types import row_features
+from modeling_univa.data.schema import MEDIA_COLUMNS, TIME_COLUMNS
 
 
 LABELS = ("happy", "sad", "neutral")

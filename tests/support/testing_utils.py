@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import BertConfig, PreTrainedConfig, PreTrainedTokenizerFast, RobertaConfig
 
 from modeling_univa.data.corpus import EXTRACTORS_FILE
-from modeling_univa.data.schema import row_features
+from modeling_univa.data.row_types import row_features
 from modeling_univa.models.configuration_emotion import feature_column
 from modeling_univa.models.configuration_univa import MOSEI_EMOTIONS, UnivaConfig
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification

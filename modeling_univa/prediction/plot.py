@@ -16,7 +16,15 @@ from .affect_plane import emotion_points, spread_names
 from .predict import Prediction
 
 
-__all__ = ["check_plotting", "installed_fonts", "named_ticks", "plain_names", "plot_files", "plot_prediction"]
+__all__ = [
+    "check_plotting",
+    "draw_prediction",
+    "installed_fonts",
+    "named_ticks",
+    "plain_names",
+    "plot_files",
+    "plot_prediction",
+]
 
 _ACTIVE, _INACTIVE, _WORDS = "#c4442a", "#c3c9cf", "#5a6570"
 _ASIAN_FONTS = (
@@ -76,6 +84,18 @@ def plot_prediction(prediction: Prediction, config: EmotionConfig, path: Path) -
         OSError: the file cannot be written.
     """
     check_plotting(path)
+    figure = draw_prediction(prediction, config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+
+
+def draw_prediction(prediction: Prediction, config: EmotionConfig) -> Any:
+    """
+    A matplotlib figure of a prediction: bars of its scores, and the plane of valence and arousal.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
     # A figure of its own and no pyplot: nothing is shown, and no window system is asked for.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -91,8 +111,7 @@ def plot_prediction(prediction: Prediction, config: EmotionConfig, path: Path) -
     said = f"{title}\n“{shorten(text, 90, placeholder=' …')}”" if text else title
     # Dollars are money here; and matplotlib's own font has no Chinese, Japanese or Korean.
     figure.suptitle(said, fontsize=11, parse_math=False, fontfamily=installed_fonts())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    return figure
 
 
 def installed_fonts() -> list[str]:

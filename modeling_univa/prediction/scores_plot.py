@@ -144,12 +144,12 @@ def _draw_speakers(axes: Any, found: Predictions, predicted: np.ndarray, most: i
     places = np.arange(len(names))
     axes.bar(places, scores.f1[:most], color=_BAR, width=0.7)
     for place, f1, rows in zip(places, scores.f1, scores.rows, strict=False):
-        axes.annotate(f"{f1:.2f}\n{rows} rows", (place, 1.02), ha="center", fontsize=7, color=_WORDS)
+        axes.annotate(f"{f1:.2f}\n{rows}", (place, 1.02), ha="center", fontsize=7, color=_WORDS)
     together = speaker_scores(found.labels, predicted, ["all"] * len(found.labels)).f1[0]
     axes.axhline(together, color=_LINE, linestyle="--", linewidth=1, label=f"all rows: {together:.2f}")
     named_ticks(axes.xaxis, places, names, rotation=45, ha="right")
     shown = f"{len(names)} of {len(scores.names)} speakers, those with the most rows"
-    title = f"micro-F1 of each speaker{f' ({shown})' if len(names) < len(scores.names) else ''}"
+    title = f"micro-F1 of each speaker, and its rows{f' ({shown})' if len(names) < len(scores.names) else ''}"
     left_out = f"; {scores.unknown} rows without a speaker are left out" if scores.unknown else ""
     axes.set(title=title + left_out, ylim=(0, 1.2), ylabel="micro-F1")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)

@@ -110,10 +110,11 @@ def test_speakers_have_bars_with_their_rows(found):
         f1_score(found.labels[first:last], decided[first:last], average="micro") for first, last in ((0, 40), (40, 65))
     ]
     assert [bar.get_height() for bar in bars.patches] == pytest.approx(expected)
-    assert cells(bars) == [f"{f1:.2f}\n{rows} rows" for f1, rows in zip(expected, (40, 25), strict=True)]
+    assert cells(bars) == [f"{f1:.2f}\n{rows}" for f1, rows in zip(expected, (40, 25), strict=True)]
     assert words(bars.get_xticklabels()) == ["$Ada$", "Grace"]
     assert bars.get_title() == (
-        "micro-F1 of each speaker (2 of 3 speakers, those with the most rows); 10 rows without a speaker are left out"
+        "micro-F1 of each speaker, and its rows (2 of 3 speakers, those with the most rows); 10 rows without a "
+        "speaker are left out"
     )
     everyone = f1_score(found.labels, decided, average="micro")
     assert words(bars.get_legend().get_texts()) == [f"all rows: {everyone:.2f}"]

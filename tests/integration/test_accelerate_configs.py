@@ -56,7 +56,7 @@ def test_two_processes_on_a_processor_share_each_step(tmp_path):
 
 @pytest.mark.slow
 def test_model_in_parts_trains_as_the_whole_one(tmp_path):
-    model = tiny_model(tiny_config())
+    model = tiny_model(tiny_config("roberta"))
     model.save_pretrained(tmp_path / "model")
     batches = []
     for seed in range(4):
@@ -66,13 +66,13 @@ def test_model_in_parts_trains_as_the_whole_one(tmp_path):
     environment = {**subprocess_environment(tmp_path / "cache"), "PYTHONPATH": str(REPOSITORY)}
     environment["ACCELERATE_USE_CPU"] = "true"
     driver = Path(__file__).with_name("fsdp_driver.py")
-    command = [*LAUNCH, CONFIGS / "fsdp.yaml", "--fsdp_min_num_params", 1000, driver, tmp_path]
+    command = [*LAUNCH, CONFIGS / "fsdp.yaml", driver, tmp_path]
     result = run_command(command, environment, tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
     expected = train(model, batches)
     about = [json.loads((tmp_path / f"about-{rank}.json").read_text()) for rank in (0, 1)]
     for one in about:
-        assert one["world"] == one["version"] == 2 and one["groups"] > 5
+        assert one["world"] == one["version"] == 2 and one["groups"] > 4
         np.testing.assert_allclose(one["losses"], expected, rtol=1e-5)
     # Every number lies with one of the two, but for the padding of uneven parts.
     assert (

@@ -81,7 +81,7 @@ def build(pool: Pool) -> gr.Blocks:
                         elem_id="audio",
                     )  # fmt: skip
                 text = gr.Textbox(
-                    label="What is said", lines=3, max_lines=8, max_length=LONGEST_TEXT, elem_id="text",
+                    label="Transcript", lines=3, max_lines=8, max_length=LONGEST_TEXT, elem_id="text",
                     info="A dialogue has one utterance a line; the last one is labelled.",
                 )  # fmt: skip
                 with gr.Row():

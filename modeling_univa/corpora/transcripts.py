@@ -18,7 +18,7 @@ __all__ = ["Transcripts"]
 
 
 class Transcripts:
-    """What is said in items of sound.
+    """The transcripts of items of sound.
 
     Args:
         model: Folder or Hub id of the model, with `@REVISION` where one is meant.

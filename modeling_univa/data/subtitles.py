@@ -23,7 +23,7 @@ class Cue:
 
     Args:
         start, end: In seconds.
-        text: What is said.
+        text: the transcript.
         speaker: Who says it, where the file tells it.
     """
 

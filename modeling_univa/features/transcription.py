@@ -1,6 +1,6 @@
 # Copyright 2026 The UniVA authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What is said in a clip, by a speech recognition model of transformers."""
+"""Transcripts of clips, by a speech recognition model of transformers."""
 
 from typing import Any
 

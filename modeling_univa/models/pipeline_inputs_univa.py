@@ -82,7 +82,7 @@ def _names_media(given: str) -> bool:
 
 
 def dialogue_of(item: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
-    """What is said in the dialogue of an input, and the index of its own utterance. Raises `ValueError`."""
+    """The transcripts of the dialogue of an input, and the index of its own utterance. Raises `ValueError`."""
     text = item.get("text", "")
     dialogue = (text,) if isinstance(text, str) else tuple(text) if isinstance(text, Sequence) else ()
     if not dialogue or not all(isinstance(utterance, str) for utterance in dialogue):

@@ -227,7 +227,7 @@ class _Predictor:
             return error  # not to be tried again for each batch that its dialogue is in
 
     def _dialogue(self, name: str) -> tuple[str, ...]:
-        """What is said in a dialogue, the same object for all of its utterances."""
+        """The transcripts of a dialogue, the same object for all of its utterances."""
         if name not in self._texts:
             self._texts[name] = tuple(self._context_text(one) for one in self.dialogues[name])
         return self._texts[name]

@@ -72,7 +72,7 @@ def _is_like(found: Predictions, place: int, other: int) -> bool:
 
 def example_texts(rows: datasets.Dataset, utterance_ids: Sequence[str]) -> dict[str, str]:
     """
-    What is said in some rows of a split, by their ids.
+    The transcripts of some rows of a split, by their ids.
 
     Args:
         rows: the split.

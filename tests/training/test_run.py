@@ -536,7 +536,7 @@ def test_text_model_inside_a_package():
         ({"dataset": "nowhere"}, "nowhere is neither a folder nor a data set id"),
         (
             {"dataset": "nowhere", "corpus_script": "no_such"},
-            "there is no corpus 'no_such'; there are demo, m3ed, mosei, mosei_aligned, utterance_folder",
+            "there is no corpus 'no_such'; there are crema_d, demo, ",
         ),
         ({"dataset": "ORG/NAME", "corpus_script": "demo"}, "is a Hub id: write './ORG/NAME' for a folder"),
         ({"train_split": "training"}, "has no split 'training'; it has"),

@@ -44,8 +44,14 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; a mistake of the user ends in one sentence and exit status 2."""
-    parser = make_parser(sys.argv[1:] if arguments is None else arguments)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    parser = make_parser(given)
+    options = parser.parse_args(given)
+    try:
+        _check(given[0], options)
+    except ValueError as error:
+        print(f"univa: {parser.named_as_options(str(error))}", file=sys.stderr)
+        return 2
     run_guarded = _module("commands", "failures").run_guarded
     return run_guarded("univa", lambda: options.run(options), parser)
 
@@ -60,6 +66,13 @@ def make_parser(arguments: Sequence[str]) -> OptionParser:
             _options_of(name).add_options(command)
             command.set_defaults(run=partial(_run, name))
     return parser
+
+
+def _check(name: str, options: Any) -> None:
+    """Raise a `ValueError` for what is wrong with options by themselves, as far as their module can tell."""
+    check = getattr(_options_of(name), "check", None)
+    if check is not None:
+        check(options)
 
 
 def _run(name: str, options: Any) -> int:

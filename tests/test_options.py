@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from modeling_univa import cli
+from modeling_univa.benchmark.plan import read_plan
 from modeling_univa.benchmark.runner import OVERWRITE
 from modeling_univa.commands.extract import extract
 from modeling_univa.commands.score_affect import score_affect
@@ -18,10 +19,13 @@ from modeling_univa.commands.zero_shot import zero_shot
 from modeling_univa.convert.systems import OFFICIAL
 from modeling_univa.corpora.build import corpus_class, corpus_parser
 from modeling_univa.data.folds import FoldBy
+from modeling_univa.data.loading import load_corpus
 from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.options import OptionParser, logger, nearest
 from modeling_univa.prediction.clips import collect_clips, predict_clips
 from modeling_univa.scores.thresholds import THRESHOLD_CHOICES
+from modeling_univa.sharing.embedding import complete_model
+from modeling_univa.training.arguments import parse_arguments
 
 
 CORPORA = ("crema_d", "demo", "iemocap", "m3ed", "meld", "mosei", "ravdess", "sheet", "utterance_folder")
@@ -169,6 +173,21 @@ def test_a_call_takes_what_the_command_does(command, calls):
     for name in set(options) & set(taken) - {"workers"}:
         default = taken[name].default
         assert default is inspect.Parameter.empty or (default or None) == (options[name] or None), name
+
+
+def test_what_is_nowhere_is_refused_as_the_job_does(capsys, tmp_path):
+    jobs = {
+        "extract": lambda: load_corpus("nowhere"),
+        "complete": lambda: complete_model("nowhere", {}),
+        "reproduce": lambda: read_plan("nowhere"),
+        "train": lambda: parse_arguments(["nowhere"]),
+    }
+    for command, job in jobs.items():
+        output = ["--output", str(tmp_path / "out")] if command == "extract" else []
+        assert cli.main([command, "nowhere", *output]) == 2
+        with pytest.raises(ValueError) as refused:
+            job()
+        assert capsys.readouterr().err == f"univa: {refused.value}\n"
 
 
 @pytest.mark.parametrize(

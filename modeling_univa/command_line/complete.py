@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa complete`: attach feature extractors to a model trained on precomputed features."""
 
+import argparse
+
 from ..options import OptionParser
+from .places import check_model
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -22,3 +25,8 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
     parser.rename_option("--faces", "--face-detector")
     parser.add_argument("--output", help="folder to write (default: the model's own)")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a model that is nowhere, before the job is imported."""
+    check_model(options.model)

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa evaluate`: scores of a model on a data set, for its card and the Hub."""
 
+import argparse
 from pathlib import Path
 
 from ..options import OptionParser
+from .places import check_corpus, check_model
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -46,3 +48,10 @@ def add_options(parser: OptionParser) -> None:
         "the results)",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw confusion, co-occurrence, F1, reliability")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a model or a corpus that is nowhere, before the job is imported."""
+    check_model(options.model)
+    if options.dataset is not None:
+        check_corpus(options.dataset)

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa extract`: features of a whole corpus from its raw media."""
 
+import argparse
+
 from ..options import OptionParser
 from .jobs import add_job_options
+from .places import check_corpus
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -21,3 +24,8 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--face-detector", metavar="DETECTOR", help="for videos: yunet, haar, …, or JSON settings")
     parser.rename_option("--faces", "--face-detector")
     parser.add_argument("--dtype", choices=("auto", "float32", "float16", "bfloat16"), help="precision of networks")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a corpus that is nowhere, before the job is imported."""
+    check_corpus(options.corpus)

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa reproduce`: the runs of a benchmark's tables, from a plan."""
 
+import argparse
+
 from ..options import OptionParser
-from ..shipped import plans
+from ..shipped import named_file, plans
 from .benchmark_runs import add_run_options
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -28,3 +30,8 @@ def add_options(parser: OptionParser) -> None:
         metavar="KEY=VALUE",
         help="keys of recipes for all runs, such as num_train_epochs=1",
     )
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a plan that is nowhere, before the job is imported."""
+    named_file(options.plan, "plan")

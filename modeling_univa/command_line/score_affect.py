@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa score-affect`: valence and arousal of a whole corpus by pretrained scorers."""
 
+import argparse
+
 from ..options import OptionParser
 from .jobs import add_job_options
+from .places import check_corpus
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -25,3 +28,8 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--translate", metavar="MODEL", help="seq2seq model, or deepl, that translates text first")
     parser.add_argument("--source-language", help="language of the text, in the codes of --translate")
     parser.add_argument("--target-language", default="en", help="language of the scorer (default en)")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a corpus that is nowhere, before the job is imported."""
+    check_corpus(options.corpus)

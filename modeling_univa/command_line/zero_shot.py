@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa zero-shot`: emotions of a split of a corpus by a language model that sees pictures."""
 
+import argparse
 from pathlib import Path
 
 from ..options import OptionParser
+from .places import check_corpus
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -36,3 +38,8 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--limit", type=int, help="only the first rows")
     parser.add_argument("--device", help="where a model of transformers runs (default: a GPU where there is one)")
     parser.add_argument("--strict", action="store_true", help="stop at the first clip without an answer")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a corpus that is nowhere, before the job is imported."""
+    check_corpus(options.corpus)

@@ -6,18 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ..options import OptionParser
 from ..training.arguments import parse_arguments
 from ..training.run import run_training
 from .failures import run_guarded
 
 
-__all__ = ["add_options", "run", "train_main"]
-
-
-def add_options(parser: OptionParser) -> None:
-    """Leave the options to `parse_arguments`, since which there are depends on the system that the recipe names."""
-    parser.takes_all = "arguments"
+__all__ = ["run", "train_main"]
 
 
 def run(options: argparse.Namespace) -> int:

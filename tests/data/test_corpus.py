@@ -94,7 +94,7 @@ def test_broken_extractors_are_refused(folder):
 @pytest.mark.parametrize("column", ["utterance_id", "dialogue_id", "text", "emotions"])
 def test_other_data_sets_are_refused(column, tmp_path):
     rows = random_rows([3]).remove_columns(column)
-    with pytest.raises(CorpusError, match=f"has no column '{column}'; build it with a script"):
+    with pytest.raises(CorpusError, match=f"has no column '{column}'; build it with `univa build`"):
         load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
 
 

@@ -1,0 +1,24 @@
+# Copyright 2026 The UniVA authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Folders and ids that a command line names, as far as they can be judged without torch and the Hub."""
+
+from pathlib import Path
+
+
+__all__ = ["check_corpus", "check_model"]
+
+
+def check_corpus(name: str) -> None:
+    """Refuse, with a `ValueError`, what can be no corpus: no folder, and no id on the Hub."""
+    if _is_nowhere(name):
+        raise ValueError(f"{name} is neither a folder nor a data set id such as ORG/NAME; build the corpus first")
+
+
+def check_model(name: str) -> None:
+    """Refuse, with a `ValueError`, what can be no model: no folder, and no id on the Hub."""
+    if _is_nowhere(name):
+        raise ValueError(f"{name} is neither a folder nor a model id such as ORG/NAME")
+
+
+def _is_nowhere(name: str) -> bool:
+    return "/" not in name and not Path(name).exists()

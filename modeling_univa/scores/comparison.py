@@ -346,6 +346,8 @@ def _drawn(groups: Sequence[np.ndarray], num_dialogues: int, seed: int) -> np.nd
     # Satterthwaite's. Where nothing varies, any will do.
     known = uncertainty > 0
     freedom = np.divide((of_dialogues + of_seeds) ** 2, uncertainty, out=np.ones_like(estimate), where=known)
+    # Of two dialogues or seeds each has one; less comes from a variance of seeds that is all subtracted.
+    freedom = np.maximum(freedom, 1)
     random = np.random.default_rng((seed, 1))
     deviations = draws - estimate + np.sqrt(of_seeds) * random.standard_normal((len(draws), 1))
     student = deviations * np.sqrt(freedom / random.chisquare(freedom, size=draws.shape))

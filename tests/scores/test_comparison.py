@@ -481,3 +481,14 @@ class TestRefusals:
         labels = np.eye(3)
         with pytest.raises(ValueError, match="at least two of them, found 1"):
             compare({"a": [run_of(labels > 0, labels, np.zeros(3, int))]}, "a")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_two_dialogues_and_two_seeds_have_numbers(seed):
+    """Where seeds differ and dialogues do not, Satterthwaite's degrees of freedom alone would be near zero."""
+    random, dialogues = np.random.default_rng(seed), np.repeat([0, 1], 4)
+    labels = random.random((8, 3)) < 0.4
+    runs = [run_of(random.random((8, 3)) < 0.5, labels, dialogues, number) for number in range(3)]
+    with np.errstate(all="raise"):
+        found = compare({"two seeds": runs[:2], "one": runs[2:]}, "one", draws=300)
+    assert all(math.isfinite(one.low) and math.isfinite(one.high) for one in found.pairwise)

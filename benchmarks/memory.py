@@ -103,9 +103,11 @@ def measure_sizes(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def write_corpus(folder: Path, rows: int, frames: int, width: int) -> int:
+def write_corpus(
+    folder: Path, rows: int, frames: int, width: int, in_a_dialogue: int = _UTTERANCES_PER_DIALOGUE
+) -> int:
     """
-    A corpus of random features in the layout of the corpus scripts.
+    A corpus of random features in the layout of the corpus scripts, with as many utterances in each dialogue.
 
     Returns:
         Bytes of its features.
@@ -131,12 +133,13 @@ def write_corpus(folder: Path, rows: int, frames: int, width: int) -> int:
         # Random numbers cannot be made smaller; trying takes time.
         with pq.ParquetWriter(file, features.arrow_schema, compression="none", use_dictionary=False) as writer:
             for start in range(0, len(shard), _ROWS_PER_GROUP):
-                writer.write_batch(_record_batch(shard[start : start + _ROWS_PER_GROUP], frames, features, generator))
+                part = shard[start : start + _ROWS_PER_GROUP]
+                writer.write_batch(_record_batch(part, frames, in_a_dialogue, features, generator))
     return rows * row_bytes
 
 
 def _record_batch(
-    rows: np.ndarray, frames: int, features: datasets.Features, generator: np.random.Generator
+    rows: np.ndarray, frames: int, in_a_dialogue: int, features: datasets.Features, generator: np.random.Generator
 ) -> pa.RecordBatch:
     count, width = len(rows), features["audio_features"].feature.length
     # Without the highest bit of the exponent every pattern of bits is a number, between -2 and 2.
@@ -145,8 +148,8 @@ def _record_batch(
     va = pa.FixedSizeListArray.from_arrays(pa.array(generator.uniform(-1, 1, 2 * count).astype(np.float32)), 2)
     columns: dict[str, Any] = {
         "utterance_id": [f"utterance-{row}" for row in rows],
-        "dialogue_id": [f"dialogue-{row // _UTTERANCES_PER_DIALOGUE}" for row in rows],
-        "position": rows % _UTTERANCES_PER_DIALOGUE,
+        "dialogue_id": [f"dialogue-{row // in_a_dialogue}" for row in rows],
+        "position": rows % in_a_dialogue,
         "speaker": [None] * count,
         "text": [" ".join(generator.choice(_WORDS, 12)) for _ in rows],
         "emotions": [[row % len(_LABELS)] for row in rows],
@@ -167,7 +170,7 @@ def convert(corpus: Path, cache: Path) -> dict[str, float]:
     """What the first `load_corpus` of a corpus does: copy the Parquet files to Arrow files in the cache."""
     datasets.config.HF_DATASETS_CACHE = cache
     datasets.disable_progress_bars()
-    with _PrivateMemory() as memory:
+    with PrivateMemory() as memory:
         started = time.perf_counter()
         load_corpus(str(corpus))
         return {"seconds": time.perf_counter() - started, "rss_anon_mb": memory.peak() / 1e6}
@@ -177,7 +180,7 @@ def read(corpus: Path, cache: Path, tokenizer: str, batch_size: int) -> dict[str
     """One epoch of random batches, with text and speech, over a corpus that was converted before."""
     datasets.config.HF_DATASETS_CACHE = cache
     datasets.disable_progress_bars()
-    with _PrivateMemory() as memory:
+    with PrivateMemory() as memory:
         imported = memory.peak()
         rows = load_corpus(str(corpus)).split("train")
         sizes = {"audio": rows.features["audio_features"].feature.length}
@@ -206,10 +209,10 @@ def read(corpus: Path, cache: Path, tokenizer: str, batch_size: int) -> dict[str
         }
 
 
-class _PrivateMemory:
+class PrivateMemory:
     """Samples RssAnon of this process every few milliseconds, since the kernel keeps no high-water mark of it."""
 
-    def __enter__(self) -> "_PrivateMemory":
+    def __enter__(self) -> "PrivateMemory":
         self._peak = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)

@@ -34,7 +34,7 @@ def scripts():
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
     names = (
         "speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms",
-        "precision", "step",
+        "precision", "step", "growth",
     )  # fmt: skip
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
@@ -348,3 +348,19 @@ def test_what_a_killed_job_leaves_is_seen(scripts, tmp_path):
     assert digests(tmp_path).keys() - before.keys() == {".output-1234"}
     (tmp_path / "output" / "a").write_text("2")
     assert digests(tmp_path)["output/a"] != before["output/a"]
+
+
+def test_growth_has_a_row_for_each_case(scripts, tmp_path, monkeypatch, capsys):
+    # Processes of their own are tested above.
+    monkeypatch.setattr(scripts["growth"], "in_fresh_process", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", datasets.config.HF_DATASETS_CACHE)
+    monkeypatch.setattr(datasets, "disable_progress_bars", lambda: None)
+    output, tokenizer = tmp_path / "growth.json", write_text_encoder(tmp_path / "encoder")
+    options = ["--rows", "200", "4000", "--dialogues", "1", "--batches", "32", "--steps", "1", "--frames", "2"]
+    assert scripts["growth"].main([*options, "--tokenizer", str(tokenizer), "--output", str(output)]) == 0
+    report = json.loads(output.read_text())
+    small, large = report["corpus"]
+    assert 10 < large["arrow_mb"] / small["arrow_mb"] < 30 and large["parquet_mb"] > 10 * small["parquet_mb"]
+    assert min(small["step_ms"], small["loader_ms"], small["first_batch_s"]) > 0
+    said = capsys.readouterr().out
+    assert said.count("\n|---") == 3 and "| dialogues of 1 |" in said and "| B = 32 |" in said

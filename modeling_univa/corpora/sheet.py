@@ -167,6 +167,9 @@ class Sheet(UtteranceFolder):
         emotions = EmotionReader(records, mapping, self.config.label_separator, label_map)
         if emotions.separator:
             self.tell([f"Emotions of a cell are separated by {emotions.separator!r}."])
+        empty = ", ".join(f"{name} ({count})" for name, count in emotions.empty_cells(records).items())
+        if empty:
+            self.tell([f"Empty cells count as 0 in columns of one emotion that have 0 too: {empty}."])
         rows = read_rows(records, mapping, emotions, media)
         if self.config.subtitles:
             tiers = [name.strip() for name in (self.config.tiers or "").split(",") if name.strip()]

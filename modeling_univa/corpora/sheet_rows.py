@@ -3,6 +3,7 @@
 """The rows of a sheet as rows of a corpus: emotions, times, media, and names and order where the sheet has none."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -93,6 +94,20 @@ class EmotionReader:
         self._mapped.update(spelled)
         mapped = [self._map.get(name, name) for name in spelled]
         return spelled, list(dict.fromkeys(name for name in mapped if name))
+
+    def empty_cells(self, records: Sequence[Record]) -> dict[str, int]:
+        """
+        How many cells are empty in each column of one emotion that has 0 too, and so a sign of its own for "no".
+
+        A column of 1 and nothing is a way to write down what is there; in one of 1, 0 and nothing the empty cells may
+        be what nobody annotated.
+        """
+        found = {}
+        for name in self._labels:
+            cells = Counter(record.cells[name].lower() for record in records)
+            if cells[""] and any(cells[sign] for sign in _NO if sign):
+                found[name] = cells[""]
+        return found
 
     def check_map(self) -> None:
         """Refuse a map with a label that no row has, with a `CorpusError`."""

@@ -149,6 +149,18 @@ def test_columns_that_are_mapped_and_a_column_for_each_emotion(tmp_path, capsys)
     )
 
 
+def test_empty_cells_of_a_column_of_zeros_and_ones_are_told(tmp_path, capsys):
+    cells = [("1", "", ""), ("0", "0", "x"), ("", "1", ""), ("1", "0", "x")]
+    rows = [
+        {"text": f"Well, {number}.", **dict(zip(("Joy", "Fear", "Anger"), row, strict=True))}
+        for number, row in enumerate(cells)
+    ]
+    sheet = _write(tmp_path / "lab" / "s.csv", rows)
+    assert _build(sheet, "--label-columns", "Joy,Fear,Anger", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "Empty cells count as 0 in columns of one emotion that have 0 too: Joy (1), Fear (1).\n" in out
+
+
 def test_names_and_order_that_a_sheet_does_not_have(tmp_path):
     for name in ("talk.wav", "a.wav"):
         write_sound(tmp_path / "lab" / name, 2)

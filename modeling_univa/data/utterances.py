@@ -480,7 +480,7 @@ def _multi_hot(
 
 
 def _dialogue_numbers(rows: datasets.Dataset, name: str) -> np.ndarray:
-    identifiers = np.array(rows["dialogue_id"], dtype=object)
+    identifiers = np.array(_column(rows, "dialogue_id").to_pylist(), dtype=object)
     first = np.flatnonzero(np.concatenate([[True], identifiers[1:] != identifiers[:-1]]))
     if len(set(identifiers[first])) != len(first):
         raise CorpusError(f"{name}: the rows of a dialogue do not stand together; sort the split by dialogue")

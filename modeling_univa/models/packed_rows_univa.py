@@ -89,7 +89,7 @@ def pack_rows(config: Any, mask: torch.Tensor) -> PackedRows | None:
     """
     How rows go through layers without their padding, or `None` where they go as they are: on accelerators, which would
     have to wait for their lengths; while a graph is traced or compiled; where another attention than SDPA was asked
-    for; and where rows are so small that a call for each of them costs more.
+    for, or chunks of tokens; and where rows are so small that a call for each of them costs more.
 
     Args:
         config: that of the layers; its attention is [`PACKED_ATTENTION`] afterwards.
@@ -98,6 +98,8 @@ def pack_rows(config: Any, mask: torch.Tensor) -> PackedRows | None:
     if mask.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
         return None
     if config._attn_implementation not in ("sdpa", PACKED_ATTENTION) or getattr(config, "is_decoder", False):
+        return None
+    if getattr(config, "chunk_size_feed_forward", 0):  # The batch was padded to a multiple of it; its rows are not.
         return None
     rows = PackedRows.of(mask)
     if not len(rows.index) or len(rows.index) * config.hidden_size**2 < LEAST_WORK * (len(rows.ends) - 1):
@@ -178,7 +180,7 @@ class _DropoutAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, p: float):
         heads, length = query.shape[:2]
-        dropped = round(p * _DRAWS)
+        dropped = min(round(p * _DRAWS), _DRAWS - 1)
         weights = query.new_empty(heads, length, length)
         keep = torch.empty(weights.shape, dtype=torch.bool)
         output = query.new_empty(heads, length, value.shape[2])
@@ -203,12 +205,14 @@ class _DropoutAttention(torch.autograd.Function):
         sums = (gradient * output).sum(dim=-1, keepdim=True)
         gradient = gradient * rescale
         by_query, by_key, by_value = (torch.empty_like(found) for found in (query, key, value))
-        for some in _heads(*query.shape[:2]):
-            own, kept, above = weights[some], keep[some], gradient[some]
-            torch.bmm((own * kept).mT, above, out=by_value[some])
-            by_score = torch.bmm(above, value[some].mT).mul_(kept).sub_(sums[some]).mul_(own)
-            torch.baddbmm(by_query[some], by_score, key[some], beta=0, alpha=scaling, out=by_query[some])
-            torch.baddbmm(by_key[some], by_score.mT, query[some], beta=0, alpha=scaling, out=by_key[some])
+        # `backward` may be called under an autocast that `forward` was not.
+        with torch.autocast("cpu", enabled=False):
+            for some in _heads(*query.shape[:2]):
+                own, kept, above = weights[some], keep[some], gradient[some]
+                torch.bmm((own * kept).mT, above, out=by_value[some])
+                by_score = torch.bmm(above, value[some].mT).mul_(kept).sub_(sums[some]).mul_(own)
+                torch.baddbmm(by_query[some], by_score, key[some], beta=0, alpha=scaling, out=by_query[some])
+                torch.baddbmm(by_key[some], by_score.mT, query[some], beta=0, alpha=scaling, out=by_key[some])
         return by_query, by_key, by_value, None, None
 
 
@@ -227,7 +231,9 @@ def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float | None, dropout: float
 ) -> torch.Tensor:
     """Attention of one row, `(1, heads, L, d)`."""
-    if 0 < dropout < 1 and query.dtype in (torch.float32, torch.float64):
+    # A graph of single layers cannot read random integers as ones of another width; autocast has SDPA's own types.
+    plain = not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    if plain and 0 < dropout < 1 and query.dtype in (torch.float32, torch.float64):
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         found: torch.Tensor = _DropoutAttention.apply(query[0], key[0], value[0], scale, dropout)
         return found[None]

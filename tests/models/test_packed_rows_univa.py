@@ -162,6 +162,27 @@ def test_autocast_to_sixteen_bits():
     assert gradients
 
 
+def test_gradients_are_the_same_under_an_autocast_that_the_forward_pass_was_not_in():
+    encoder, inputs, found = tiny_encoder("roberta").train(), tokens(), []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        loss = encode_rows(encoder, **inputs).square().sum()
+        encoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss.backward()
+        found.append(encoder.encoder.layer[0].attention.self.query.weight.grad.clone())
+    torch.testing.assert_close(*found, atol=0.05, rtol=0.05)
+
+
+def test_single_layers_may_be_compiled():
+    """As `accelerate` compiles regions; with dropout, for which the graph takes SDPA."""
+    encoder = tiny_encoder("roberta", num_hidden_layers=1).train()
+    encoder.encoder.layer[0].compile(backend="aot_eager")
+    states, gradients = states_and_gradients(encoder, tokens())
+    assert states.isfinite().all()
+    assert gradients["encoder.layer.0.attention.self.query.weight"].any()
+
+
 # Dropout on the weights of attention
 
 
@@ -201,6 +222,12 @@ def test_the_mean_over_draws_is_attention_without_dropout():
     torch.testing.assert_close(mean, attention(*heads, (9,)), atol=0.05, rtol=0)
 
 
+def test_a_probability_that_rounds_to_one_still_keeps_some():
+    torch.manual_seed(0)
+    weights = weights_of((400,), 1 - 1e-7)[0]
+    assert 0 < (weights > 0).sum() < 40
+
+
 @pytest.mark.parametrize("block", [1, 1 << 18])
 def test_gradients_of_attention_with_dropout(block, monkeypatch):
     """By finite differences, with the same mask; all heads at a time and one by one."""
@@ -234,7 +261,7 @@ def test_rows_stay_padded_where_packing_is_of_no_use(monkeypatch):
     assert pack_rows(config, mask) is not None
     assert pack_rows(config, torch.zeros_like(mask)) is None
     assert pack_rows(config, mask.to("meta")) is None
-    for fields in ({"_attn_implementation": "eager"}, {"is_decoder": True}):
+    for fields in ({"_attn_implementation": "eager"}, {"is_decoder": True}, {"chunk_size_feed_forward": 5}):
         other = copy.deepcopy(config)
         for name, value in fields.items():
             setattr(other, name, value)

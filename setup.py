@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Takes along what the package reads and what stands in folders of its own in the repository; see `shipped.py`."""
 

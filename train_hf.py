@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 Train, test and save a model. From an installed package `univa train` is the same.

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 What `mkdocs.yml` cannot say: the reference, the order of pages, and files outside of docs/ that pages link to.

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What a lab has on its disk before it knows this package: one sheet from a spreadsheet, and a folder of videos.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 Uses a model, a corpus and a metric of the Hub by their ids, with no package of ours: `hub_visitor.py GIVEN.json`.

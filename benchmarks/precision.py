@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 Time of a training step and of an evaluation pass in each precision, at the size of the paper, as ratios to float32.

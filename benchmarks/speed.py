@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 Time and memory of a recipe's training step and evaluation pass, as ratios against the naive loop of naive.py.

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 CPU time of UniVA's training step and evaluation pass at the size of the paper, without padding against with it.

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Build MELD from MELD.Raw: python datasets_scripts/meld.py --source DIR --output DIR [--media audio]"""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Build MOSEI from the data files that the authors of UniVA published, or from CMU's own computational sequences.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Build MOSEI aligned to words, of HHMPN's file: python datasets_scripts/mosei_aligned.py --source DIR --output DIR"""
 

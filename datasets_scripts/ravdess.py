@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Build RAVDESS from its archives: python datasets_scripts/ravdess.py --source DIR --output DIR [--channel both]"""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 transformers' auto classes know the networks of this package as soon as it is imported, and import them when asked.

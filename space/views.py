@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Results of the pipeline as HTML. Names and words come from strangers, so all of them are escaped."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The commands of docs/ run, on a small demo corpus, a text encoder of random weights, and a Hub on loopback."""
 

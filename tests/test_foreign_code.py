@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Whatever is loaded by name is loaded without code of its own: transformers would ask on the terminal otherwise."""
 

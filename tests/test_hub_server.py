@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The Hub for tests answers the real clients as the Hub does, also where it refuses and where the network breaks."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The Space of the metric: paste or upload predictions and references, and see the figures. `python app.py`"""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """From what a visitor gives to tables of results. Names come from strangers, so all of them are escaped."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What scorers are trained on: rated sentences, or the clips of a corpus with the valence and arousal of each."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Figures of analyses, of matplotlib: Figure 3, Figure 4, and how scores fall where rows lose a modality."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What is kept of the analyses of a run: of each a JSON file, written last, and a file of arrays or predictions."""
 

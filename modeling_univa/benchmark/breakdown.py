@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Scores of parts of the predictions: of each label, of rows by their number of labels, of speakers; calibration."""
 

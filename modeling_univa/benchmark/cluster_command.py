@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What submitit and Ray run on a machine of a cluster, pickled with its code: only the command imports univa."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The plan of a comparison on one corpus: rows are systems or recipes; what is not said follows from the corpus."""
 

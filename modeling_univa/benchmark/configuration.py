@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The resolved configuration of a run, which is the same wherever its files lie, and the name that follows from it."""
 

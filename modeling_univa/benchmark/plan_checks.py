@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Checks of what a plan holds; each raises a `ValueError` that says where, without the name of the plan."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Where jobs of a benchmark run: processes of this machine, some at a time, that do not fight for its cores."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Makes the runs of a plan: which are to be made, how long they take, and their jobs until the last has ended."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Numbers of a table, from predictions: means over seeds with intervals, differences to its first row, and ranks."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 Searches for the settings of a plan's rows by Optuna: which trials there are, and what they find on validation.

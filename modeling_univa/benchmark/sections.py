@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The sections of a report: of each plan its tables with their figures, and a closer look at its full model."""
 

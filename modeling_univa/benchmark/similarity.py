@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Figure 4: M, the similarity of labels in the plane of valence and arousal, before and after training."""
 

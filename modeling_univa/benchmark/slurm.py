@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Jobs of a benchmark in Slurm, one a run, by submitit: they go on without this process, which finds them again."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The corpora of `univa build`. The options of one are read off its class, which is imported when it is asked for."""
 

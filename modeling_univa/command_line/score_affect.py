@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa score-affect`: valence and arousal of a whole corpus by pretrained scorers."""
 

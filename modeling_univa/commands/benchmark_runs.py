@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What `univa reproduce` and `univa compare` have in common: how runs are made, and what is said of them."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa build`: a corpus from its files. The scripts of `datasets_scripts/` are the same, one a corpus."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa demo`: a corpus from a seed, training on it, and the emotions of one of its clips from sound and pictures."""
 

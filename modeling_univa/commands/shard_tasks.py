@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Jobs over a corpus on other machines: tasks of a cluster that run the same command, each on the shards left."""
 

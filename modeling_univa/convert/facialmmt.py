@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """State dicts of the official code of FacialMMT (NUSTM/FacialMMT), of the network without its Swin transformer."""
 

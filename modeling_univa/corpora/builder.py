@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The builder that all corpora share: rows in, checked rows out, in whatever format `datasets` writes."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """CREMA-D: 91 actors, twelve sentences, six emotions, each clip rated by many (Cao et al., IEEE TAFFC 2014)."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """EmoBank: English sentences rated for valence, arousal and dominance (Buechel and Hahn, EACL 2017)."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What corpora of raw media share: extractors or precomputed features, expressions, the face reader, speed copies."""
 

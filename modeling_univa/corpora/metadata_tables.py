@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What lists the rows of anyone's corpus: a csv file a split, or another source of the same rows."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """MOSEI with one frame a word in all modalities: the file that HHMPN, TAILOR, RobMMR and CARAT were published on.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """RAVDESS: 24 actors who speak and sing two sentences in eight emotions (Livingstone and Russo, PLoS ONE 2018)."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The data files that the authors of UniVA published for MOSEI and M3ED: labels, dialogues, VA scores and features."""
 

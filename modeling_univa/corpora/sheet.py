@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Anyone's corpus from one sheet: csv or xlsx with columns of any names, and a folder of media."""
 

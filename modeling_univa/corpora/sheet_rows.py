@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The rows of a sheet as rows of a corpus: emotions, times, media, and names and order where the sheet has none."""
 

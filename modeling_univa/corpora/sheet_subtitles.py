@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Rows of a sheet about parts of long recordings, joined with the subtitles of these: one utterance a cue."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Text that a corpus lacks, by a speech recognition model; a build that was stopped does not hear it again."""
 

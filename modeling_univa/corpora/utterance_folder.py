@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Anyone's corpus: a folder with one metadata csv a split, and the sound and image files that they name."""
 

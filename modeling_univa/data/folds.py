@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Cross-validation: new training, validation and test splits of a corpus that share no speaker or dialogue."""
 

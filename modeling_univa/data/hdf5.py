@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """HDF5 files of strangers: what is in the file itself, and no more of it than the file can hold.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Read one sheet as a spreadsheet program saved it: csv in usual encodings and with usual separators, or xlsx."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Files of `torch.save` that hold corpora: tensors and numpy arrays in containers, read without running any code.
 

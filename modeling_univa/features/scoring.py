@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa score-affect`: a corpus in, the same corpus with the scorers' valence and arousal in its VA columns out."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Scorers: text, speech or faces to (valence, arousal) in [-1, 1] (section 3.2 of the paper)."""
 

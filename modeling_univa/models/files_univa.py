@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Files that are whole or not there, their SHA-256, folders of one job at a time, and what went wrong in one line."""
 

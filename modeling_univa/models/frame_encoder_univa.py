@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Frames of one modality to hidden states by BERT layers, and their soft alignment to the words of the text.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The training objective of UniVA: KL divergence, emotion correlation prior and unimodal contrastive losses.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Raw media to arrays: sound to waveforms, image files to pixels, video to frames, with one error type for all.
 

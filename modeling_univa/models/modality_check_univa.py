@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """M3ER's check of every modality against the others, and proxies for what fails it (Mittal et al., AAAI 2020).
 

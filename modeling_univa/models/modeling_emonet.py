@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """EmoNet: valence, arousal and expression of a face (Toisoul et al., Nature Machine Intelligence 2021).
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """FacialMMT: faces that show an expression, and cross-modal attention in both directions (Zheng et al., ACL 2023)."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Inception-ResNet-v1 (Szegedy et al., AAAI 2017) as FaceNet's embedding of a face (Schroff et al., CVPR 2015)."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """LDDU: each label of a modality as a normal distribution, whose width tells how sure it is (Huang et al., 2025)."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """M3ER: a check of every modality against the others, memory fusion and a multiplicative loss (Mittal et al., 2020).
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """After MDI, the dialogue-aware interaction of the M3ED paper (Zhao et al., ACL 2022), which has no code.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Mini-Xception (Arriaga et al., 2017): the expression of a face, by 57 thousand parameters."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """TAILOR: private and common parts of each modality, and a decoder of labels over both (Zhang et al., AAAI 2022)."""
 

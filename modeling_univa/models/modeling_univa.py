@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """UniVA: unimodal valence-arousal driven multi-label emotion recognition (Zheng et al., ACM MM 2024)."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Arousal, dominance and valence of speech: audeering's wav2vec 2.0 (Wagner et al., IEEE TPAMI 2023)."""
 

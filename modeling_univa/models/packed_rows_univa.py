@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Padded rows through transformer layers without their padding, on a CPU: end to end, each attending to itself."""
 

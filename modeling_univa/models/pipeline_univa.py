@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """UniVA as a pipeline of transformers: text, sound, video, faces or precomputed features of utterances to emotions."""
 

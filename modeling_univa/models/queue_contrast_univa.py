@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Supervised contrastive loss against a queue of the features of past batches, of CARAT and of LDDU.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The door for paths that come with a file of someone else: in a processor's settings, or in the rows of a corpus.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Contours of the voice: pitch, formants and the strength of harmonics, on the frames of a short-time analysis.
 

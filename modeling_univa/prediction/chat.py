@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Language models that see pictures: behind an endpoint of OpenAI's protocol, or run by transformers."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A trained UniVA as one ONNX graph, text encoder and heads, that gives the logits of the PyTorch model."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A picture of a prediction: the scores as bars, and the clip's modalities in the plane of valence and arousal."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A picture of the scores of a model on one split: mistakes, labels that come together, F1, reliability, speakers."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Predictions as a table, a row a clip: a csv, JSON lines or Parquet file, or a frame of pandas."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
 Whether probabilities mean what they say: reliability, calibration error, and the temperature that reduces it.

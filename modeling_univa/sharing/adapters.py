@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """LoRA adapters: low-rank updates of the text encoder's weights, everything else of a UniVA trained in full.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A few clips at the end of a run: what is said, what is true, what is predicted, and the scores as bars."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What decides the result of a run, and whether a checkpoint belongs to the run that is to be resumed."""
 

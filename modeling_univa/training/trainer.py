@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Trainer of UniVA: the objective's terms, batches of utterances, and the multi-label metrics."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The table of a comparison, of a store written by hand: its numbers, what ± is, what is missing, and its files."""
 

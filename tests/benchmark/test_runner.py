@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Which runs of a plan are made, in which order, and what becomes of those that fail; jobs are played by functions."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Searches for settings: equal chances, the same trials whatever ends a search, failures; jobs are played."""
 

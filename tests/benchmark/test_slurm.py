@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Jobs of a cluster: options, submission, what its states mean, and jobs of an earlier process; by local executors."""
 

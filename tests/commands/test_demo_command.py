@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa demo`: a corpus, a model and the emotions of a clip, in a folder with nothing in it."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Jobs over a corpus by tasks of a cluster: which command they run, and how they end; by processes of this machine."""
 

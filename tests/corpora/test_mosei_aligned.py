@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """MOSEI aligned to words, from a small file as `torch.save` writes it, and what can be wrong with it."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """MOSEI from computational sequences: tiny HDF5 files as the CMU SDK writes them, and what can be wrong with them."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Long recordings of a sheet: subtitles, TextGrids, and transcripts by a speech recognition model."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """HDF5 files of strangers: nothing of another file comes in, and no array is larger than its file can hold."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Training batches: every row once, equal numbers of batches, and an order that seed and epoch alone decide."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A streamed corpus: every row once an epoch, whole dialogues, the same inputs as from the corpus at rest."""
 

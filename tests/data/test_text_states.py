@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """States of a frozen text encoder: those that the tokens have, computed once, and whole whatever happens."""
 

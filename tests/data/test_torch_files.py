@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Files of torch.save: what is in them comes out, little of it is in memory, and forged ones are refused."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Every kind of file that people have: the right features or one line in `rejected.jsonl`, never a stop."""
 

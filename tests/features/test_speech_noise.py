@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Noise of a stated strength, the same for a clip whenever it is made, and the features of noisy speech."""
 

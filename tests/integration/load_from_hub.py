@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Loads from the Hub what was pushed, where the package cannot be imported: `load_from_hub.py TASKS.json`."""
 

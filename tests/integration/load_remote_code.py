@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Loads saved folders where the package and the media libraries cannot be imported: `load_remote_code.py FOLDER …`.
 

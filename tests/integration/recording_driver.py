@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """train_hf.py, with a record of what each process sees, in `{RECORD}-{rank}.json` and `.npz`; rows by their ids."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """One process of several: a training batch of its own through a saved model, whose buffers it writes to a file."""
 

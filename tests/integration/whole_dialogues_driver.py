@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Trains a model that reads across utterances on as many processes as there are; writes `{RECORD}-{rank}.json`."""
 

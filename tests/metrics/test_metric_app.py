@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The metric's Space, as `univa push-metric` makes it, in a real browser without a window and without our package."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """UnivaConfig: what it fills in, what it refuses, and the similarity of the published label sets."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Faces of video: tracks, choice, crops and detectors; faces are coloured squares that a stand-in detector finds."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """HHMPN: the official code's numbers, what every system does, and what the variant after the paper repairs."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Inception-ResNet-v1 against reference outputs and against facenet-pytorch, saving and loading, preprocessing."""
 

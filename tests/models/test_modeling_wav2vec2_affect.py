@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The speech affect model against Wav2Vec2Model with its head written out, padding, the published folder."""
 

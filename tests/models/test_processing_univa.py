@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The processor: layout of dialogues, truncation, features and raw media, files, and everything it refuses."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A batch in chunks: the same scores, loss and gradients, and nothing kept of a chunk but what goes in and out."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Every system does what all have to do; a new one is a line in `SYSTEMS` of the package and a class here."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What a stranger's processor or corpus may name on this machine: nothing, and no message tells what is there."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """`univa zero-shot`: an endpoint that answers well, badly, late or not at all, and a model of transformers."""
 

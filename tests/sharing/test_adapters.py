@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """LoRA adapters: what is trained, what is saved, and that adapter, base and merged model give the same logits."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A built corpus on the Hub: what is refused, what arrives, and that it loads and is evaluated from there."""
 

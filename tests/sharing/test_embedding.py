@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A model trained on precomputed features is given its extractors: they travel with it, by folder and by the Hub."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """An adapter goes to the Hub with its base, which it names by commit; both load there to the same logits."""
 

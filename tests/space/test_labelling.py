@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What the Space tells visitors, who name models of strangers and upload whatever they like: nothing of the server."""
 

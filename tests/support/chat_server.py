@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """A server of OpenAI's chat protocol on loopback that answers as a test wants, and a tiny model of images and text."""
 

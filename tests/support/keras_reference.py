@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Mini-Xception in Keras, by its published description: writes weights, images and outputs to the folder of `argv[1]`.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Training on the states of a frozen text encoder: a model as any other, and the scores that its tokens have."""
 

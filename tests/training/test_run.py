@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """train_hf.py from end to end in this process, the model it builds, and what it says of a user's mistakes."""
 

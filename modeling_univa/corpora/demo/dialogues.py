@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The dialogues of the demo corpus: who speaks, how the mood moves, and which emotion each modality shows.
 

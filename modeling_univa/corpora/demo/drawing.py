@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """Drawing in the coordinates of a face: (0, 0) its middle, x to the viewer's right, y down, 1 about half a head."""
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The faces of the demo corpus: a drawn head whose brows, lids, nose and mouth show an emotion.
 

@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """What the people of the demo corpus say: topics, sentence patterns by emotion, and how a sentence is put together.
 

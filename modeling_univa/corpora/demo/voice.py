@@ -1,4 +1,4 @@
-# Copyright 2026 The UniVA authors.
+# Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """The voices of the demo corpus: a small source-filter synthesiser that says a sentence with an emotion.
 

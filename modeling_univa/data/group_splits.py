@@ -71,10 +71,9 @@ def split_groups(
     else:
         members, of_row = linked_speakers(speakers, dialogues)
     if len(members) < len(shares):
-        kind = "dialogues" if speakers is None else "groups of speakers whom no common dialogue links"
         advice = "" if speakers is None else ", or `split_by` dialogue"
         raise CorpusError(
-            f"{len(members)} {kind} cannot be dealt to {len(shares)} splits; pass fewer `ratios`{advice}"
+            f"{_found(members, speakers)} cannot be dealt to {len(shares)} splits; pass fewer `ratios`{advice}"
         )
     columns = np.column_stack([np.ones(len(labels)), labels])
     counts = np.zeros((len(members), columns.shape[1]))
@@ -86,6 +85,18 @@ def split_groups(
     wanted = np.array(list(shares.values()))
     dealt = _moved(parts, _dealt(parts, order, wanted), wanted)
     return [list(shares)[split] for split in dealt[of_row]]
+
+
+def _found(members: Sequence[Sequence[str]], speakers: Sequence[str] | None) -> str:
+    if speakers is None:
+        return _count(len(members), "dialogue")
+    names = sum(map(len, members))
+    linked = f", whom common dialogues link to {_count(len(members), 'group')}," if names > len(members) else ""
+    return f"{_count(names, 'speaker')}{linked}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"one {what}" if number == 1 else f"{number} {what}s"
 
 
 def _dealt(parts: np.ndarray, order: Sequence[int], shares: np.ndarray) -> np.ndarray:

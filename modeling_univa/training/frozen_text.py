@@ -53,7 +53,7 @@ def freeze_text_encoder(model: EmotionModel, frozen_layers: int | None = None) -
         has_text = "text" in model.config.modalities
         raise ValueError(
             "`text_states` are those of a pretrained text encoder, and this model has "
-            + ("none: pass `text_model`, or leave `text_states` out." if has_text else "no text: leave it out.")
+            + ("none: pass `text_model`, or set `text_states` to false." if has_text else "no text: set it to false.")
         )
     count = len(_layers(encoder))
     if frozen_layers not in (None, count):

@@ -204,7 +204,7 @@ def test_names_and_order_that_a_sheet_does_not_have(tmp_path):
         (b"text,label,split\na,b,\n", [], "line 2: the split is empty"),
         (b"text,label,split\na,b,dev\n", ["--split-by", "dialogue"], "a column of splits, 'split', and --split-by"),
         (b"text,label\na,b\n", ["--split-by", "speaker"], "line 2: no speaker, which --split-by speaker needs"),
-        (b"text,label\na,b\n", ["--split-by", "dialogue"], "1 dialogues cannot be dealt to 3 splits"),
+        (b"text,label\na,b\n", ["--split-by", "dialogue"], "one dialogue cannot be dealt to 3 splits"),
         (b"text,label\na,b\n", ["--split-by", "dialogue", "--ratios", "1"], "pass shares of train, validation"),
         (b"id,text,label\nu,a,b\nu,c,d\n", [], "line 3 (utterance 'u'): utterance_id 'u' was there before"),
         (b"text,label\na,Joy\nb,joy\n", [], "with --labels; otherwise rename it with --labels-map"),

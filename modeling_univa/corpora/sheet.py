@@ -64,6 +64,8 @@ class Sheet(UtteranceFolder):
             arguments.sheet = str(_only_sheet(source))
         else:
             arguments.sheet, arguments.source = str(source), str(source.parent)
+        if arguments.media_root and not Path(arguments.media_root).is_dir():
+            raise CorpusError(f"`media_root` is {arguments.media_root}, which is not a folder")
         arguments.source = str(arguments.media_root or arguments.source)
         arguments.pretty_name = arguments.pretty_name or Path(arguments.sheet).stem
 

@@ -25,6 +25,9 @@ __all__ = [
     "utterances_of_rows",
 ]
 
+# What people have beside csv files, and a decoder of sound and video would only call unreadable.
+_SHEETS = frozenset({".xlsx", ".xls", ".ods", ".tsv"})
+
 
 @dataclass(frozen=True)
 class Utterance:
@@ -73,13 +76,19 @@ def collect_utterances(
         texts_beside: whether text files beside clips are read.
 
     Raises:
-        CorpusError: a csv file that cannot be read, an image, a folder without clips, or a clip that is named twice.
+        CorpusError: a csv file that cannot be read, another sheet, an image, a folder without clips, or a clip that is
+            named twice.
     """
     utterances: list[Utterance] = []
     order, texts = RowOrder("files"), lru_cache(maxsize=16)(_texts_in if texts_beside else lambda _: {})
     for given in map(Path, inputs):
         if given.suffix.lower() == ".csv":
             utterances += read_utterances(given, media_root, order)
+        elif given.suffix.lower() in _SHEETS:
+            raise CorpusError(
+                f"{given} is a sheet; save it as csv with the columns of a corpus (utterance_id, dialogue_id, text, "
+                "video, …), or pass its rows to `modeling_univa.predict`"
+            )
         elif given.is_dir():
             utterances += [_clip(path, texts) for path in _clips_in(given)]
         else:

@@ -1,6 +1,6 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
-"""A few clips at the end of a run: what is said, what is true, what is predicted, and the scores as bars."""
+"""A few clips at the end of a run: the transcript, what is true, what is predicted, and the scores as bars."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
@@ -98,7 +98,7 @@ def examples_screen(
 
     Args:
         found: scores and labels of the rows, all of which are shown.
-        texts: what is said, by the id of the utterance.
+        texts: the transcripts, by the id of the utterance.
         config: of the model.
         label_names: of the columns of scores and labels.
         threshold: of all labels, or of each.

@@ -3,6 +3,7 @@
 """`univa demo`: a corpus, a model and the emotions of a clip, in a folder with nothing in it."""
 
 import json
+import re
 
 import pytest
 
@@ -26,11 +27,14 @@ def test_the_demo_builds_trains_and_predicts(tmp_path, capsys):
     labels = json.loads((model / "config.json").read_text())["id2label"].values()
     assert "miF1 %" in out
     # Three clips by their features, where everything lies, and one by its recordings.
-    training, _, prediction = out.partition("\nA clip from its sound and pictures: univa predict outputs/demo ")
+    training, _, prediction = out.partition(
+        "\nThe clearest test clip from its sound and pictures: univa predict outputs/demo "
+    )
     assert "\n3 clips of test, " in training and "\nmodel card   outputs/demo/README.md\n" in training
-    assert "\ntest_d0_u0  " in prediction
+    name = re.search(r"--utterance (test_d\d+_u\d+) ", prediction)[1]
+    assert f"\n{name}  " in prediction
     assert all(f"\n  {label} " in prediction for label in labels)
-    assert (model / "test_d0_u0.png").is_file()
+    assert (model / f"{name}.png").is_file()
 
 
 def test_what_is_missing_is_named_before_anything_is_built(tmp_path, monkeypatch, capsys):

@@ -241,6 +241,9 @@ def test_sources_that_are_no_sheet(tmp_path, capsys):
     assert build_main("sheet", ["--source", str(tmp_path / "lab"), "--output", str(tmp_path / "corpus")]) == 0
     assert build_main("sheet", ["--source", str(tmp_path / "lab")]) == 2
     assert "--output is missing; pass the folder to make, or --dry-run" in capsys.readouterr().err
+    arguments = ["--source", str(tmp_path / "lab"), "--media-root", str(tmp_path / "none"), "--dry-run"]
+    assert build_main("sheet", arguments) == 2
+    assert f"--media-root is {tmp_path / 'none'}, which is not a folder" in capsys.readouterr().err
 
 
 def test_five_kinds_of_broken_files_go_and_the_others_stay(tmp_path, capsys):

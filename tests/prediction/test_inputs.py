@@ -71,6 +71,7 @@ def test_refusals(tmp_path):
     _files(tmp_path, "a.mp4", "face.jpg", "empty/readme.md", "columns.csv")
     for inputs, message in (
         (["a.mp4", "./a.mp4"], "is named twice"),
+        (["sessions.XLSX"], "sessions.XLSX is a sheet; save it as csv with the columns of a corpus"),
         (["face.jpg"], "is an image; pass the images of a face as `faces`"),
         (["empty"], "empty has no clip"),
         (["none.csv"], "none.csv: cannot be read"),

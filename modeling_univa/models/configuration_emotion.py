@@ -163,6 +163,11 @@ class EmotionConfig(CheckedConfig, PreTrainedConfig):
         """Settings that a new model for these labels has where nothing else is said."""
         return {}
 
+    @classmethod
+    def remark_on(cls, label_names: Sequence[str]) -> str | None:
+        """What to tell the user of [`~EmotionConfig.settings_for`] these labels; `None` where there is nothing."""
+        return None
+
     def probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """
         Probabilities of the emotions, float32, in the shape of `logits` `(…, C)`.

@@ -217,10 +217,12 @@ class UnivaConfig(EmotionConfig):
     @classmethod
     def settings_for(cls, label_names: Sequence[str]) -> dict[str, Any]:
         """Without the prior where the valence and arousal of a label are not known."""
-        if affect_of_labels(label_names) is not None:
-            return {}
-        logger.warning(_without_affect(label_names))
-        return {"correlation_prior_weight": 0.0}
+        return {} if affect_of_labels(label_names) is not None else {"correlation_prior_weight": 0.0}
+
+    @classmethod
+    def remark_on(cls, label_names: Sequence[str]) -> str | None:
+        """The labels for which the prior is off."""
+        return None if affect_of_labels(label_names) is not None else _without_affect(label_names)
 
     def validate_architecture(self) -> None:
         """Check fields against each other; called by the strict dataclass."""

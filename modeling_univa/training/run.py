@@ -530,6 +530,9 @@ def config_for_corpus(args: ModelArguments, corpus: Corpus) -> EmotionConfig:
     if _reads_expressions(config_class) and "vision" in overrides.get("modalities", MODALITIES):
         sizes["face_emotion_size"] = corpus.feature_size(FACE_EMOTIONS) or 0
     affect = args.affect_overrides(corpus.label_names)
+    remark = None if affect else config_class.remark_on(corpus.label_names)
+    if remark is not None:
+        logger.warning(remark)
     settings = {**(affect or config_class.settings_for(corpus.label_names)), **sizes, **overrides}
     if settings.get("decision", config_class.decision) == "softmax":
         settings.setdefault("decision_threshold", threshold_for(len(corpus.label_names)))

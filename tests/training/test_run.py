@@ -414,8 +414,10 @@ def test_labels_without_affect_switch_the_prior_off(tmp_path, caplog):
     found = load_corpus(str(write_corpus(tmp_path / "corpus", {"train": rows})))
     logging.getLogger("transformers").addHandler(caplog.handler)
     model, _ = build_model(model_arguments(modalities=["audio"]), found)
+    # The card asks again what is usual for these labels, also where a run has given their valence and arousal.
+    assert model.config.settings_for(["bored", "keen"]) == {"correlation_prior_weight": 0.0}
     logging.getLogger("transformers").removeHandler(caplog.handler)
-    assert model.correlation_prior is None
+    assert model.correlation_prior is None and caplog.text.count("the correlation prior is off") == 1
     assert "No valence and arousal is known for bored, keen: the correlation prior is off" in caplog.text
 
 

@@ -23,10 +23,19 @@ import modeling_univa  # noqa: F401  (registers the systems)
 
 def main(folder: Path, output: str) -> None:
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    model = network = AutoModel.from_pretrained(folder / "model").train()
     if world_size > 1:
         distributed.init_process_group("gloo", timeout=timedelta(seconds=100))
         assert distributed.get_world_size() == world_size
+    save_file(trained(folder, rank, world_size), f"{output}-{rank}.safetensors")
+    if world_size > 1:
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+def trained(folder: Path, rank: int, world_size: int) -> dict[str, torch.Tensor]:
+    """Terms, weights and state. The network that holds the process group is gone before that is destroyed."""
+    model = network = AutoModel.from_pretrained(folder / "model").train()
+    if world_size > 1:
         network = DistributedDataParallel(model, find_unused_parameters=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     found = {"world_size": torch.tensor(world_size)}
@@ -37,10 +46,7 @@ def main(folder: Path, output: str) -> None:
         result.loss.backward()
         optimizer.step()
     found |= {f"weight.{name}": value.detach() for name, value in model.named_parameters()}
-    save_file(found | model.resume_state(), f"{output}-{rank}.safetensors")
-    if world_size > 1:
-        distributed.barrier()
-        distributed.destroy_process_group()
+    return found | model.resume_state()
 
 
 if __name__ == "__main__":

@@ -314,7 +314,7 @@ def test_trials_are_equal_in_number_and_never_see_test(write, tmp_path, monkeypa
     (tmp_path / "mult.yaml").write_text(yaml.safe_dump(mult))
     plan = str(write({"UniVA": {}, "MulT": {"recipe": "mult.yaml"}}, tune=TUNE))
     executor = InThisProcess(monkeypatch)
-    monkeypatch.setattr("modeling_univa.commands.reproduce.LocalProcesses", lambda jobs: executor)
+    monkeypatch.setattr("modeling_univa.commands.benchmark_runs.LocalProcesses", lambda jobs: executor)
     assert cli.main(["reproduce", plan, "--dry-run"]) == 0
     assert "0 runs, 0 to make, 6 trials and runs after them: unknown time" in capfd.readouterr().out
     assert cli.main(["reproduce", plan]) == 0

@@ -76,7 +76,7 @@ def make_model(overrides: dict[str, Any]) -> UnivaForEmotionClassification:
 
 
 def make_batch(config: UnivaConfig, tokens: tuple[int, ...]) -> dict[str, torch.Tensor]:
-    """Random inputs of `forward` for dialogues of so many tokens, with labels, and valence and arousal."""
+    """Random inputs of `forward` for dialogues of that many tokens, with labels, and valence and arousal."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.tensor(tokens)
     dialogue = torch.arange(ROWS) // (ROWS // len(tokens))

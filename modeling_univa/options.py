@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 
-__all__ = ["OptionParser", "key_values", "nearest"]
+__all__ = ["SLURM_HELP", "OptionParser", "key_values", "nearest"]
 
 # Not transformers' own, which would have to be imported before a mistyped option is told.
 logger = logging.getLogger(__name__)
+
+SLURM_HELP = "options of Slurm, such as partition=gpu time=4:00:00 gpus=1 cpus_per_task=8 mem=32G"
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -32,6 +34,11 @@ class OptionParser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
         self._renamed: dict[str, str] = {}
+
+    def add_pairs(self, name: str, description: str, **options: Any) -> None:
+        """Add an option of several KEY=VALUE; given again, it keeps those before."""
+        pairs: dict[str, Any] = {"action": "extend", "nargs": "+", "default": [], "metavar": "KEY=VALUE"}
+        self.add_argument(name, help=description, **pairs, **options)
 
     def rename_option(self, earlier: str, name: str) -> None:
         """Also take an option by the name that it had before, with a warning."""

@@ -28,7 +28,7 @@ PLAN_FILE, TABLE = "plan.yaml", "compare"
 _FIRST_SEED = UnivaTrainingArguments.seed
 # Where a baseline stands alone, what it reads is what this system would.
 _USUAL_SYSTEM = "univa"
-# How long a system is trained where no recipe says it: about so many updates, in at least and at most so many epochs,
+# How long a system is trained where no recipe says it: about this many updates, in a number of epochs between these.
 # on batches that are smaller where there are few rows.
 _UPDATES, _FEWEST_EPOCHS, _MOST_EPOCHS = 800, 4, 40
 _FEW_ROWS, _SMALL_BATCH, _BATCH = 1000, 16, 32

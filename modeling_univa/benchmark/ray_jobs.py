@@ -95,7 +95,7 @@ def ray_parameters(options: Mapping[str, str]) -> dict[str, int]:
         options: cpus (1 by default) and gpus of a job.
 
     Raises:
-        ValueError: an option that there is not, or a value that is no whole number.
+        ValueError: an option that there is not, or a value that is not a whole number.
     """
     found = {"num_cpus": 1, "num_gpus": 0}
     for name, value in options.items():
@@ -127,7 +127,7 @@ def _connected() -> Any:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray would try for minutes where nobody listens."""
+    """Ray would try for minutes where nothing listens."""
     host, colon, port = address.rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=_SECONDS_TO_CONNECT).close()

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options that `univa reproduce` and `univa compare` share: how runs are made."""
 
-from ..options import OptionParser
+from ..options import SLURM_HELP, OptionParser
 
 
 __all__ = ["JOBS", "add_run_options"]
@@ -17,14 +17,7 @@ def add_run_options(parser: OptionParser) -> None:
         "--jobs", type=int, help="runs at a time; on this machine they share the cores (default 1, in Slurm 100)"
     )
     parser.add_argument("--executor", choices=tuple(JOBS), default="local", help="where runs are made")
-    parser.add_argument(
-        "--slurm",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="options of Slurm, such as partition=gpu time=4:00:00 gpus=1 cpus_per_task=8 mem=32G",
-    )
+    parser.add_pairs("--slurm", SLURM_HELP)
     parser.add_argument(
         "--overwrite",
         dest="overwrite_runs",

@@ -29,14 +29,10 @@ def add_options(parser: OptionParser) -> None:
         help="rows, called as the files: recipes with all settings",
     )
     parser.add_argument("--recipe", help="settings for all rows, such as a recipe of `univa train`")
-    parser.add_argument(
+    parser.add_pairs(
         "--set",
+        "keys of recipes for all rows that have them, such as num_train_epochs=5, or ROW.KEY=VALUE for one",
         dest="settings",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="keys of recipes for all rows that have them, such as num_train_epochs=5, or ROW.KEY=VALUE for one",
     )
     parser.add_argument(
         "--modalities",
@@ -53,7 +49,7 @@ def add_options(parser: OptionParser) -> None:
         "--folds",
         dest="num_folds",
         metavar="N",
-        help="cross-validation with so many folds, or all to leave one out; by default the corpus' own splits",
+        help="number of folds of a cross-validation, or all to leave one out; by default the corpus' own splits",
     )
     parser.add_argument(
         "--fold-by", choices=("speaker", "dialogue"), help="what is in one fold alone (default speaker)"

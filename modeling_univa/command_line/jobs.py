@@ -5,7 +5,7 @@
 from pathlib import Path
 
 from ..cores import default_workers
-from ..options import OptionParser
+from ..options import SLURM_HELP, OptionParser
 
 
 __all__ = ["add_job_options"]
@@ -33,14 +33,5 @@ def add_job_options(parser: OptionParser) -> None:
         "--executor", choices=("local", "slurm", "ray"), default="local", help="where shards are made (default: here)"
     )
     parser.add_argument("--tasks", type=int, help="jobs of Slurm or tasks of Ray that make shards (default 4)")
-    parser.add_argument(
-        "--slurm",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="options of Slurm, such as partition=gpu time=4:00:00 gpus=1 cpus_per_task=8 mem=32G",
-    )
-    parser.add_argument(
-        "--ray", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="of a task of Ray: cpus=4 gpus=1"
-    )
+    parser.add_pairs("--slurm", SLURM_HELP)
+    parser.add_pairs("--ray", "of a task of Ray: cpus=4 gpus=1")

@@ -21,14 +21,10 @@ def add_options(parser: OptionParser) -> None:
         "--only", action="extend", nargs="+", default=[], metavar="NAME", help="tables or rows; by default all"
     )
     parser.add_argument("--limit", type=int, help="make at most this many runs")
-    parser.add_argument(
+    parser.add_pairs(
         "--set",
+        "keys of recipes for all runs, such as num_train_epochs=1",
         dest="settings",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="KEY=VALUE",
-        help="keys of recipes for all runs, such as num_train_epochs=1",
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
-"""What `univa reproduce` and `univa compare` have in common: how runs are made, and what is said of them."""
+"""What `univa reproduce` and `univa compare` have in common: how runs are made, and what they print."""
 
 import argparse
 from collections.abc import Collection, Sequence

@@ -162,7 +162,7 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
     listener: Callable[[str], None] | None = None
 
     def tell(self, lines: Iterable[str]) -> None:
-        """Pass on what somebody should know before features are made."""
+        """Pass on what the user should know before features are made."""
         if self.listener is not None:
             for line in lines:
                 self.listener(line)

@@ -293,7 +293,7 @@ def _state(path: Path) -> tuple[int, int] | None:
 
 
 def _speed(cell: str) -> float:
-    """The number in a cell; NaN, which is no speed, where there is none."""
+    """The number in a cell; NaN, which is not a speed, where there is none."""
     try:
         return float(cell)
     except ValueError:

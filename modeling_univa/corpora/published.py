@@ -270,7 +270,7 @@ def decoded_text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Five bytes are no character of it.
+        # Five bytes are not a character of it.
         return data.decode("cp1252", errors="replace")
 
 

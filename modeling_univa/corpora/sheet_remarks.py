@@ -1,6 +1,6 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
-"""What somebody should know of a sheet before a corpus is built from it."""
+"""What a user should know of a sheet before a corpus is built from it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ def remarks(
 
 def _on_labels(rows: Iterable[SheetRow]) -> list[str]:
     lines = []
-    # As they are after mapping: what was joined is no remark any more.
+    # As they are after mapping: what was joined is not a remark any more.
     for listed, names in _spellings(name for found in rows for name in found.row["emotions"]):
         pairs = ",".join(f"{name}={names[0]}" for name in names[1:])
         lines.append(f"The labels {listed} differ by case or blanks alone; join them with `labels_map` {pairs}.")

@@ -100,7 +100,7 @@ class EmotionReader:
         How many cells are empty in each column of one emotion that has 0 too, and so a sign of its own for "no".
 
         A column of 1 and nothing is a way to write down what is there; in one of 1, 0 and nothing the empty cells may
-        be what nobody annotated.
+        be what was not annotated.
         """
         found = {}
         for name in self._labels:

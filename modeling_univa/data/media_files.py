@@ -1,6 +1,6 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
-"""The media files of a folder, and which of them somebody means who wrote their names down elsewhere."""
+"""The media files of a folder, and which of them are meant by names that were written down elsewhere."""
 
 import os
 import re

@@ -1,6 +1,6 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
-"""Which column of somebody's sheet is which column of a corpus."""
+"""Which column of a user's sheet is which column of a corpus."""
 
 import re
 from collections.abc import Mapping, Sequence

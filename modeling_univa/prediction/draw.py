@@ -305,7 +305,7 @@ class _Writer:
 
 
 def _silence(samples: int) -> Iterator[np.ndarray]:
-    """So many zeros, some at a time."""
+    """That many zeros, some at a time."""
     while samples > 0:
         part = min(samples, round(_PIECE * _SOUND_RATE))
         yield np.zeros(part, np.float32)

@@ -36,7 +36,7 @@ class Marks:
         parts: cells that are filled in part, from the least; nothing where there are none.
         limit: the threshold.
         times: between a number and what it is a multiple of.
-        quotes: around what is said.
+        quotes: around the transcript.
         more: where something is left out.
     """
 
@@ -159,7 +159,7 @@ def padded(text: str, width: int) -> str:
 
 
 def _shortened(name: str, longest: int, marks: Marks) -> str:
-    """A name in so many columns at the most."""
+    """A name in at most that many columns."""
     plain = one_line(name)
     if columns(plain) <= longest:
         return plain

@@ -47,7 +47,7 @@ class SpeakerScores:
         names: of the speakers, those with the most rows first.
         f1 (`np.ndarray` of shape `(speakers,)`): in [0, 1]; 0 where no label holds or is predicted.
         rows (`np.ndarray` of shape `(speakers,)`): on which it rests.
-        unknown: rows of which nobody is known to speak, which are left out.
+        unknown: rows whose speaker is not known, which are left out.
     """
 
     names: list[str]

@@ -161,7 +161,7 @@ class TrainingProgress(TrainerCallback):
 
 
 def _bar(args: UnivaTrainingArguments, total: int, what: str, initial: int = 0) -> Any:
-    # `None` is no bar where there is no terminal, such as in the log of a cluster.
+    # `None` is not a bar where there is no terminal, such as in the log of a cluster.
     disable = True if args.disable_tqdm else None
     return tqdm(total=total, initial=initial, desc=what, unit="step", leave=False, dynamic_ncols=True, disable=disable)
 

@@ -68,7 +68,7 @@ class Job:
 
 
 def workers_of(output: str) -> list[psutil.Process]:
-    """The processes that make shards, whoever has started them; not the command that waits for them."""
+    """The processes that make shards, however they were started; not the command that waits for them."""
     found = []
     for process in psutil.process_iter():
         try:

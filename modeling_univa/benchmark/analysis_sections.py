@@ -3,6 +3,7 @@
 """What a report shows of the analyses of a table's runs, from their files alone."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .cases import Cases
 from .embeddings import read_embeddings
 from .evidence import TableEvidence
 from .page import Grid, Picture
+from .resampling import in_groups_of_speakers
 from .robustness import Condition, Robustness, read_robustness
 from .scored import DECIDED, Bootstrap, decided, thresholds_of
 from .similarity import read_similarity
@@ -42,7 +44,12 @@ _METRIC = "macro_f1"
 
 
 def analysis_blocks(
-    name: str, title: str, rows: AnalysedRows, bootstrap: Bootstrap, figures: bool = True
+    name: str,
+    title: str,
+    rows: AnalysedRows,
+    bootstrap: Bootstrap,
+    figures: bool = True,
+    is_by_speaker: bool = False,
 ) -> Iterator[str | Grid | Picture]:
     """
     Tables and figures of all analyses that there are; nothing where there are none.
@@ -53,6 +60,7 @@ def analysis_blocks(
         rows: its rows.
         bootstrap: of intervals of metrics.
         figures: whether there are any; they need matplotlib.
+        is_by_speaker: whether the rows are of folds by speaker.
     """
     yield from _embedding_blocks(f"{name}-embeddings", title, rows, figures)
     similarities = {row: found for row, found in _first(rows, read_similarity).items() if found is not None}
@@ -60,7 +68,7 @@ def analysis_blocks(
         caption = f"{title}: similarity of labels in the plane of valence and arousal (M), first seed"
         yield Picture(f"{name}-similarity", caption, caption, draw_similarity(_some(similarities)))
     try:
-        scores = robustness_scores(rows, bootstrap)
+        scores = robustness_scores(rows, bootstrap, is_by_speaker)
     except ValueError as error:
         yield f"Robustness is not compared: {error}"
         scores = {}
@@ -127,13 +135,16 @@ def embedding_grid(name: str, title: str, rows: AnalysedRows) -> Grid | None:
     return Grid(name, f"{title}: embeddings of the modalities", ["row", "seeds", *columns], lines, notes)
 
 
-def robustness_scores(rows: AnalysedRows, bootstrap: Bootstrap) -> dict[Condition, Comparison]:
+def robustness_scores(
+    rows: AnalysedRows, bootstrap: Bootstrap, is_by_speaker: bool = False
+) -> dict[Condition, Comparison]:
     """
     By condition, the rows of a table compared with each other, at the threshold of each model.
 
     Args:
         rows: of a table; those without predictions in a condition are left out there.
         bootstrap: of the intervals.
+        is_by_speaker: whether the rows are of folds by speaker, whose intervals are over speakers.
 
     Raises:
         ValueError: runs were scored on different rows.
@@ -144,6 +155,7 @@ def robustness_scores(rows: AnalysedRows, bootstrap: Bootstrap) -> dict[Conditio
     scores = {}
     for condition in conditions:
         runs = {row: _runs(of, condition) for row, of in known.items()}
+        runs = _by_speaker(runs) if is_by_speaker else runs
         runs = {row: of for row, of in runs.items() if of}
         scores[condition] = compare(
             runs, next(iter(runs)), draws=bootstrap.draws, seed=bootstrap.seed, confidence=bootstrap.confidence
@@ -165,7 +177,7 @@ def robustness_grid(
     notes = [
         f"Split {split}, {first.num_rows:,} rows of {first.num_dialogues:,} dialogues; macro-F1 in percent, mean over "
         f"seeds, each run at its own threshold; {100 * bootstrap.confidence:g} % intervals of {bootstrap.draws} draws "
-        "over dialogues and seeds.",
+        f"over {first.group_kind} and seeds.",
         "The same rows lose a modality for all systems, and with a larger share all of those before.",
         *_noise_reasons(rows),
     ]
@@ -287,6 +299,11 @@ def _runs(of: Mapping[int, Robustness], condition: Condition) -> list[Run]:
         for seed, one in of.items()
         if condition in one.conditions
     ]
+
+
+def _by_speaker(runs: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
+    found, _ = in_groups_of_speakers({row: {run.seed: run.predictions for run in of} for row, of in runs.items()})
+    return {row: [replace(run, predictions=found[row][run.seed]) for run in of] for row, of in runs.items()}
 
 
 def _words(condition: Condition) -> str:

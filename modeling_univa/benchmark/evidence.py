@@ -15,6 +15,7 @@ from ..scores.predictions import Predictions, joined_predictions, read_note, rea
 from ..scores.shared_labels import SharedLabels
 from ..scores.thresholds import Threshold
 from .plan import FEATURES
+from .resampling import fold_by
 from .store import RunStore, StoredRun
 
 
@@ -50,6 +51,7 @@ class RunEvidence:
         note: what was scored of a corpus with other labels.
         folds: the runs that `splits` is joined from; none where there is one run.
         id: of the run in the store; not of folds.
+        fold_by: by what the folds of a cross-validation are, "speaker" or "dialogue"; `None` of another run.
     """
 
     seed: int
@@ -59,6 +61,7 @@ class RunEvidence:
     note: str | None = None
     folds: Sequence["RunEvidence"] = ()
     id: str = ""
+    fold_by: str | None = None
 
     @property
     def parts(self) -> Sequence["RunEvidence"]:
@@ -110,6 +113,11 @@ class TableEvidence:
     metrics: Sequence[str]
     rows: Sequence[RowEvidence]
     tuning: Mapping[str, Any] | None = None
+
+    @property
+    def is_by_speaker(self) -> bool:
+        """Whether there are folds by speaker, whose intervals are over speakers."""
+        return any(run.fold_by == "speaker" for row in self.rows for run in row.runs)
 
 
 @dataclass(frozen=True)
@@ -293,7 +301,8 @@ def _read_run(stored: StoredRun) -> RunEvidence:
         )
     if not stored.test_predictions.is_file():
         own = {_own_name(name): found for name, found in splits.items()}
-        return RunEvidence(0, own, names, threshold, _note(stored.predictions), id=stored.id)
+        note, by = _note(stored.predictions), fold_by(stored.content)
+        return RunEvidence(0, own, names, threshold, note, id=stored.id, fold_by=by)
     tested, shared, threshold = read_predictions(stored.test_predictions)
     known = {split: _of_labels(found, names, shared) for split, found in splits.items()}
     known |= {_own_name(name): found for name, found in tested.items()}
@@ -334,7 +343,7 @@ def _joined(seed: int, folds: Mapping[str, RunEvidence | str], split: str) -> Ru
             if place.setdefault(utterance, fold) != fold:
                 return _TWICE.format(utterance=utterance, first=place[utterance], second=fold)
     rows = joined_predictions([run.splits[split] for run in runs])
-    return RunEvidence(seed, {split: rows}, runs[0].label_names, None, runs[0].note, runs)
+    return RunEvidence(seed, {split: rows}, runs[0].label_names, None, runs[0].note, runs, fold_by=runs[0].fold_by)
 
 
 def _missing_folds(gaps: Mapping[str, str], count: int) -> str:

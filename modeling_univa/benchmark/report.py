@@ -25,8 +25,8 @@ TITLE = "Multimodal multi-label emotion recognition: a benchmark"
 PAGE, MARKDOWN = "index.html", "report.md"
 ABOUT = (
     "Tables and figures are computed from the predictions of stored runs alone. Each number is the mean over training "
-    "seeds, with an interval that covers other dialogues and other seeds. A system with one seed shows no variance of "
-    "seeds: its interval is about this one model."
+    "seeds, with an interval that covers other dialogues (of folds by speaker: other speakers) and other seeds. A "
+    "system with one seed shows no variance of seeds: its interval is about this one model."
 )
 
 

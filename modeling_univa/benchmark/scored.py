@@ -13,6 +13,7 @@ from ..scores.comparison import Comparison, Difference, Estimate, Run, compare
 from ..scores.predictions import Predictions
 from ..scores.thresholds import Threshold, best_threshold, predicted_labels
 from .evidence import RowEvidence, RunEvidence, TableEvidence
+from .resampling import in_groups_of_speakers
 
 
 __all__ = [
@@ -65,6 +66,7 @@ class ScoredRow:
         row: what is known of it.
         num_runs: seeds that were scored.
         num_rows, num_rows_without_label, num_dialogues: of the split.
+        num_groups, group_kind: what intervals resample, how many and in words.
         num_rows_without_prediction: mean over seeds.
         estimates: by metric, mean over seeds.
         differences: by metric, to the first row of the table.
@@ -76,6 +78,8 @@ class ScoredRow:
     num_rows: int = 0
     num_rows_without_label: int = 0
     num_dialogues: int = 0
+    num_groups: int = 0
+    group_kind: str = Predictions.group_kind
     num_rows_without_prediction: float = 0.0
     estimates: Mapping[str, Estimate] | None = None
     differences: Mapping[str, Difference] | None = None
@@ -100,7 +104,7 @@ class Scored:
 
 def choose(table: TableEvidence, split: str, thresholds: str) -> tuple[Rows, list[str]]:
     """
-    Decide which labels are predicted.
+    Decide which labels are predicted. Of folds by speaker the predictions get speakers as their `groups`.
 
     Args:
         split: whose rows are scored.
@@ -108,7 +112,7 @@ def choose(table: TableEvidence, split: str, thresholds: str) -> tuple[Rows, lis
 
     Returns:
         The decided predictions of the rows of a table, and a sentence for each row that has no threshold or other
-        labels than the rows before.
+        labels than the rows before, and where intervals of folds by speaker are not over speakers.
 
     Raises:
         ValueError: the threshold would be chosen on the rows that are scored.
@@ -127,7 +131,10 @@ def choose(table: TableEvidence, split: str, thresholds: str) -> tuple[Rows, lis
             problems.append(f"{row.name} has no validation rows with labels to choose a threshold on.")
         known = [(run, found[run.seed]) for run in row.runs]
         rows[row.name] = {run.seed: decided(run.splits[split], one) for run, one in known if one is not None}
-    return rows, problems
+    if not table.is_by_speaker:
+        return rows, problems
+    grouped, more = in_groups_of_speakers(rows)
+    return grouped, [*problems, *more]
 
 
 def thresholds_of(run: RunEvidence, split: str, thresholds: str = "own") -> Threshold | np.ndarray | None:
@@ -230,6 +237,8 @@ def _without_scores(row: RowEvidence, found: Mapping[int, Predictions]) -> Score
         num_rows=len(one.labels),
         num_rows_without_label=int((~one.labels.any(axis=1)).sum()),
         num_dialogues=len(set(one.dialogue_ids)),
+        num_groups=len(set(one.dialogue_ids if one.groups is None else one.groups)),
+        group_kind=one.group_kind,
         num_rows_without_prediction=float(np.mean(empty)),
     )
 

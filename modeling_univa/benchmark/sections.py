@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..prediction.scores_plot import draw_scores
+from ..scores.predictions import Predictions
 from ..scores.thresholds import threshold_text
 from .analysis_sections import analysed, analysis_blocks, case_grid, systems_of_one_seed
 from .breakdown import (
@@ -58,7 +59,10 @@ from .tables import (
 __all__ = ["SectionMaker"]
 
 _OWN = next(iter(THRESHOLDS))
-_FEW = f"Speakers in fewer than {FEWEST_DIALOGUES} dialogues are left out, and so are intervals of one dialogue alone."
+_FEW = (
+    f"Speakers in fewer than {FEWEST_DIALOGUES} dialogues are left out, and so are intervals of one dialogue, or "
+    "of one speaker where speakers are resampled, alone."
+)
 # Anchors of the page's own sections.
 _TAKEN = ("about",)
 Block = str | Grid | Picture
@@ -160,7 +164,7 @@ class SectionMaker:
         rows = {row.name: row.folders for row in table.rows}
         found = analysed(rows)
         if found - self._shown:
-            yield from analysis_blocks(name, table.title, rows, self.bootstrap, self.figures)
+            yield from analysis_blocks(name, table.title, rows, self.bootstrap, self.figures, table.is_by_speaker)
         self._shown |= found
 
     def _cases(self, name: str, table: TableEvidence) -> Iterator[Block]:
@@ -196,7 +200,10 @@ class SectionMaker:
         one = next(iter(rows[first].values()))
         yield from self._part("label-counts", "by number of labels of a row", setting, rows, label_count_parts(one))
         single = replace(setting, table=replace(table, rows=table.rows[:1]))
-        only, what = {first: rows[first]}, f"of {first} by speaker, those with the most rows"
+        # Of one speaker there are no other speakers to draw.
+        only = {first: {seed: replace(run, groups=None, group_kind=Predictions.group_kind)
+                        for seed, run in rows[first].items()}}  # fmt: skip
+        what = f"of {first} by speaker, those with the most rows"
         yield from self._part("speakers", what, single, only, speaker_parts(*rows[first].values()))
 
     def _part(self, kind: str, what: str, setting: Setting, rows: Rows, parts: dict[str, Any]) -> Iterator[Block]:

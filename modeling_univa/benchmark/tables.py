@@ -9,6 +9,7 @@ from typing import Any
 
 from ..scores.comparison import Difference, Estimate
 from ..scores.headline import METRICS
+from ..scores.predictions import Predictions
 from .evidence import RowEvidence, TableEvidence
 from .page import Grid
 from .plan import FEATURES
@@ -55,18 +56,20 @@ class Setting:
 
 
 def conditions(setting: Setting, scored: Scored) -> str:
-    """Rows, dialogues, seeds, threshold and bootstrap, in one sentence."""
+    """Rows, dialogues or speakers, seeds, threshold and bootstrap, in one sentence."""
     known = [row for row in scored.rows if row.num_runs]
     rows = _range(row.num_rows for row in known)
     dialogues = _range(row.num_dialogues for row in known)
+    kind = next((row.group_kind for row in known), Predictions.group_kind)
+    groups = "" if kind == Predictions.group_kind else f" of {_range(row.num_groups for row in known)} {kind}"
     unlabelled = _range(row.num_rows_without_label for row in known)
     seeds = _range(row.num_runs for row in known)
     seeds = f"{seeds} seed{'' if seeds == '1' else 's'}"
     bootstrap = setting.bootstrap
     return (
-        f"Split {setting.split}: {rows} rows of {dialogues} dialogues, {unlabelled} of them without any label; mean "
-        f"over {seeds}, {THRESHOLDS[setting.thresholds]}; {100 * bootstrap.confidence:g} % intervals of "
-        f"{bootstrap.draws:,} draws over dialogues and seeds (bootstrap seed {bootstrap.seed})."
+        f"Split {setting.split}: {rows} rows of {dialogues} dialogues{groups}, {unlabelled} of them without any "
+        f"label; mean over {seeds}, {THRESHOLDS[setting.thresholds]}; {100 * bootstrap.confidence:g} % intervals of "
+        f"{bootstrap.draws:,} draws over {kind} and seeds (bootstrap seed {bootstrap.seed})."
     )
 
 
@@ -224,6 +227,8 @@ def _data(setting: Setting, row: ScoredRow) -> Iterator[dict[str, Any]]:
             "rows_without_label": row.num_rows_without_label,
             "rows_without_prediction": row.num_rows_without_prediction,
             "dialogues": row.num_dialogues,
+            "resampled": row.group_kind,
+            "resampled_groups": row.num_groups,
             "split": setting.split,
             "thresholds": setting.thresholds,
             "draws": setting.bootstrap.draws,

@@ -7,8 +7,10 @@ A system is measured on some dialogues, with some training seeds. The true value
 and of all seeds; each draw of the bootstrap shows what others of both might have shown:
 
 * **Dialogues are resampled**: as many as there are, with replacement, with all their rows, the same ones for every
-  system and seed. Metrics of each run are computed from the drawn rows, then averaged over seeds. A label that a draw
-  neither has nor predicts counts as an F1 of 0, as in `metrics/multilabel_emotion`.
+  system and seed. Where rows come in larger groups that are not independent, such as the speakers of a
+  cross-validation by speaker, these `groups` of the predictions are resampled in their place. Metrics of each run are
+  computed from the drawn rows, then averaged over seeds. A label that a draw neither has nor predicts counts as an F1
+  of 0, as in `metrics/multilabel_emotion`.
 * **Seeds are not drawn with replacement**: a few values resampled vary too little where seeds matter, and count two
   times too often what each seed gets right in these very dialogues. Instead a draw adds a normal error with the
   variance of the mean over seeds, less that interaction of seeds and dialogues, which the draws of dialogues show
@@ -129,6 +131,7 @@ class Comparison:
         confidence: of the intervals; a difference is shown where `p_holm` is below one minus this.
         draws, seed: of the bootstrap.
         num_rows, num_rows_without_label, num_dialogues: that all rests on.
+        num_groups, group_kind: how many groups of rows are resampled, and what they are: the dialogues or others.
         num_runs: seeds of each system. With one, intervals do not cover what another seed would change.
         scores: by system and metric.
         differences: from the reference, by the other system and metric; `p_holm` is over those of one metric.
@@ -143,6 +146,8 @@ class Comparison:
     num_rows: int
     num_rows_without_label: int
     num_dialogues: int
+    num_groups: int
+    group_kind: str
     num_runs: dict[str, int]
     scores: dict[str, dict[str, Estimate]]
     differences: dict[str, dict[str, Difference]]
@@ -161,7 +166,8 @@ def compare(
     """
     Accuracy, Hamming loss, micro-F1 and macro-F1 of systems, with intervals, p values and shared ranks.
 
-    Whole dialogues are resampled, and the variance between seeds is added: the head of this module says how exactly.
+    Whole dialogues or larger groups are resampled, and the variance between seeds is added: the head of this module
+    says how exactly.
 
     Args:
         systems: the runs of each system, one a seed, all on the same rows; rows may be in any order.
@@ -171,14 +177,15 @@ def compare(
         confidence: of the intervals.
 
     Raises:
-        `ValueError`: runs differ in utterances, dialogues or labels, or arguments do not fit.
+        `ValueError`: runs differ in utterances, dialogues, groups or labels, there are fewer than two groups, or
+            arguments do not fit.
     """
     _check_arguments(systems, reference, draws, confidence)
     split = _Split(systems)
     values = split.metrics(draws, seed)
     ordered = [name for name in systems if name != reference] + [reference]
     pairs = {
-        (first, second): _drawn(_groups(systems, values, first, second), split.num_dialogues, seed)
+        (first, second): _drawn(_parts(systems, values, first, second), split.num_groups, seed)
         for first, second in combinations(ordered, 2)
     }
     level = 1 - confidence
@@ -191,8 +198,10 @@ def compare(
         num_rows=split.num_rows,
         num_rows_without_label=split.num_rows_without_label,
         num_dialogues=split.num_dialogues,
+        num_groups=split.num_groups,
+        group_kind=split.group_kind,
         num_runs={name: len(runs) for name, runs in systems.items()},
-        scores={name: _estimates(_drawn([values[name]], split.num_dialogues, seed), level) for name in systems},
+        scores={name: _estimates(_drawn([values[name]], split.num_groups, seed), level) for name in systems},
         differences=_against(pairwise, reference, level),
         pairwise=pairwise,
         ranks={name: shared_ranks(systems, _beaten(pairwise, name)) for name in _NAMES},
@@ -237,9 +246,9 @@ def shared_ranks(systems: Iterable[str], better: Iterable[tuple[str, str]]) -> d
 
 class _Split:
     """
-    Sums over the rows of every dialogue, all that the metrics need.
+    Sums over the rows of every group, all that the metrics need.
 
-    `shared` is `(dialogues, 1, C + 1)`: positives of the labels, and rows. `runs` is `(dialogues, runs, 2 C + 1)`:
+    `shared` is `(groups, 1, C + 1)`: positives of the labels, and rows. `runs` is `(groups, runs, 2 C + 1)`:
     hits and predictions of the labels, and the Jaccard index of rows.
     """
 
@@ -247,24 +256,27 @@ class _Split:
         named = [(f"{name!r} with seed {run.seed}", run) for name, runs in systems.items() for run in runs]
         tables = _aligned(named)
         labels = tables[0].labels
-        dialogues, index = np.unique(tables[0].dialogues, return_inverse=True)
-        if len(dialogues) < 2:
-            raise ValueError(f"Dialogues are resampled: expected at least two of them, found {len(dialogues)}.")
+        groups, index = np.unique(tables[0].groups, return_inverse=True)
+        self.group_kind = named[0][1].predictions.group_kind
+        if len(groups) < 2:
+            kind = self.group_kind[:1].upper() + self.group_kind[1:]
+            raise ValueError(f"{kind} are resampled: expected at least two of them, found {len(groups)}.")
         self.sizes = {name: len(runs) for name, runs in systems.items()}
-        self.num_rows, self.num_dialogues = len(labels), len(dialogues)
+        self.num_rows, self.num_dialogues = len(labels), len(np.unique(tables[0].dialogues))
+        self.num_groups = len(groups)
         self.num_rows_without_label = int((~labels.any(axis=1)).sum())
         self.shared = _summed(np.column_stack([labels, np.ones(len(labels))]), index)[:, None]
         self.runs = np.stack([_summed(_run_columns(table), index) for table in tables], axis=1)
 
     def metrics(self, draws: int, seed: int) -> dict[str, np.ndarray]:
-        """By system, `(1 + draws, runs, metrics)`: of the rows as they are, then of draws of as many dialogues."""
+        """By system, `(1 + draws, runs, metrics)`: of the rows as they are, then of draws of as many groups."""
         values = np.concatenate([self._of(weights) for weights in self._weights(draws, seed)])
         parts = np.split(values, np.cumsum(list(self.sizes.values()))[:-1], axis=1)
         return dict(zip(self.sizes, parts, strict=True))
 
     def _weights(self, draws: int, seed: int) -> Iterator[np.ndarray]:
-        """How often each dialogue is in a draw, `(draws, dialogues)`, in chunks; first a draw of each once."""
-        number = self.num_dialogues
+        """How often each group is in a draw, `(draws, groups)`, in chunks; first a draw of each once."""
+        number = self.num_groups
         yield np.ones((1, number))
         random = np.random.default_rng((seed, 0))
         size = max(1, _CHUNK_SIZE // max(number, self.runs[0].size))
@@ -307,6 +319,7 @@ class _Table:
 
     ids: np.ndarray
     dialogues: np.ndarray
+    groups: np.ndarray
     labels: np.ndarray
     predicted: np.ndarray
 
@@ -319,34 +332,34 @@ def _run_columns(table: _Table) -> np.ndarray:
 
 
 def _summed(columns: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Sums `(dialogues, n)` of rows `(rows, n)` whose dialogue is `index`."""
+    """Sums `(groups, n)` of rows `(rows, n)` whose group is `index`."""
     order = np.argsort(index, kind="stable")
     starts = np.flatnonzero(np.diff(index[order], prepend=-1))
     return np.add.reduceat(columns[order], starts, axis=0)
 
 
-def _groups(
+def _parts(
     systems: Mapping[str, Sequence[Run]], values: Mapping[str, np.ndarray], first: str, second: str
 ) -> list[np.ndarray]:
-    """What adds up to a difference, each over seeds of its own: one group of paired seeds, or two of others."""
+    """What adds up to a difference, each over seeds of its own: one part of paired seeds, or two of others."""
     places = [{run.seed: place for place, run in enumerate(systems[name])} for name in (first, second)]
     if places[0].keys() != places[1].keys():
         return [values[first], -values[second]]
     return [values[first] - values[second][:, [places[1][run.seed] for run in systems[first]]]]
 
 
-def _drawn(groups: Sequence[np.ndarray], num_dialogues: int, seed: int) -> np.ndarray:
+def _drawn(parts: Sequence[np.ndarray], num_groups: int, seed: int) -> np.ndarray:
     """`(1 + draws, metrics)`: the sum of the means over seeds, then draws of it, as [`compare`] says."""
-    total = np.sum([group.mean(axis=1) for group in groups], axis=0)
+    total = np.sum([part.mean(axis=1) for part in parts], axis=0)
     estimate, draws = total[0], total[1:]
-    found = [_seed_variances(group) for group in groups if group.shape[1] > 1]
-    of_dialogues, of_seeds = draws.var(axis=0), np.sum([left for left, _, _ in found], axis=0)
-    uncertainty = of_dialogues**2 / (num_dialogues - 1)
+    found = [_seed_variances(part) for part in parts if part.shape[1] > 1]
+    of_groups, of_seeds = draws.var(axis=0), np.sum([left for left, _, _ in found], axis=0)
+    uncertainty = of_groups**2 / (num_groups - 1)
     uncertainty = uncertainty + np.sum([between**2 / freedom for _, between, freedom in found], axis=0)
     # Satterthwaite's. Where nothing varies, any will do.
     known = uncertainty > 0
-    freedom = np.divide((of_dialogues + of_seeds) ** 2, uncertainty, out=np.ones_like(estimate), where=known)
-    # Of two dialogues or seeds each has one; less comes from a variance of seeds that is all subtracted.
+    freedom = np.divide((of_groups + of_seeds) ** 2, uncertainty, out=np.ones_like(estimate), where=known)
+    # Of two groups or seeds each has one; less comes from a variance of seeds that is all subtracted.
     freedom = np.maximum(freedom, 1)
     random = np.random.default_rng((seed, 1))
     deviations = draws - estimate + np.sqrt(of_seeds) * random.standard_normal((len(draws), 1))
@@ -354,16 +367,16 @@ def _drawn(groups: Sequence[np.ndarray], num_dialogues: int, seed: int) -> np.nd
     return np.concatenate([total[:1], estimate + student]).round(_DECIMALS)
 
 
-def _seed_variances(group: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+def _seed_variances(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """
     Variance `(metrics,)` of the mean over seeds that comes from seeds alone; that of their values; degrees of freedom.
 
-    Values of seeds also differ by what each seed gets right in these very dialogues. Draws of dialogues vary this part
-    already: its variance, which they show, is subtracted.
+    Values of seeds also differ by what each seed gets right in these very groups. Draws of groups vary this already:
+    its variance, which they show, is subtracted.
     """
-    seeds = group.shape[1]
-    between = group[0].var(axis=0, ddof=1) / seeds
-    own = group[1:] - group[1:].mean(axis=1, keepdims=True)
+    seeds = part.shape[1]
+    between = part[0].var(axis=0, ddof=1) / seeds
+    own = part[1:] - part[1:].mean(axis=1, keepdims=True)
     interaction = own.var(axis=0).sum(axis=0) / (seeds - 1) / seeds
     return np.maximum(between - interaction, 0), between, seeds - 1
 
@@ -444,20 +457,21 @@ def _aligned(named: Sequence[tuple[str, Run]]) -> list[_Table]:
     first, *others = [(name, _read(name, run)) for name, run in named]
     for other in others:
         _check_same_ids(first, other)
-        for what in ("dialogues", "labels"):
+        for what in ("dialogues", "groups", "labels"):
             _check_same(what, first, other)
     return [first[1], *(table for _, table in others)]
 
 
 def _read(name: str, run: Run) -> _Table:
     found = run.predictions
-    ids, dialogues, scores, labels = map(
-        np.asarray, (found.utterance_ids, found.dialogue_ids, found.scores, found.labels)
+    resampled = found.dialogue_ids if found.groups is None else found.groups
+    ids, dialogues, groups, scores, labels = map(
+        np.asarray, (found.utterance_ids, found.dialogue_ids, resampled, found.scores, found.labels)
     )
-    if scores.ndim != 2 or scores.shape != labels.shape or not len(ids) == len(dialogues) == len(scores):
+    if scores.ndim != 2 or scores.shape != labels.shape or {*map(len, (ids, dialogues, groups))} != {len(scores)}:
         raise ValueError(
-            f"Scores and labels of {name} must have one row for each of {len(ids)} utterances and {len(dialogues)} "
-            f"dialogue ids, got the shapes {scores.shape} and {labels.shape}."
+            f"Scores and labels of {name} must have one row for each of {len(ids)} utterances, {len(dialogues)} "
+            f"dialogue ids and {len(groups)} groups, got the shapes {scores.shape} and {labels.shape}."
         )
     if np.shape(run.threshold) not in ((), scores.shape[1:]):
         raise ValueError(
@@ -472,7 +486,9 @@ def _read(name: str, run: Run) -> _Table:
     ids = ids[order]
     if (ids[1:] == ids[:-1]).any():
         raise ValueError(f"Utterance ids of {name} must differ, got {str(ids[1:][ids[1:] == ids[:-1]][0])!r} twice.")
-    return _Table(ids, dialogues[order], labels[order] != 0, predicted_labels(scores[order], run.threshold))
+    return _Table(
+        ids, dialogues[order], groups[order], labels[order] != 0, predicted_labels(scores[order], run.threshold)
+    )
 
 
 def _check_same_ids(first: tuple[str, _Table], other: tuple[str, _Table]) -> None:

@@ -52,6 +52,9 @@ class Predictions:
         labels (`np.ndarray` of shape `(rows, C)`, int8): multi-hot targets.
         speakers: who speaks in each row, `None` where unknown; nothing where that is so everywhere.
         decision: "softmax" where the scores of a row are a distribution over the labels of the system, else "sigmoid".
+        groups: of each row what it is not independent of, a name: intervals resample rows of one group together.
+            `None` where that is its dialogue. Files do not keep it.
+        group_kind: what the groups are, in words, plural.
     """
 
     utterance_ids: Sequence[str]
@@ -60,21 +63,22 @@ class Predictions:
     labels: np.ndarray
     speakers: Sequence[str | None] | None = None
     decision: str = "sigmoid"
+    groups: Sequence[str] | None = None
+    group_kind: str = "dialogues"
 
     def at(self, places: Iterable[int]) -> "Predictions":
         """Those of some rows, by their places."""
         places = list(places)
         ids, dialogues = ([names[place] for place in places] for names in (self.utterance_ids, self.dialogue_ids))
         speakers = None if self.speakers is None else [self.speakers[place] for place in places]
-        scores, labels = self.scores[places], self.labels[places]
-        return replace(
-            self, utterance_ids=ids, dialogue_ids=dialogues, scores=scores, labels=labels, speakers=speakers
-        )
+        groups = None if self.groups is None else [self.groups[place] for place in places]
+        found = replace(self, utterance_ids=ids, dialogue_ids=dialogues, speakers=speakers, groups=groups)
+        return replace(found, scores=self.scores[places], labels=self.labels[places])
 
 
 def joined_predictions(parts: Sequence[Predictions]) -> Predictions:
     """
-    Those of all parts, one part after the other.
+    Those of all parts, one part after the other, in groups of their dialogues.
 
     Args:
         parts: of the same labels and the same `decision`, at least one.
@@ -88,6 +92,8 @@ def joined_predictions(parts: Sequence[Predictions]) -> Predictions:
         scores=np.concatenate([part.scores for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
         speakers=speakers if known else None,
+        groups=None,
+        group_kind=Predictions.group_kind,
     )
 
 

@@ -100,7 +100,7 @@ def folded(store: RunStore, seeds: list[int]):
 
 def test_folds_of_a_seed_are_one_run(tmp_path):
     row = folded(RunStore(tmp_path), [1, 2])()
-    assert row.folds == "3 folds by speaker" and not row.gaps and not row.folders
+    assert row.folds == "3 folds by dialogue" and not row.gaps and not row.folders
     whole = make_predictions(0.5, 2)
     run = row.runs[1]
     assert (run.seed, run.threshold, run.label_names) == (2, None, LABELS)

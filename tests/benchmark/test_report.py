@@ -322,7 +322,7 @@ def test_folds_and_another_corpus_are_explained(tmp_path):
         write_predictions(file, {"other/test": make_predictions(0.7, seed)}, LABELS, 0.4, note)
     assert cli.main(["report", str(store.folder), "--output", str(tmp_path), "--draws", "200"]) == 0
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "folded: cross-validation, 3 folds by speaker. The test rows of all folds are pooled" in text
+    assert "folded: cross-validation, 3 folds by dialogue. The test rows of all folds are pooled" in text
     assert "full: tested on another corpus. Excluded rows: 7." in text
     assert "Folds that are missing, of 2: 2. The run was not made yet." in text
     counts = {

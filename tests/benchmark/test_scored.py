@@ -12,6 +12,7 @@ from sklearn.metrics import f1_score
 from modeling_univa.benchmark.evidence import TableEvidence, read_evidence
 from modeling_univa.benchmark.scored import Bootstrap, choose, score
 from modeling_univa.benchmark.store import RunStore
+from modeling_univa.benchmark.tables import Setting, conditions
 from modeling_univa.models.configuration_emotion import EmotionConfig
 from modeling_univa.scores.comparison import Run, compare
 from modeling_univa.scores.metrics import MultilabelMetrics
@@ -190,3 +191,75 @@ def test_fold_without_validation_rows_has_no_tuned_threshold(store):
     rows, problems = choose(table_of(store), "test", "tuned")
     assert not rows["folded"] and problems == ["folded has no validation rows with labels to choose a threshold on."]
     assert len(choose(table_of(store), "test", "own")[0]["folded"]) == 1
+
+
+SPOKEN = {"full": 0.4, "less": 0.2}
+
+
+def by_speaker(store: RunStore, speakers: int) -> TableEvidence:
+    """Two rows of one seed and three folds by speaker."""
+    plan = write_plan(store, {"full": [1], "less": [1]})
+    for name in SPOKEN:
+        for run in (f"{name}-1", *(f"{name}-1-{fold}" for fold in (1, 2, 3))):
+            store.remove(run)
+        write_folds(store, plan, name, SPOKEN[name], [0.5, 0.5, 0.5], "speaker", speakers)
+    return table_of(store)
+
+
+def test_intervals_of_folds_by_speaker_are_over_speakers(store):
+    table = by_speaker(store, 6)
+    rows, problems = choose(table, "test", "own")
+    scored = score(table, rows, BOOTSTRAP)
+    assert not problems and not scored.problems
+
+    def named_by(kind: str) -> dict[str, list[Run]]:
+        """As if each were one dialogue."""
+        found = {name: make_predictions(skill, 1, speakers=6) for name, skill in SPOKEN.items()}
+        return {name: [Run(replace(one, dialogue_ids=getattr(one, kind)), 0.5, 1)] for name, one in found.items()}
+
+    expected, narrow = (compare(named_by(kind), "full", draws=400, seed=3) for kind in ("speakers", "dialogue_ids"))
+    for row in scored.rows:
+        assert (row.num_dialogues, row.num_groups, row.group_kind) == (12, 6, "speakers")
+        for metric, estimate in row.estimates.items():
+            assert estimate.value == pytest.approx(narrow.scores[row.row.name][metric].value)
+            assert estimate == expected.scores[row.row.name][metric] != narrow.scores[row.row.name][metric]
+    assert scored.rows[1].differences == expected.differences["less"]
+    words = conditions(Setting("t", table, "test", "own", BOOTSTRAP), scored)
+    assert "48 rows of 12 dialogues of 6 speakers, " in words and "draws over speakers and seeds" in words
+
+
+def test_intervals_of_folds_by_dialogue_are_over_dialogues(store):
+    plan = write_plan(store, {"folded": [1]})
+    write_folds(store, plan, "folded", 0.5, [0.5, 0.5], "dialogue", 6)
+    (row,) = score(table_of(store), choose(table_of(store), "test", "own")[0], BOOTSTRAP).rows
+    assert (row.num_groups, row.group_kind) == (12, "dialogues")
+
+
+def test_linked_speakers_are_resampled_together(store):
+    table = by_speaker(store, 6)
+    runs = [row.runs[0] for row in table.rows]
+    found = [replace(run.splits["test"], dialogue_ids=[f"d{place // 8}" for place in range(48)]) for run in runs]
+    table = replace(table, rows=[
+        replace(row, runs=[replace(run, splits={"test": one}, folds=(), threshold=0.5)])
+        for row, run, one in zip(table.rows, runs, found, strict=True)
+    ])  # fmt: skip
+    rows, problems = choose(table, "test", "own")
+    speakers = found[0].speakers
+    together = {frozenset(speakers[place : place + 8]) for place in range(0, 48, 8)}
+    groups = rows["full"][1].groups
+    assert not problems and rows["full"][1].group_kind == "groups of speakers whom common dialogues link"
+    assert all(len(set(groups[place : place + 8])) == 1 for place in range(0, 48, 8))
+    for pair in together:
+        assert len({group for group, speaker in zip(groups, speakers, strict=True) if speaker in pair}) == 1
+
+
+def test_where_speakers_cannot_be_resampled_it_is_said(store):
+    table = by_speaker(store, 0)
+    rows, problems = choose(table, "test", "own")
+    assert len(problems) == 1 and "do not say who speaks in 'test-000': intervals are over dialogues" in problems[0]
+    assert score(table, rows, BOOTSTRAP, problems=problems).rows[0].group_kind == "dialogues"
+    rows, problems = choose(by_speaker(store, 1), "test", "own")
+    assert problems == [
+        "All rows are of one speaker, s0: intervals are over dialogues, and do not cover other speakers."
+    ]
+    assert rows["full"][1].groups is None

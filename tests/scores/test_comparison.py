@@ -492,3 +492,27 @@ def test_two_dialogues_and_two_seeds_have_numbers(seed):
     with np.errstate(all="raise"):
         found = compare({"two seeds": runs[:2], "one": runs[2:]}, "one", draws=300)
     assert all(math.isfinite(one.low) and math.isfinite(one.high) for one in found.pairwise)
+
+
+def test_groups_are_resampled_in_place_of_dialogues():
+    systems = simulated(np.random.default_rng(8), {"a": 0.9, "b": 0.6}, dialogues=24, seeds=2)
+    dialogues = systems["a"][0].predictions.dialogue_ids
+    groups = [f"s{int(name[1:]) % 6}" for name in dialogues]
+
+    def with_parts(**parts) -> dict[str, list[Run]]:
+        return {
+            name: [replace(run, predictions=replace(run.predictions, **parts)) for run in runs]
+            for name, runs in systems.items()
+        }
+
+    found = compare(with_parts(groups=groups, group_kind="speakers"), "a", draws=200)
+    expected = compare(with_parts(dialogue_ids=groups), "a", draws=200)
+    assert (found.num_dialogues, found.num_groups, found.group_kind) == (24, 6, "speakers")
+    assert found.scores == expected.scores and found.pairwise == expected.pairwise
+    one = with_parts(groups=["s"] * len(groups), group_kind="speakers")
+    with pytest.raises(ValueError, match="^Speakers are resampled: expected at least two of them, found 1"):
+        compare(one, "a", draws=200)
+    with pytest.raises(ValueError, match="All runs must have the same groups, but those of utterance"):
+        compare({"a": systems["a"], "b": with_parts(groups=groups)["b"]}, "a", draws=200)
+    with pytest.raises(ValueError, match="and 3 groups, got the shapes"):
+        compare(with_parts(groups=groups[:3]), "a", draws=200)

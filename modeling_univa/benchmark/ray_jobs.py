@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs as tasks of a Ray cluster that is there already; they end when the process that started them does."""
 
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,8 @@ __all__ = ["RayJobs", "ray_parameters"]
 _OPTIONS = {"cpus": "num_cpus", "gpus": "num_gpus"}
 _RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU"}
 _SECONDS_TO_CONNECT = 10
+# Variables of this process that a job needs: of the Hub, and of a translator.
+_PASSED_ON = ("HF_", "DEEPL_")
 _KILLED = -signal.SIGTERM if not hasattr(signal, "SIGKILL") else -signal.SIGKILL
 
 
@@ -63,7 +66,7 @@ class RayJobs:
         """Workers have that of `ray start`, not of this process."""
         paths = os.pathsep.join(path for path in sys.path if path)
         threads = str(self.parameters["num_cpus"])
-        own = {name: value for name, value in os.environ.items() if name.startswith("HF_")}
+        own = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
         own |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         return {**own, "PYTHONPATH": paths, "TOKENIZERS_PARALLELISM": "false"}
 
@@ -117,7 +120,7 @@ def _connected() -> Any:
         address = os.environ.get("RAY_ADDRESS", "auto")
         try:
             _check_reachable(address)
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
                 f"`executor` ray found no Ray cluster at the address {address!r}: start one with `ray start --head`, "

@@ -3,6 +3,7 @@
 """What a built corpus says of itself: counts taken while it was written, and the card that shows them."""
 
 import json
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -61,7 +62,7 @@ class SplitStatistics:
         self.label_names = list(label_names)
         self.num_rows = self.num_dialogues = self.num_without_emotion = 0
         self.label_counts: Counter[str] = Counter()
-        self.num_frames: dict[str, list[int]] = {modality: [] for modality in MODALITIES}
+        self.num_frames = {modality: array("q") for modality in MODALITIES}
         # Count, sum and sum of squares of the known (valence, arousal) pairs.
         self._moments = {modality: np.zeros((3, 2)) for modality in MODALITIES}
 
@@ -124,7 +125,7 @@ def benchmark_file(title: str, tasks: Sequence[Mapping[str, str]]) -> str:
 
 def generated_sections(
     statistics: Mapping[str, SplitStatistics],
-    rejected: Sequence[Mapping[str, Any]],
+    rejected: Iterable[Mapping[str, Any]],
     extractors: Mapping[str, Mapping[str, Any] | None],
     features: datasets.Features,
 ) -> dict[str, str]:
@@ -157,14 +158,14 @@ def _modalities(extractors: Mapping[str, Any]) -> list[str]:
     return [modality for modality in MODALITIES if modality == "text" or extractors.get(modality)]
 
 
-def _splits_table(statistics: Mapping[str, SplitStatistics], rejected: Sequence[Mapping[str, Any]]) -> str:
+def _splits_table(statistics: Mapping[str, SplitStatistics], rejected: Iterable[Mapping[str, Any]]) -> str:
     rejections = Counter(entry["split"] for entry in rejected)
     rows = [
         (split, counts.num_rows, counts.num_dialogues, counts.num_without_emotion, rejections[split])
         for split, counts in statistics.items()
     ]
     table = _table(("split", "utterances", "dialogues", "without any emotion", "rejected"), rows)
-    if rejected:
+    if rejections:
         table += "\n\nRejected rows are in `rejected.jsonl` with the reason; `position` was recounted without them."
     return table
 

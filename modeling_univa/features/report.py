@@ -4,7 +4,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,8 @@ def write_card(
     statistics = _statistics(shards, features["emotions"].feature.names)
     file, rejected = folder / "README.md", folder / REJECTED_FILE
     card = DatasetCard(file.read_text(encoding="utf-8") if file.is_file() else "", ignore_metadata_errors=True)
-    lines = rejected.read_text(encoding="utf-8").splitlines() if rejected.is_file() else []
-    # Entries with a modality are of rows that were kept.
-    entries = [entry for entry in map(json.loads, lines) if "modality" not in entry]
     text = card.text
-    for title, body in generated_sections(statistics, entries, extractors, features).items():
+    for title, body in generated_sections(statistics, _rejected(rejected), extractors, features).items():
         text = _with_section(text, title, body)
     text = _with_section(text, _PROVENANCE, note, append=True)
     num_rows = sum(counts.num_rows for counts in statistics.values())
@@ -61,6 +58,16 @@ def write_card(
     card.text = text
     card.data["task_categories"] = task_categories(extractors)
     file.write_text(f"---\n{card.data.to_yaml()}\n---\n\n{text.strip()}\n", encoding="utf-8")
+
+
+def _rejected(file: Path) -> Iterator[dict[str, Any]]:
+    if not file.is_file():
+        return
+    with open(file, encoding="utf-8") as lines:
+        for entry in map(json.loads, lines):
+            # Entries with a modality are of rows that were kept.
+            if "modality" not in entry:
+                yield entry
 
 
 def _statistics(

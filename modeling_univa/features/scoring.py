@@ -5,7 +5,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,7 @@ class ScoringJob(ShardJob):
         translator = self.options.translator
         if translator is None or not texts:
             return {}
-        cache = TranslationCache(corpus_folder(self.corpus) / TRANSLATIONS_FILE)
-        known = {text: cache.get(translator.name, text) for text in dict.fromkeys(texts) if text.strip()}
+        known = {text: self._kept.get(translator.name, text) for text in dict.fromkeys(texts) if text.strip()}
         missing = [text for text, translation in known.items() if translation is None]
         made = dict(zip(missing, translator.translate(missing), strict=True)) if missing else {}
         lines[TRANSLATIONS_FILE] = [
@@ -171,6 +170,11 @@ class ScoringJob(ShardJob):
             for text, translation in made.items()
         ]
         return {text: made.get(text) or translation or "" for text, translation in known.items()}
+
+    @cached_property
+    def _kept(self) -> TranslationCache:
+        """Translations that came with the corpus."""
+        return TranslationCache(corpus_folder(self.corpus) / TRANSLATIONS_FILE)
 
     def _score(self, scorer: AffectScorer, raw: Mapping[Item, Any]) -> dict[Item, np.ndarray | Missing]:
         size = self.options.batch_size

@@ -343,7 +343,7 @@ class _Run:
         rows = self.job.corpus.splits[shard.split].with_format("arrow")[shard.first : shard.last]
         result = self.job.process(shard, rows, bar.update)
         if self.strict and result.lines.get(REJECTED_FILE):
-            raise CorpusError(_first_reason(result.lines[REJECTED_FILE]))
+            raise CorpusError(_reason(result.lines[REJECTED_FILE][0]))
         # First what belongs to the shard, then the file whose presence says that the shard is done.
         about = {"lines": result.lines, "summary": self.job.summary(result.table)}
         write_text(self._lines_file(shard), json.dumps(about))
@@ -366,18 +366,16 @@ class _Run:
     def _build_output(self) -> None:
         folder = self.work / f"assembly-{secrets.token_hex(4)}"
         (folder / "data").mkdir(parents=True)
-        about = {shard: json.loads(self._lines_file(shard).read_text(encoding="utf-8")) for shard in self.shards}
-        lines: dict[str, list[dict[str, Any]]] = {}
-        for content in about.values():
-            for name, entries in content["lines"].items():
-                lines.setdefault(name, []).extend(entries)
-        self._check_rejected(lines.get(REJECTED_FILE, []))
-        _copy_side_files(self.job.corpus, folder, lines)
+        self._check_rejected()
+        _copy_side_files(self.job.corpus, folder)
+        for shard in self.shards:
+            _add_lines(folder, self._about(shard)["lines"])
         count = {split: sum(shard.split == split for shard in self.shards) for split in self.job.corpus.splits}
         for shard in self.shards:
             name = f"{shard.name}-of-{count[shard.split]:05d}.parquet"
             _link_or_copy(self._table_file(shard), folder / "data" / name)
-        self.job.write_card(folder, ((shard, self._light(shard), about[shard]["summary"]) for shard in self.shards))
+        parts = ((shard, self._light(shard), self._about(shard)["summary"]) for shard in self.shards)
+        self.job.write_card(folder, parts)
         write_checksums(folder)
         text = json.dumps({"arguments": self.arguments}, indent=2) + "\n"
         (folder / self.record).write_text(text, encoding="utf-8")
@@ -391,14 +389,23 @@ class _Run:
                 raise
         sync(self.output.parent)
 
-    def _check_rejected(self, rejected: list[dict[str, Any]]) -> None:
-        if self.strict and rejected:
-            raise CorpusError(_first_reason(rejected))
+    def _check_rejected(self) -> None:
+        if self.strict and (entry := next(self._rejected(self.shards), None)):
+            raise CorpusError(_reason(entry))
         for split in self.job.corpus.splits:
-            files = [self._table_file(shard) for shard in self.shards if shard.split == split]
-            if not any(pq.read_metadata(file).num_rows for file in files):
-                reason = _first_reason([entry for entry in rejected if entry["split"] == split])
-                raise CorpusError(f"every row of split {split} was rejected; the first one: {reason}")
+            shards = [shard for shard in self.shards if shard.split == split]
+            if any(pq.read_metadata(self._table_file(shard)).num_rows for shard in shards):
+                continue
+            if entry := next(self._rejected(shards), None):
+                raise CorpusError(f"every row of split {split} was rejected; the first one: {_reason(entry)}")
+
+    def _rejected(self, shards: Iterable[Shard]) -> Iterator[dict[str, Any]]:
+        for shard in shards:
+            yield from self._about(shard)["lines"].get(REJECTED_FILE, [])
+
+    def _about(self, shard: Shard) -> dict[str, Any]:
+        """What belongs to a shard beside its table; read when it is needed, as memory may not hold that of all."""
+        return json.loads(self._lines_file(shard).read_text(encoding="utf-8"))
 
     def _light(self, shard: Shard) -> pa.Table:
         names = [name for name in self.job.features if not holds_frames(name)]
@@ -421,8 +428,8 @@ def _json_damage(file: Path) -> str | None:
     return None
 
 
-def _first_reason(rejected: list[dict[str, Any]]) -> str:
-    return f"utterance {rejected[0]['utterance_id']!r}: {rejected[0]['reason']}"
+def _reason(rejected: dict[str, Any]) -> str:
+    return f"utterance {rejected['utterance_id']!r}: {rejected['reason']}"
 
 
 def _from_own_place(shards: list[Shard]) -> list[Shard]:
@@ -432,12 +439,16 @@ def _from_own_place(shards: list[Shard]) -> list[Shard]:
     return shards[start:] + shards[:start]
 
 
-def _copy_side_files(corpus: Corpus, folder: Path, lines: dict[str, list[dict[str, Any]]]) -> None:
-    """Take over what lies beside the rows of the input, and add the lines of this job."""
+def _copy_side_files(corpus: Corpus, folder: Path) -> None:
+    """Take over what lies beside the rows of the input."""
     source = corpus_folder(corpus)
     for path in sorted(source.glob("*")):
         if path.suffix in (".json", ".jsonl") or path.name == "README.md":
             shutil.copyfile(path, folder / path.name)
+
+
+def _add_lines(folder: Path, lines: dict[str, list[dict[str, Any]]]) -> None:
+    """Add the lines of a shard to the JSON-lines files of a folder."""
     for name, entries in sorted(lines.items()):
         with open(folder / name, "a", encoding="utf-8") as file:
             file.writelines(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)

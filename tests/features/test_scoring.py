@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from affect_scorers import write_text_scorer
 from media_corpora import LABELS, folder_bytes, media_rows, write_media, write_media_corpus
-from transformers import BertConfig, BertForSequenceClassification
 
 from modeling_univa.cli import main
 from modeling_univa.data.corpus import SCORERS_FILE
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.data.schema import CorpusError
+from modeling_univa.features import scoring
 from modeling_univa.features.scoring import ScoringJob, ScoringOptions
 from modeling_univa.features.shards import REJECTED_FILE, run_job
 from modeling_univa.models.media_univa import read_audio, read_image
@@ -145,6 +146,21 @@ def test_text_is_translated_for_the_scorer_once_and_kept(folder, tmp_path):
     assert rows_of(second)["train"] == after
 
 
+def test_translations_of_the_input_are_read_once(folder, tmp_path, monkeypatch):
+    corpus = score(folder, tmp_path / "translated", {"text": Ruler()}, translator=Reverser())
+    read = []
+
+    class Counted(scoring.TranslationCache):
+        def __init__(self, path):
+            read.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(scoring, "TranslationCache", Counted)
+    again = Reverser()
+    score(corpus, tmp_path / "again", {"text": Ruler()}, mark="b", translator=again)
+    assert again.seen == [] and read == [corpus / "translations.jsonl"]
+
+
 def test_an_interrupted_job_goes_on_with_the_same_bytes(folder, tmp_path):
     expected = folder_bytes(score(folder, tmp_path / "whole", {"text": Ruler()}, translator=Reverser()))
 
@@ -181,23 +197,8 @@ def test_what_is_asked_for_must_make_sense(folder, root, tmp_path):
 
 
 def test_the_command_line_loads_a_scorer_from_a_folder(folder, tmp_path, capsys):
-    from testing_utils import bert_tokenizer
-
-    tokenizer = bert_tokenizer()
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        id2label={0: "valence", 1: "arousal"}, problem_type="regression",
-    )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(tmp_path / "scorer")
-    tokenizer.save_pretrained(tmp_path / "scorer")
-    command = [
-        "score-affect",
-        str(folder),
-        "--output",
-        str(tmp_path / "output"),
-        "--text-scorer",
-        str(tmp_path / "scorer"),
-    ]
+    scorer = write_text_scorer(tmp_path / "scorer")
+    command = ["score-affect", str(folder), "--output", str(tmp_path / "output"), "--text-scorer", str(scorer)]
     assert main([*command, "--splits", "train"]) == 0
     rows = rows_of(tmp_path / "output")
     assert not np.isnan([row["text_va"] for row in rows["train"]]).any()

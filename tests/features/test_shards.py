@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import threading
+import tracemalloc
 
 import datasets
 import numpy as np
@@ -314,3 +315,27 @@ def test_pages_have_checksums(corpus, tmp_path):
     file.write_bytes(content)
     with pytest.raises(OSError):
         pq.read_table(file, page_checksum_verification=True)
+
+
+def test_lines_of_all_shards_are_never_in_memory_together(corpus, tmp_path):
+    class Talkative(Shouting):
+        def process(self, shard, rows, advance):
+            result = super().process(shard, rows, advance)
+            lines = [{"shard": shard.name, "number": number, "text": "x" * 1000} for number in range(2000)]
+            return ShardResult(result.table, {"notes.jsonl": lines})
+
+    splits = {"train": media_rows((4,) * 20, prefix="train")}
+    job = Talkative(load_corpus(str(write_media_corpus(tmp_path / "long", splits))))
+    tracemalloc.start()
+    try:
+        run_job(job, tmp_path / "output", shard_rows=4)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    file = tmp_path / "output" / "notes.jsonl"
+    entries = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(entry["shard"], entry["number"]) for entry in entries] == [
+        (f"train-{shard:05d}", number) for shard in range(20) for number in range(2000)
+    ]
+    # Those of a shard as objects and as text.
+    assert peak < file.stat().st_size / 3

@@ -1,6 +1,7 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
-"""`univa extract` by a real Ray of two nodes and by a real Slurm, where they are, with a worker killed in each."""
+"""`univa extract` and `score-affect` by a real Ray of two nodes and by a real Slurm, where they are, with a worker
+killed in each."""
 
 import importlib.util
 import os
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from affect_scorers import write_regressor, write_text_scorer
 from media_corpora import folder_bytes, media_rows, write_media, write_media_corpus
 from testing_utils import REPOSITORY, kill_tree, subprocess_environment
 
 from modeling_univa.features.shards import made_shards
+from modeling_univa.models.light_features_univa import LogMelExtractor
 
 
 def slurm_is_up() -> bool:
@@ -35,9 +38,9 @@ pytestmark = pytest.mark.slow
 
 
 class Job:
-    """A corpus with media, and commands that add columns to it, in processes of their own."""
+    """A corpus with media, and a command that adds columns to it, in processes of its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, name: str):
         self.folder = folder
         media = write_media(folder / "media", count=8)
         splits = {"train": media_rows((4,) * 60, "train", count=8), "test": media_rows((5, 3) * 4, "test", count=8)}
@@ -45,10 +48,12 @@ class Job:
         self.environment = subprocess_environment(folder / "cache") | {"PYTHONPATH": str(REPOSITORY)}
         self.environment |= {name: value for name, value in os.environ.items() if name.startswith("SLURM")}
         self.environment |= {"RAY_ADDRESS": f"127.0.0.1:{RAY_PORT}"}
-        self.arguments = [
-            "extract", corpus, "--media-root", media, "--audio-extractor", "log-mel", "--vision-extractor", "hog",
-            "--shard-rows", "4", "--output",
-        ]  # fmt: skip
+        if name == "extract":
+            options = ["--audio-extractor", "log-mel", "--vision-extractor", "hog"]
+        else:
+            audio = write_regressor(folder / "audio", "audio", LogMelExtractor().to_dict())
+            options = ["--text-scorer", write_text_scorer(folder / "text"), "--audio-scorer", audio]
+        self.arguments = [name, corpus, "--media-root", media, *options, "--shard-rows", "4", "--output"]
 
     def start(self, output: str, *options: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "modeling_univa.cli", *self.arguments, output, *options]
@@ -80,9 +85,9 @@ def workers_of(output: str) -> list[psutil.Process]:
     return found
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory) -> Job:
-    return Job(tmp_path_factory.mktemp("elsewhere"))
+@pytest.fixture(scope="module", params=["extract", "score-affect"])
+def job(request, tmp_path_factory) -> Job:
+    return Job(tmp_path_factory.mktemp("elsewhere"), request.param)
 
 
 @pytest.fixture(scope="module")

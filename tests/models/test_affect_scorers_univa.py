@@ -1,19 +1,15 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from testing_utils import bert_tokenizer, text_config
-from transformers import AutoModelForSequenceClassification
+from affect_scorers import write_regressor, write_text_scorer
+from testing_utils import bert_tokenizer
 
 from modeling_univa.models.affect_scorers_univa import AudioAffectScorer, VisionAffectScorer, as_scorer, load_scorer
 from modeling_univa.models.light_features_univa import HogExtractor, LogMelExtractor
-from modeling_univa.models.modeling_affect_regressor import UnivaAffectRegressor, UnivaAffectRegressorConfig
 from modeling_univa.models.modeling_emonet import EmoNetConfig, EmoNetModel
 from modeling_univa.models.modeling_wav2vec2_affect import Wav2Vec2AffectConfig, Wav2Vec2AffectModel
-from modeling_univa.models.processing_univa import UnivaProcessor
 
 
 TEXTS = ["yes", None, "a longer one, with words", "  ", "no", "ab cd ef gh ij", ""]
@@ -22,29 +18,6 @@ SPEECH = {
     "num_attention_heads": 2, "intermediate_size": 16, "num_conv_pos_embeddings": 4, "num_feat_extract_layers": 2,
     "num_conv_pos_embedding_groups": 2,
 }  # fmt: skip
-
-
-def _write_text_model(folder: Path, labels: tuple[str, ...], **settings) -> Path:
-    torch.manual_seed(0)
-    config = text_config("bert")
-    config.update({"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}})
-    config.update(settings)
-    model = AutoModelForSequenceClassification.from_config(config)
-    model.classifier.weight.data.normal_(std=2)
-    model.save_pretrained(folder)
-    bert_tokenizer().save_pretrained(folder)
-    return folder
-
-
-def _write_regressor(folder: Path, modality: str, extractor) -> Path:
-    torch.manual_seed(0)
-    config = UnivaAffectRegressorConfig(
-        modality=modality, feature_size=extractor["feature_size"], hidden_size=8, num_attention_heads=2,
-        intermediate_size=8, max_length=20,
-    )  # fmt: skip
-    UnivaAffectRegressor(config).save_pretrained(folder)
-    UnivaProcessor.from_config(config, None, {modality: extractor}).save_pretrained(folder)
-    return folder
 
 
 def _clips() -> list:
@@ -75,7 +48,7 @@ def _check_scores(scorer, items, absent) -> np.ndarray:
 
 
 def test_text(tmp_path):
-    folder = _write_text_model(tmp_path, ("arousal", "dominance", "valence"))
+    folder = write_text_scorer(tmp_path, ("arousal", "dominance", "valence"))
     scorer = load_scorer("text", str(folder))
     scores = _check_scores(scorer, TEXTS, [1, 3, 6])
     logits = scorer.model(**scorer.tokenizer([TEXTS[0]], return_tensors="pt")).logits[0]
@@ -86,7 +59,7 @@ def test_text(tmp_path):
 
 
 def test_text_range(tmp_path):
-    scorer = load_scorer("text", str(_write_text_model(tmp_path, ("valence", "arousal"), affect_range=[-1, 3])))
+    scorer = load_scorer("text", str(write_text_scorer(tmp_path, affect_range=[-1, 3])))
     logits = scorer.model(**bert_tokenizer()(["yes"], return_tensors="pt")).logits.numpy()
     np.testing.assert_allclose(scorer.score(["yes"]), ((logits - 1) / 2).clip(-1, 1), atol=1e-6)
 
@@ -100,7 +73,7 @@ def test_text_is_translated_first(tmp_path):
             self.asked.append(list(texts))
             return [f"{text} no" for text in texts]
 
-    folder = str(_write_text_model(tmp_path, ("valence", "arousal")))
+    folder = str(write_text_scorer(tmp_path))
     translated = load_scorer("text", folder, translator=Shouting()).score(["yes", "", None, "ab"])
     plain = load_scorer("text", folder)
     np.testing.assert_allclose(translated, plain.score(["yes no", None, "", "ab no"]), atol=1e-6)
@@ -145,13 +118,13 @@ def test_published_vision(tmp_path):
 
 
 def test_regressors(tmp_path):
-    audio = _write_regressor(tmp_path / "audio", "audio", LogMelExtractor().to_dict())
+    audio = write_regressor(tmp_path / "audio", "audio", LogMelExtractor().to_dict())
     scorer = load_scorer("audio", str(audio))
     assert isinstance(scorer, AudioAffectScorer)
     assert scorer.sampling_rate == 16000
     _check_scores(scorer, _clips(), [1, 2])
     extractor = HogExtractor(image_size=32)
-    vision = _write_regressor(tmp_path / "vision", "vision", extractor.to_dict())
+    vision = write_regressor(tmp_path / "vision", "vision", extractor.to_dict())
     scorer = load_scorer("vision", str(vision))
     assert isinstance(scorer, VisionAffectScorer)
     scores = _check_scores(scorer, _faces(), [1, 3])
@@ -161,10 +134,10 @@ def test_regressors(tmp_path):
 
 
 def test_what_is_no_scorer_is_refused(tmp_path):
-    text = str(_write_text_model(tmp_path / "text", ("valence", "dominance")))
-    audio = str(_write_regressor(tmp_path / "audio", "audio", LogMelExtractor().to_dict()))
+    text = str(write_text_scorer(tmp_path / "text", ("valence", "dominance")))
+    audio = str(write_regressor(tmp_path / "audio", "audio", LogMelExtractor().to_dict()))
     ready = {"extractor_type": "precomputed", "name": "theirs", "feature_size": 4}
-    made_elsewhere = str(_write_regressor(tmp_path / "ready", "vision", ready))
+    made_elsewhere = str(write_regressor(tmp_path / "ready", "vision", ready))
     emonet = EmoNetModel(EmoNetConfig(hidden_size=16, num_landmarks=3))
     weights = {name: value for name, value in emonet.state_dict().items() if not name.startswith("affect_head.class")}
     emonet.save_pretrained(tmp_path / "emonet", state_dict=weights)
@@ -184,7 +157,7 @@ def test_what_is_no_scorer_is_refused(tmp_path):
 
 
 def test_whatever_may_be_passed_for_a_scorer(tmp_path):
-    audio = _write_regressor(tmp_path / "audio", "audio", LogMelExtractor().to_dict())
+    audio = write_regressor(tmp_path / "audio", "audio", LogMelExtractor().to_dict())
     assert isinstance(as_scorer("audio", audio, "cpu"), AudioAffectScorer)
     emonet = EmoNetModel(EmoNetConfig(hidden_size=16, num_landmarks=3))
     scorer = as_scorer("vision", emonet, "cpu")

@@ -27,7 +27,7 @@ if os.environ.get("UNIVA_TEST_ROUNDING"):
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 
-# What computes with torch, and so may round otherwise on another processor: `make test-numeric`.
+# What compares numbers that torch computes, which may round otherwise on another processor: `make test-numeric`.
 NUMERIC = (
     "affect",
     "convert",
@@ -35,19 +35,30 @@ NUMERIC = (
     "data/test_utterances.py",
     "features/test_extraction.py",
     "features/test_scoring.py",
-    "integration/test_expression_features.py",
-    "integration/test_hub.py",
-    "integration/test_remote_code.py",
-    "integration/test_remote_networks.py",
+    "features/test_transcription.py",
     "models",
     "prediction/test_onnx_export.py",
     "prediction/test_predict.py",
-    "features/test_transcription.py",
     "sharing/test_adapters.py",
-    "sharing/test_card.py",
     "sharing/test_embedding.py",
     "sharing/test_push_adapter.py",
     "training",
+)
+
+# Of these folders, what is about options, files, media and messages: torch computes nothing there that is compared.
+NOT_NUMERIC = (
+    "models/test_configuration_univa.py",
+    "models/test_extractors_univa.py",
+    "models/test_faces_univa.py",
+    "models/test_files_univa.py",
+    "models/test_media_univa.py",
+    "models/test_trusted_paths_univa.py",
+    "models/test_utterance_media_univa.py",
+    "training/test_arguments.py",
+    "training/test_examples.py",
+    "training/test_progress.py",
+    "training/test_same_run.py",
+    "training/test_trackers.py",
 )
 
 # What starts other processes, or trains, pushes and exports again and again.
@@ -69,12 +80,16 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what computes with torch, and as slow what starts other processes to put everything together."""
+    """Mark what compares computed numbers, and as slow what starts other processes to put everything together."""
+
+    def is_one_of(item: pytest.Item, places: tuple[str, ...]) -> bool:
+        return any(item.path.relative_to(TESTS).is_relative_to(place) for place in places)
+
     for item in items:
-        place = item.path.relative_to(TESTS)
-        if any(place.is_relative_to(name) for name in NUMERIC):
+        elsewhere = is_one_of(item, NOT_NUMERIC) or item.get_closest_marker("processes")
+        if is_one_of(item, NUMERIC) and not elsewhere:
             item.add_marker("numeric")
-        if any(place.is_relative_to(name) for name in SLOW):
+        if is_one_of(item, SLOW) or item.get_closest_marker("processes"):
             item.add_marker("slow")
 
 

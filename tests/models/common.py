@@ -356,7 +356,7 @@ class CommonSystemTests:
         tiny_processor(config).save_pretrained(tmp_path)
         assert UnivaProcessor.from_pretrained(tmp_path).feature_sizes == config.feature_sizes
 
-    @pytest.mark.slow
+    @pytest.mark.processes
     def test_without_the_package_it_gives_the_same_scores(self, tmp_path):
         """By the code beside the weights, from the auto classes and from the pipeline."""
         if not self.system.__module__.startswith("modeling_univa."):
@@ -375,7 +375,7 @@ class CommonSystemTests:
         assert all(found["near"].values())
         assert max(one["difference"] for one in found["pipeline"]) < 1e-5
 
-    @pytest.mark.slow
+    @pytest.mark.processes
     def test_two_processes_train_to_the_same_weights(self, tmp_path):
         if not self.system.__module__.startswith("modeling_univa."):
             pytest.skip("its file is not one of models/")

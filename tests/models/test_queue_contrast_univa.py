@@ -164,7 +164,7 @@ distributed.destroy_process_group()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_two_processes_write_what_both_have_in_the_same_order(tmp_path):
     """With numbers of features that differ, and none at all."""
     (tmp_path / "driver.py").write_text(TWO_PROCESSES)

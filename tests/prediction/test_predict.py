@@ -459,7 +459,7 @@ def _command(saved, *arguments, **options):
     return subprocess.run(command, capture_output=True, timeout=120, check=False, **options)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 @pytest.mark.parametrize("kind", ["--json", "table"])
 def test_terminals_that_know_ascii_alone(saved, tmp_path, kind):
     name = os.fsencode(tmp_path) + b"/\xe9.wav"
@@ -479,7 +479,7 @@ def test_terminals_that_know_ascii_alone(saved, tmp_path, kind):
         assert "#" in lines[1] and "|" in lines[1]
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_a_reader_that_goes_away(saved, tmp_path):
     rows = [f"{place},d{place},yes" for place in range(40)]
     (tmp_path / "test.csv").write_text("\n".join(["utterance_id,dialogue_id,text", *rows]) + "\n")

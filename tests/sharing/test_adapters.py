@@ -269,7 +269,7 @@ with torch.no_grad():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_process_without_the_package_gets_the_same_logits(tmp_path):
     trained = Trained(tmp_path / "adapter")
     merged = merge_adapter(trained.folder, tmp_path / "merged")
@@ -499,7 +499,7 @@ def test_recomputed_activations_change_nothing(inputs, tmp_path):
         torch.testing.assert_close(recomputed[name], value, atol=1e-3, rtol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_two_processes_train_one_adapter(inputs, tmp_path):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     driver = REPOSITORY / "tests" / "integration" / "recording_driver.py"

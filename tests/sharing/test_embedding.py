@@ -392,7 +392,7 @@ np.save(folder + "/logits.npy", logits.numpy())
 """
 
 
-@pytest.mark.slow
+@pytest.mark.processes
 def test_raw_media_without_the_package(tmp_path, encoders):
     model = trained(tmp_path / "model", "words")
     complete(model, encoders)

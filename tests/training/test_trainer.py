@@ -850,6 +850,7 @@ def test_wrong_training_arguments_are_refused(options, message, tmp_path):
         UnivaTrainingArguments(str(tmp_path), **options)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["bf16", "bf16_full_eval"])
 def test_bfloat16_is_refused_where_the_processor_can_only_imitate_it(name, tmp_path):
     script = (

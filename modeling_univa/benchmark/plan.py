@@ -256,6 +256,7 @@ def expand_plan(
     content: Mapping[str, Any],
     settings: Mapping[str, Any] | None = None,
     found: Mapping[str, Found] | None = None,
+    is_written: bool = True,
 ) -> Plan:
     """
     Expand the content of a plan.
@@ -264,20 +265,30 @@ def expand_plan(
         path: of its file, which need not be there: recipes are looked for beside it, and it names the plan.
         content: what the file holds.
         settings, found: as of [`read_plan`].
+        is_written: whether the user has written the file; messages name it, and the table beside the row, only then.
 
     Raises:
         ValueError: as of [`read_plan`].
     """
     path = Path(path)
     try:
-        return _Reader(path, dict(content), dict(settings or {}), dict(found or {})).plan()
+        return _Reader(path, dict(content), dict(settings or {}), dict(found or {}), is_written).plan()
     except ValueError as error:
+        if not is_written:
+            raise
         raise ValueError(f"{path}: {error}") from error
 
 
 class _Reader:
-    def __init__(self, path: Path, content: dict[str, Any], settings: dict[str, Any], found: dict[str, Found]):
-        self.path, self.content, self.found = path, content, found
+    def __init__(
+        self,
+        path: Path,
+        content: dict[str, Any],
+        settings: dict[str, Any],
+        found: dict[str, Found],
+        names_tables: bool = True,
+    ):
+        self.path, self.content, self.found, self.names_tables = path, content, found, names_tables
         check_known(self.content, _OF_A_PLAN, "The plan")
         self.settings = checked_mapping(self.content.get("settings"), "settings")
         self.decided = settings
@@ -321,7 +332,7 @@ class _Reader:
         return Table(name, str(content.get("title", name)), metrics, read, published, tuning)
 
     def _row(self, table: str, name: str, content: Mapping[str, Any], seeds: Any, tuning: Tuning | None) -> Row:
-        where = f"{table} | {name}"
+        where = f"{table} | {name}" if self.names_tables else name
         seeds = self._seeds(where, content.get("seeds", seeds))
         check_known([content["features"]], FEATURES, f"{where}, `features`")
         own = {str(key).replace("-", "_"): value for key, value in content.items() if key not in _OF_A_ROW}

@@ -3,7 +3,9 @@
 """`univa compare`: systems or recipes on one corpus, over seeds and folds, with a table of them."""
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,9 @@ _HEAD = """\
 # To go on from here (other rows, settings, searches: docs/benchmark.md) change a copy.
 """
 _REPORT = "report"
+# How messages about a training name an argument.
+_NAMED = re.compile(r"The recipe's '(\w+)'|argument --(\w+)(?:/--[\w-]+)*(?=:)|`(\w+)`")
+_MORE = "; `--help` describes the options."
 _TEST = "test"
 _WITHOUT_FIGURES = 'without figures, which need matplotlib: pip install "univa[plot]"'
 
@@ -51,11 +56,14 @@ def run(options: argparse.Namespace) -> int:
     corpus = load_corpus(options.corpus, wishes.settings.get("dataset_revision"))
     content = comparison_plan(wishes, corpus)
     file = Path(options.output, PLAN_FILE)
-    plan, store, executor = expand_plan(file, content), RunStore(options.output), executor_of(options)
+    with _naming_settings(wishes.settings):
+        plan = expand_plan(file, content, is_written=False)
+    store, executor = RunStore(options.output), executor_of(options)
     runner = Runner(plan, store, executor, options.overwrite_runs, options.keep_models, tell)
     making = runner.to_make(plan.runs())
     # Before anything is written.
-    check_rows(plan, corpus, making)
+    with _naming_settings(wishes.settings):
+        check_rows(plan, corpus, making)
     for key, names in partial_settings(content, wishes).items():
         tell(f"`{key}` is a setting of {', '.join(names)} alone")
     if options.dry_run:
@@ -102,6 +110,23 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         text_encoder=options.text_encoder,
         folds={key: value for key, value in folds.items() if value is not None},
     )
+
+
+@contextmanager
+def _naming_settings(given: Mapping[str, Any]) -> Iterator[None]:
+    """Call what a message names as the setting that the user has given for its row, where that is so."""
+    try:
+        yield
+    except ValueError as error:
+        row, _, message = str(error).partition(": ")
+        keys = {key.removeprefix(f"{row}."): key for key in given if "." not in key or key.startswith(f"{row}.")}
+
+        def named(found: re.Match[str]) -> str:
+            key = keys.get(found[1] or found[2] or found[3])
+            return found[0] if key is None else f"`settings` {key}"
+
+        renamed = _NAMED.sub(named, message)
+        raise type(error)(f"{row}: {renamed if renamed == message else renamed.removesuffix(_MORE)}") from error
 
 
 def _write_plan(file: Path, content: dict[str, Any]) -> None:

@@ -144,7 +144,7 @@ def test_text_comes_as_the_corpus_has_it(corpora):
         ("both", {"systems": ["mult"], "settings": {"mul.hidden_size": 1}}, "no row 'mul', the nearest is 'mult'"),
         ("both", {"systems": ["mult"], "settings": {"mult.system": "x"}}, "has system: name it in `systems`"),
         ("both", {"systems": ["mult"], "settings": {"dataset": "x"}}, "has dataset: it is the first argument"),
-        ("both", {"systems": ["mult"], "settings": {"seed": 3}}, r"compare \| mult sets `seed`: write `seeds`"),
+        ("both", {"systems": ["mult"], "settings": {"seed": 3}}, "`settings` has seed: write `seeds`"),
         ("both", {"recipes": ["no.yaml"]}, "There is no recipe no.yaml"),
     ],
 )  # fmt: skip
@@ -216,3 +216,32 @@ def test_a_dry_run_writes_nothing_and_names_options(corpora, tmp_path, monkeypat
     assert cli.main([*command, "--draws", "0"]) == 2
     assert "--draws must be at least 1, got 0." in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--folds", "2"], "univa: --folds must be all or a number of at least 3"),
+        (["--set", "num_train_epochs=x"], "univa: --set num_train_epochs: invalid float value: 'x'"),
+        (["--set", "univa.modalities=smell"], "univa: --set univa.modalities takes a list: 'smell'."),
+        (["--set", "objective=x"], "univa: --set objective is 'x', expected one of "),
+        (["--set", "hidden_size=15"], "univa: --set hidden_size must be a multiple of `num_attention_heads`, got 15"),
+        (["--folds", "3", "--set", "fold=9"], "univa: --set fold must be a number from 1 to 3, got 9."),
+        (["--set", "prior.seed=3"], "--set has seed: write --seeds."),
+        (["--set", "output_dir=x"], "--set has output_dir: runs lie in the output folder of the benchmark."),
+    ],
+)
+def test_messages_name_the_options_that_were_given(given, message, corpora, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = ["compare", str(corpora / "both"), "--systems", "univa", "prior", "--modalities", "audio", "--dry-run"]
+    assert cli.main([*command, *given]) == 2
+    said = capsys.readouterr().err
+    assert message in said and "plan.yaml" not in said and " | " not in said and "--help" not in said
+
+
+def test_settings_of_other_rows_and_recipes_are_not_blamed(corpora, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("system: univa\nobjective: x\n")
+    command = ["compare", str(corpora / "both"), "--systems", "univa", "--recipes", "mine.yaml", "--dry-run"]
+    assert cli.main([*command, "--modalities", "audio", "--set", "univa.objective=paper"]) == 2
+    assert "univa: mine: The recipe's 'objective' is 'x', expected one of " in capsys.readouterr().err

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job of `univa predict`: clips in, a table or lines of JSON out, and pictures."""
 
+import argparse
 from pathlib import Path
 
 from ..options import OptionParser
+from .places import check_model
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -46,3 +48,8 @@ def add_options(parser: OptionParser) -> None:
         help="video of a clip with the face's box and the emotions; of several clips, a folder",
     )
     parser.add_argument("--strict", action="store_true", help="stop at the first clip that cannot be predicted")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a model that is nowhere, before the job is imported."""
+    check_model(options.model)

@@ -17,7 +17,7 @@ from datasets.exceptions import DatasetsError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from transformers import PreTrainedModel
-from transformers.utils import logging
+from transformers.utils import CONFIG_NAME, logging
 
 from ..models.configuration_emotion import EmotionConfig
 from ..models.extractor_base_univa import same_extractor
@@ -96,6 +96,9 @@ def load_corpus(name_or_path: str, revision: str | None = None, streaming: bool 
         raise CorpusError(
             f"{name_or_path} is neither a folder nor a data set id such as ORG/NAME; build the corpus first"
         )
+    # A model may have the table of what it predicted.
+    if Path(name_or_path, CONFIG_NAME).is_file() and not any(Path(name_or_path, "data").glob("*.parquet")):
+        raise CorpusError(f"{name_or_path} is a model, and a corpus is expected in its place")
     if Path(name_or_path).is_dir() and not _tables(name_or_path):
         raise CorpusError(
             f"{name_or_path} cannot be loaded as a data set: it has no Parquet file; copy it again, or build it again"

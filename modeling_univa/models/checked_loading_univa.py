@@ -221,6 +221,8 @@ def _check_folder(name: Any, options: Mapping[str, Any]) -> None:
     if not folder.is_dir():
         return
     if options.get("config") is None and not (folder / CONFIG_NAME).is_file():
+        if any((folder / "data").glob("*.parquet")):
+            raise Refusal(f"{folder} is a corpus, and a model is expected in its place.")
         raise Refusal(f"{folder} cannot be loaded: it has no file {CONFIG_NAME}. Save the model again.")
     check_index(folder)
 

@@ -18,6 +18,7 @@ from transformers.utils import ModelOutput
 
 from .checked_loading_univa import CheckedModel, load_network, read_config, refusal
 from .configuration_emotion import FACE_EMOTIONS, EmotionConfig
+from .dropout_univa import use_byte_dropout
 from .packed_rows_univa import encode_rows
 from .pipeline_univa import UnivaPipeline
 
@@ -154,6 +155,11 @@ class EmotionNetwork(CheckedModel, PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
+
+    def post_init(self) -> None:
+        """As in transformers; dropout of every part, those of transformers too, is the fast one from here on."""
+        super().post_init()
+        use_byte_dropout(self)
 
 
 class EmotionModel(EmotionNetwork):
@@ -472,6 +478,7 @@ class EmotionModel(EmotionNetwork):
         )
         if Path(text_model_name_or_path).is_dir():
             encoder.config._name_or_path = ""  # A folder of this machine is not the business of others.
+        use_byte_dropout(encoder)
         # One configuration for both, so that whatever is set on it later (attention, say) reaches the encoder.
         model.set_text_encoder(encoder)
         config.text_config = encoder.config

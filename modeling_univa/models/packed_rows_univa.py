@@ -15,6 +15,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, create_bidirectional_mask, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .dropout_univa import draw_kept
+
 
 __all__ = ["LEAST_WORK", "PACKED_ATTENTION", "PackedRows", "encode_rows", "pack_rows", "through_layers"]
 
@@ -31,9 +33,6 @@ LEAST_WORK = 1_000_000
 
 # Weights of attention that are dropped at a time, so that they stay in the cache of a core.
 _BLOCK = 1 << 18
-# Random numbers of 16 bits decide, a quarter of an integer each: it is the drawing that takes the time. They round the
-# probability to 1/65536; the scale is that of the rounded one.
-_DRAWS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -180,17 +179,16 @@ class _DropoutAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, p: float):
         heads, length = query.shape[:2]
-        dropped = min(round(p * _DRAWS), _DRAWS - 1)
         weights = query.new_empty(heads, length, length)
-        keep = torch.empty(weights.shape, dtype=torch.bool)
+        keep = torch.empty(weights.shape, dtype=torch.uint8)
+        rescale = 1.0
         output = query.new_empty(heads, length, value.shape[2])
         for some in _heads(heads, length):
             own = weights[some]
             torch.baddbmm(own, query[some], key[some].mT, beta=0, alpha=scaling, out=own)
             torch.softmax(own, dim=-1, out=own)
-            torch.ge(_draws(own.shape), dropped - _DRAWS // 2, out=keep[some])
+            rescale = draw_kept(keep[some], p)
             torch.bmm(own * keep[some], value[some], out=output[some])
-        rescale = _DRAWS / (_DRAWS - dropped)
         output *= rescale
         ctx.save_for_backward(query, key, value, weights, keep, output)
         ctx.factors = scaling, rescale
@@ -219,12 +217,6 @@ class _DropoutAttention(torch.autograd.Function):
 def _heads(heads: int, length: int) -> list[slice]:
     size = max(1, _BLOCK // length**2)
     return [slice(start, start + size) for start in range(0, heads, size)]
-
-
-def _draws(shape: torch.Size) -> torch.Tensor:
-    """Random int16 of any value."""
-    wide = torch.empty((shape.numel() + 3) // 4, dtype=torch.int64)
-    return wide.random_(-(2**63), None).view(torch.int16)[: shape.numel()].view(shape)
 
 
 def _attend(

@@ -37,9 +37,10 @@ __all__ = ["FeatureEngine", "FeatureStore", "MemoryStore", "feature_engine"]
 logger = logging.get_logger(__name__)
 
 Row = TypeVar("Row")
+Group = TypeVar("Group")
 Made = dict[Item, Any]
 Read = tuple[Made, dict[Item, str]]
-Parts = list[tuple[list[Item], "Future[Read]"]]
+Parts = Sequence[tuple[list[Item], "Future[Read]"]]
 
 # Rows of a window in batches. Windows are sorted by length before they are cut into batches, and worked on in as many
 # parts by the processes.
@@ -162,11 +163,19 @@ class FeatureStore(MemoryStore):
         self._windows.truncate(good[1])
 
 
+Rows = Iterable[tuple[Row, Mapping[str, list[Item]]]]
+
+
 class _Window(NamedTuple):
+    """Rows that are worked on together, all of one group."""
+
+    group: Any
+    store: MemoryStore
     rows: list[tuple[Any, Mapping[str, list[Item]]]]
-    items: list[Item]
-    notes: dict[Item, str] | None
-    parts: Parts
+    is_last: bool
+    items: Sequence[Item] = ()
+    notes: dict[Item, str] | None = None
+    parts: Parts = ()
 
 
 class FeatureEngine:
@@ -200,7 +209,7 @@ class FeatureEngine:
         self._probe = probe
 
     def rows(
-        self, rows: Iterable[tuple[Row, Mapping[str, list[Item]]]], store: MemoryStore | None = None
+        self, rows: Rows[Row], store: MemoryStore | None = None
     ) -> Iterator[tuple[Row, dict[str, Any], list[str]]]:
         """What is made of rows, in their order.
 
@@ -212,46 +221,82 @@ class FeatureEngine:
             For each row, by modality, the joined values of its items, `Missing`, or `None` where it has no items; and
             the notes on items that no row before it had.
         """
-        store = MemoryStore() if store is None else store
-        for window in self._finished_windows(rows, store):
-            notes = dict(window.notes or {})
-            for row, items in window.rows:
-                made = {modality: _joined([store[item] for item in own]) for modality, own in items.items()}
-                named = [item for own in items.values() for item in own]
-                yield row, self._separate(made), [notes.pop(item) for item in named if item in notes]
+        for _, made in self._groups([(None, rows, MemoryStore() if store is None else store)]):
+            yield from made
+
+    def groups(
+        self, groups: Iterable[tuple[Group, Rows[Row]]]
+    ) -> Iterator[tuple[Group, Iterator[tuple[Row, dict[str, Any], list[str]]]]]:
+        """What is made of the rows of each group, from these rows alone.
+
+        The next group is asked for, and its reading begins, while the last rows of a group are worked on, so that the
+        processes have no rest between groups.
+
+        Args:
+            groups: Each with its rows, as `rows` takes them.
+
+        Returns:
+            Each group with what `rows` would make of its rows, to be gone through before the next group.
+        """
+        return self._groups((group, rows, MemoryStore()) for group, rows in groups)
 
     def close(self) -> None:
         """End the worker processes at once."""
         self._workers.close()
 
-    def _finished_windows(
-        self, rows: Iterable[tuple[Any, Mapping[str, list[Item]]]], store: MemoryStore
-    ) -> Iterator[_Window]:
-        ahead: deque[_Window] = deque()
-        iterator = iter(rows)
-        while window := list(islice(iterator, self.batch_size * _BATCHES_PER_WINDOW)):
-            ahead.append(self._begin(window, store))
-            while len(ahead) > -(-self._workers.at_work // _BATCHES_PER_WINDOW):
-                yield self._finish(ahead.popleft(), store)
-        while ahead:
-            yield self._finish(ahead.popleft(), store)
+    def _groups(self, groups: Iterable[tuple[Any, Rows[Any], MemoryStore]]) -> Iterator[tuple[Any, Iterator[Any]]]:
+        finished = self._finished_windows(groups)
+        for window in finished:
+            yield window.group, self._to_the_last(window, finished)
 
-    def _begin(self, rows: list[tuple[Any, Mapping[str, list[Item]]]], store: MemoryStore) -> _Window:
-        named = (item for _, items in rows for own in items.values() for item in own)
-        new = [item for item in dict.fromkeys(named) if item not in store.begun]
-        store.begun.update(new)
-        notes = store.restored(new)
-        if notes is not None:
-            return _Window(rows, new, notes, [])
+    def _to_the_last(self, window: _Window, finished: Iterator[_Window]) -> Iterator[tuple[Any, Any, list[str]]]:
+        """What was made of each row of a group, from its first window on."""
+        while True:
+            notes = dict(window.notes or {})
+            for row, items in window.rows:
+                made = {modality: _joined([window.store[item] for item in own]) for modality, own in items.items()}
+                named = [item for own in items.values() for item in own]
+                yield row, self._separate(made), [notes.pop(item) for item in named if item in notes]
+            if window.is_last:
+                return
+            window = next(finished)
+
+    def _windows(self, groups: Iterable[tuple[Any, Rows[Any], MemoryStore]]) -> Iterator[_Window]:
+        """At least one of each group, since a group without rows is one too."""
+        size = self.batch_size * _BATCHES_PER_WINDOW
+        for group, rows, store in groups:
+            iterator = iter(rows)
+            window = list(islice(iterator, size))
+            while following := list(islice(iterator, size)):
+                yield _Window(group, store, window, is_last=False)
+                window = following
+            yield _Window(group, store, window, is_last=True)
+
+    def _finished_windows(self, groups: Iterable[tuple[Any, Rows[Any], MemoryStore]]) -> Iterator[_Window]:
+        ahead: deque[_Window] = deque()
+        for window in self._windows(groups):
+            ahead.append(self._begin(window))
+            while len(ahead) > -(-self._workers.at_work // _BATCHES_PER_WINDOW):
+                yield self._finish(ahead.popleft())
+        while ahead:
+            yield self._finish(ahead.popleft())
+
+    def _begin(self, window: _Window) -> _Window:
+        named = (item for _, items in window.rows for own in items.values() for item in own)
+        new = [item for item in dict.fromkeys(named) if item not in window.store.begun]
+        window.store.begun.update(new)
+        window = window._replace(items=new, notes=window.store.restored(new))
+        if window.notes is not None:
+            return window
         if self._probe is not None and new:
             self._probe()
             self._probe = None
         files = [item for item in new if item.kind != "text"]
         size = -(-len(files) // _BATCHES_PER_WINDOW) or 1
         parts = [files[first : first + size] for first in range(0, len(files), size)]
-        return _Window(rows, new, None, [(part, self._workers.submit(self.reader.read_all, part)) for part in parts])
+        return window._replace(parts=[(part, self._workers.submit(self.reader.read_all, part)) for part in parts])
 
-    def _finish(self, window: _Window, store: MemoryStore) -> _Window:
+    def _finish(self, window: _Window) -> _Window:
         if window.notes is not None:
             return window
         made: Made = {item: item.source for item in window.items if item.kind == "text"}
@@ -262,7 +307,7 @@ class FeatureEngine:
             notes.update(said)
         for modality, compute in self.compute.items():
             made.update(compute({item: made[item] for item in window.items if item.modality == modality}))
-        store.add(window.items, made, notes)
+        window.store.add(window.items, made, notes)
         return window._replace(notes=notes, parts=[])
 
     def _read(self, items: list[Item], future: "Future[Read]") -> Read:

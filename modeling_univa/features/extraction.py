@@ -3,7 +3,7 @@
 """`univa extract`: a corpus with raw media in, the same corpus with feature columns out."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..models.extractor_base_univa import Extractor, extractor_identity
 from ..models.faces_univa import FaceReader
 from .engine import feature_engine
 from .face_emotions import check_face_emotions
-from .media import Missing, check_media, items_of
+from .media import Item, Missing, check_media, items_of
 from .report import frame_counts, write_card
 from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, device_kind, library_versions
 
@@ -144,19 +144,24 @@ class ExtractionJob(ShardJob):
             "versions": library_versions(),
         }
 
-    def process(self, shard: Shard, rows: pa.Table, advance: Callable[[int], Any]) -> ShardResult:
-        """Features of the rows of a shard. Nothing is kept from one shard to the next: what a batch holds decides the
+    def process(
+        self, shards: Iterable[tuple[Shard, pa.Table]], advance: Callable[[int], Any]
+    ) -> Iterator[tuple[Shard, ShardResult]]:
+        """Features of the rows of shards. Nothing is kept from one shard to the next: what a batch holds decides the
         last bit of what comes out, and which shards a process makes is chance."""
+        for (shard, rows), made in self._engine.groups(((shard, rows), self._items(rows)) for shard, rows in shards):
+            lines: dict[str, list[dict[str, Any]]] = {}
+            kept: list[tuple[int, Mapping[str, Any]]] = []
+            for place, (row, features, _) in enumerate(made):
+                if self._list_missing(shard, row, features, lines):
+                    kept.append((place, features))
+                advance(1)
+            yield shard, ShardResult(self._table(rows, kept), lines)
+
+    def _items(self, rows: pa.Table) -> Iterator[tuple[dict[str, Any], dict[str, list[Item]]]]:
         columns = [name for name in rows.column_names if not (holds_frames(name) or name.endswith("_va"))]
         modalities = [name for name in self.extractors if name in MODALITIES]
-        items = ((row, items_of(row, modalities)) for row in rows.select(columns).to_pylist())
-        lines: dict[str, list[dict[str, Any]]] = {}
-        kept: list[tuple[int, Mapping[str, Any]]] = []
-        for place, (row, features, _) in enumerate(self._engine.rows(items)):
-            if self._list_missing(shard, row, features, lines):
-                kept.append((place, features))
-            advance(1)
-        return ShardResult(self._table(rows, kept), lines)
+        return ((row, items_of(row, modalities)) for row in rows.select(columns).to_pylist())
 
     def close(self) -> None:
         """End the worker processes."""

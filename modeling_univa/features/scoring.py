@@ -3,7 +3,7 @@
 """`univa score-affect`: a corpus in, the same corpus with the scorers' valence and arousal in its VA columns out."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,6 +31,9 @@ from .shards import REJECTED_FILE, Shard, ShardJob, ShardResult, corpus_folder, 
 __all__ = ["SCORERS_FILE", "ScoringJob", "ScoringOptions", "describe_scorer"]
 
 TRANSLATIONS_FILE = "translations.jsonl"
+
+# A shard, its rows as a table and as dicts, and the lines of files beside the output.
+_Group = tuple[Shard, pa.Table, list[dict[str, Any]], dict[str, list[dict[str, Any]]]]
 
 _UNKNOWN = np.full(2, np.nan, dtype=np.float32)
 
@@ -131,20 +134,32 @@ class ScoringJob(ShardJob):
             "versions": library_versions(),
         }
 
-    def process(self, shard: Shard, rows: pa.Table, advance: Callable[[int], Any]) -> ShardResult:
-        """Score the rows of a shard; those of a split that is not scored pass as they are."""
+    def process(
+        self, shards: Iterable[tuple[Shard, pa.Table]], advance: Callable[[int], Any]
+    ) -> Iterator[tuple[Shard, ShardResult]]:
+        """Score the rows of shards; those of a split that is not scored pass as they are."""
+        for (shard, rows, wanted, lines), made in self._engine.groups(map(self._group, shards)):
+            if shard.split not in self.splits:
+                advance(len(rows))
+                yield shard, ShardResult(self._table(rows, {}))
+                continue
+            scored = []
+            for _, found, _ in made:
+                scored.append(found)
+                advance(1)
+            yield shard, ShardResult(self._table(rows, self._va(shard, wanted, scored, lines)), lines)
+
+    def _group(self, given: tuple[Shard, pa.Table]) -> tuple[_Group, list[tuple[int, dict[str, list[Item]]]]]:
+        """What the engine gets of a shard: nothing of one that is not scored."""
+        shard, rows = given
+        lines: dict[str, list[dict[str, Any]]] = {}
         if shard.split not in self.splits:
-            advance(len(rows))
-            return ShardResult(self._table(rows, {}))
+            return (shard, rows, [], lines), []
         columns = [name for name in rows.column_names if not (holds_frames(name) or name.endswith("_va"))]
         wanted = rows.select(columns).to_pylist()
-        lines: dict[str, list[dict[str, Any]]] = {}
         texts = self._translated([row["text"] or "" for row in wanted] if "text" in self.scorers else [], lines)
-        scored = []
-        for _, made, _ in self._engine.rows((place, self._items(row, texts)) for place, row in enumerate(wanted)):
-            scored.append(made)
-            advance(1)
-        return ShardResult(self._table(rows, self._va(shard, wanted, scored, lines)), lines)
+        items = [(place, self._items(row, texts)) for place, row in enumerate(wanted)]
+        return (shard, rows, wanted, lines), items
 
     def close(self) -> None:
         """End the worker processes."""

@@ -17,6 +17,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -115,8 +116,13 @@ class ShardJob(ABC):
         """Everything that decides the bytes of the output, as JSON."""
 
     @abstractmethod
-    def process(self, shard: Shard, rows: pa.Table, advance: Callable[[int], Any]) -> ShardResult:
-        """Make the rows of a shard, from these rows alone; `advance(n)` tells that n more of them are done."""
+    def process(
+        self, shards: Iterable[tuple[Shard, pa.Table]], advance: Callable[[int], Any]
+    ) -> Iterator[tuple[Shard, ShardResult]]:
+        """Make the rows of each shard, from these rows alone; `advance(n)` tells that n more rows are done.
+
+        It may ask for the next shard before it has finished the one before, to have work for all processes.
+        """
 
     @abstractmethod
     def write_card(self, folder: Path, shards: Iterable[tuple[Shard, pa.Table, dict[str, Any]]]) -> None:
@@ -331,25 +337,49 @@ class _Run:
                     table.unlink(missing_ok=True)
 
     def _make_some(self, shards: Sequence[Shard], bar: Any) -> bool:
+        """Make those of the shards that no other process has; returns whether there were any.
+
+        The next shard is begun before the one at hand is finished, and written while the next is made. One at a time
+        waits to be written, so that memory does not grow.
+        """
+        locks: dict[Shard, contextlib.ExitStack] = {}
+        written: Future[Shard] | None = None
         worked = False
-        for shard in shards:
-            with self._lock(f"shards/{shard.name}.lock") as mine:
-                if mine and not self._table_file(shard).exists():
-                    self._make(shard, bar)
-                    worked = True
+        try:
+            with ThreadPoolExecutor(1, "writer") as writer:
+                for shard, result in self.job.process(self._claimed(shards, locks), bar.update):
+                    if self.strict and result.lines.get(REJECTED_FILE):
+                        raise CorpusError(_reason(result.lines[REJECTED_FILE][0]))
+                    if written is not None:
+                        locks.pop(written.result()).close()
+                    written, worked = writer.submit(self._write, shard, result), True
+                if written is not None:
+                    written.result()
+        finally:
+            for lock in locks.values():
+                lock.close()
         return worked
 
-    def _make(self, shard: Shard, bar: Any) -> None:
-        rows = self.job.corpus.splits[shard.split].with_format("arrow")[shard.first : shard.last]
-        result = self.job.process(shard, rows, bar.update)
-        if self.strict and result.lines.get(REJECTED_FILE):
-            raise CorpusError(_reason(result.lines[REJECTED_FILE][0]))
+    def _claimed(
+        self, shards: Iterable[Shard], locks: dict[Shard, contextlib.ExitStack]
+    ) -> Iterator[tuple[Shard, pa.Table]]:
+        """Shards to be made here, with their rows, each locked when it is asked for."""
+        for shard in shards:
+            with contextlib.ExitStack() as stack:
+                is_mine = stack.enter_context(self._lock(f"shards/{shard.name}.lock"))
+                if not is_mine or self._table_file(shard).exists():
+                    continue
+                locks[shard] = stack.pop_all()
+            yield shard, self.job.corpus.splits[shard.split].with_format("arrow")[shard.first : shard.last]
+
+    def _write(self, shard: Shard, result: ShardResult) -> Shard:
         # First what belongs to the shard, then the file whose presence says that the shard is done.
         about = {"lines": result.lines, "summary": self.job.summary(result.table)}
         write_text(self._lines_file(shard), json.dumps(about))
         with whole_file(self._table_file(shard)) as file:
             _write_parquet(result.table, self.job.features, file)
         sync(self.work / "shards")
+        return shard
 
     # The whole
 

@@ -8,7 +8,7 @@ travel with the model. The same video and fields give the same crops.
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers.utils import logging
 
 from .extractor_base_univa import check_at_least, check_choice, check_limits
-from .limits_univa import check_limit
+from .limits_univa import LIMITS, check_limit
 from .media_univa import MediaError, MediaSource, NoSoundError, VideoFrame, iter_frames, media_duration, read_audio
 from .trusted_paths_univa import check_digest, check_sha256, content_digest
 
@@ -55,6 +55,8 @@ _MOTION_RATE = 25.0
 # Mouth, and eyes with nose (whose motion is that of the head), as fractions of the box: left, top, right, bottom.
 _MOUTH, _UPPER_FACE = (0.25, 0.62, 0.75, 0.97), (0.2, 0.15, 0.8, 0.55)
 _PATCH = (24, 16)
+# Bytes of crops that are kept while faces are looked for; beyond them the video is gone through once more.
+_KEPT_CROPS = 64 * 2**20
 # Share of a clip from which a face counts as seen in all of it.
 _MOST_OF_IT = 0.9
 
@@ -254,7 +256,8 @@ class FaceReader:
             OSError: The detector's file could not be downloaded.
         """
         part = _Clip(source, start, end, max_seconds)
-        tracks, num_pictures, num_doubtful = self._find_tracks(part)
+        crops = _Crops(self._crop_small_face, self.size)
+        tracks, num_pictures, num_doubtful = self._find_tracks(part, crops)
         if not tracks:
             doubtful = f" ({num_doubtful} seen too briefly or unclearly)" if num_doubtful else ""
             return FaceTrack([], [], [], 0, f"no face in {num_pictures} pictures{doubtful}")
@@ -263,7 +266,8 @@ class FaceReader:
         if len(kept) > self.max_faces:
             kept = np.linspace(0, len(kept) - 1, self.max_faces).round().astype(int)
             notes.append(f"{self.max_faces} of {len(track.faces)} faces are used, at even distances")
-        images = self._crop({track.indices[place]: track.faces[place] for place in kept}, part)
+        chosen = {track.indices[place]: track.faces[place] for place in kept}
+        images = crops.of(chosen) or self._crop(chosen, part)
         first, seconds = part.start or 0.0, part.seconds(num_pictures / self.frame_rate)
         return FaceTrack(
             images,
@@ -301,7 +305,7 @@ class FaceReader:
         found = sorted((faces[place] for place in kept), key=lambda face: (-face.area, face.box))
         return found[:_MOST_FACES]
 
-    def _find_tracks(self, part: "_Clip") -> tuple[list["_Track"], int, int]:
+    def _find_tracks(self, part: "_Clip", crops: "_Crops") -> tuple[list["_Track"], int, int]:
         """Tracks that count, the number of pictures looked at, and the number of tracks that do not count."""
         tracks: list[_Track] = []
         active: list[_Track] = []
@@ -312,6 +316,8 @@ class FaceReader:
             if image is None or not (frame.image is image or np.array_equal(frame.image, image)):
                 image, faces = frame.image, self.detect(frame.image)
                 thumbnail = _thumbnail(image)
+                crops.cut(image, faces)
+            crops.keep(index)
             cut = previous is not None and np.abs(thumbnail - previous).mean() > _CUT_DIFFERENCE
             previous = thumbnail
             # A whole frame is the face, whatever it shows.
@@ -345,7 +351,7 @@ class FaceReader:
         return tracks[int(np.argmax(scores))], []
 
     def _crop(self, faces: dict[int, Face], part: "_Clip") -> list[np.ndarray]:
-        # The video is gone through again, because keeping every crop of every track could need any amount of memory.
+        # Where the crops are not kept: those of every track could need any amount of memory.
         images = []
         for index, frame in enumerate(part.frames(self.frame_rate)):
             if index in faces:
@@ -358,6 +364,10 @@ class FaceReader:
 
     def _crop_side(self, face: Face) -> int:
         return max(1, round(max(face.box[2:]) * (1 + self.margin)))
+
+    def _crop_small_face(self, image: np.ndarray, face: Face) -> np.ndarray | None:
+        """The crop, without one where it is beyond the limits, which only the crop of a chosen face must not be."""
+        return self._crop_face(image, face) if self._crop_side(face) ** 2 <= LIMITS["pixels"].most else None
 
     def _crop_face(self, image: np.ndarray, face: Face) -> np.ndarray:
         """A square around the face, turned so that the eyes are level, the picture's edge repeated beyond it."""
@@ -431,6 +441,36 @@ class _Clip:
             check_limit(kind, value, name)
         except ValueError as error:
             raise MediaError(self.source, str(error)) from None
+
+
+class _Crops:
+    """Crops of all faces found so far, as long as there are few, so that the video need not be decoded twice."""
+
+    def __init__(self, crop: Callable[[np.ndarray, Face], np.ndarray | None], size: int):
+        self._crop, self._bytes_of_one = crop, 3 * size**2
+        self._last: dict[Face, np.ndarray | None] = {}
+        #: By number of the picture; `None` where there were too many.
+        self._kept: dict[int, dict[Face, np.ndarray | None]] | None = {}
+        self._bytes = 0
+
+    def cut(self, image: np.ndarray, faces: Sequence[Face]) -> None:
+        """Cut the faces out of the next picture."""
+        self._bytes += len(faces) * self._bytes_of_one
+        if self._bytes > _KEPT_CROPS:
+            self._kept = None
+        if self._kept is not None:
+            self._last = {face: self._crop(image, face) for face in faces}
+
+    def keep(self, index: int) -> None:
+        """Keep the crops of the picture at hand under its number; a picture that comes again has them again."""
+        if self._kept is not None:
+            self._kept[index] = self._last
+
+    def of(self, faces: Mapping[int, Face]) -> list[np.ndarray]:
+        """The crops of faces, by the number of their picture; none where not all of them were kept."""
+        kept = self._kept or {}
+        found = [crop for index, face in faces.items() if (crop := kept.get(index, {}).get(face)) is not None]
+        return found if len(found) == len(faces) else []
 
 
 # Tracks

@@ -20,15 +20,17 @@ Headers are claims: what they would make us allocate or loop over is held agains
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from .declared_length_univa import (
     avi_is_cut,
@@ -92,6 +94,9 @@ _IMAGES = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _SOUND_PREROLL = 0.5
 # Frames are found by decoding time, which may be this much before the time at which they are shown.
 _VIDEO_PREROLL = 0.3
+
+# The first version of PyAV whose conversion of pictures starts threads.
+_CONVERTS_ON_THREADS = 17
 
 _NAMES = {"audio": "sound", "video": "picture"}
 # FFmpeg's disposition of the picture on a sound file's cover.
@@ -529,6 +534,7 @@ def _pictures(
     source: MediaSource, frame_rate: float | None, start: float, end: float, longest: float
 ) -> Iterator[VideoFrame]:
     number, index, finish = 0, 0, 0.0
+    to_rgb = _to_rgb(source)
     for begin, finish, picture, aspect in _shown(source, start, end):
         if begin >= end - _CLOCK_TOLERANCE:
             break
@@ -545,7 +551,7 @@ def _pictures(
         if times:
             number += len(times)
             _check_claim(source, "pictures", number, "the number of its pictures")
-            image = _upright_rgb(source, picture, aspect)
+            image = _upright_rgb(source, picture, aspect, to_rgb)
             yield from (VideoFrame(time, image) for time in times)
     if not number:
         raise MediaError(source, f"no picture is shown from {start:g} s to {end:g} s (the last ends at {finish:g} s)")
@@ -581,11 +587,23 @@ def _duration(frame: Any, stream: Any) -> float:
     return float(1 / (stream.average_rate or 25))
 
 
-def _upright_rgb(source: MediaSource, frame: Any, aspect: Fraction) -> np.ndarray:
+def _to_rgb(source: MediaSource) -> Callable[..., Any]:
+    """
+    From a decoded frame to one in RGB, by one converter for all pictures of a video.
+
+    What FFmpeg prepares for a conversion takes longer than the conversion, more so with a thread for each core.
+    """
+    av = _import_av(source, "")
+    # Before there was a choice, one thread was all there was.
+    threads = {"threads": 1} if int(av.__version__.partition(".")[0]) >= _CONVERTS_ON_THREADS else {}
+    return partial(av.video.reformatter.VideoReformatter().reformat, format="rgb24", **threads)
+
+
+def _upright_rgb(source: MediaSource, frame: Any, aspect: Fraction, to_rgb: Callable[..., Any]) -> np.ndarray:
     width = round(frame.width * aspect)
     _check_picture_size(source, width, frame.height)
     try:
-        image = frame.to_ndarray(format="rgb24", **({} if aspect == 1 else {"width": width, "height": frame.height}))
+        image = to_rgb(frame, **({} if aspect == 1 else {"width": width, "height": frame.height})).to_ndarray()
     except (OSError, ValueError) as error:  # FFmpeg's errors are one of the two
         raise MediaError(source, f"a picture of {width} x {frame.height} cannot be converted ({error})") from error
     matrix = frame.side_data.get("DISPLAYMATRIX")
@@ -633,6 +651,9 @@ def _decode_from(
                 container.seek(int((seek_to + origin) / stream.time_base), stream=stream)
             if kind == "video":
                 stream.thread_type = "AUTO"
+            if torch.get_num_threads() == 1:
+                # A worker process, beside others. FFmpeg would start a thread for each core, with pictures of its own.
+                stream.codec_context.thread_count = 1
             reached: dict[int, float] = {}
             # All streams, because only together they tell whether the file goes on to the end that it declares.
             for packet in container.demux():

@@ -114,6 +114,47 @@ def test_what_is_wrong_for_every_clip_ends_the_job_before_one_is_read(read):
         FeatureEngine(MediaReader(None), {}, batch_size=0)
 
 
+class Eager(Workers):
+    """Processes that have read at once; what is asked of them, and when, is noted."""
+
+    at_work = 2
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.events = []
+
+    def submit(self, function, argument):
+        self.events.append(f"read {' '.join(item.name for item in argument)}")
+        return self._here(function, argument)
+
+
+def test_the_next_group_is_read_before_the_last_rows_of_one_are_worked_on(read, monkeypatch):
+    monkeypatch.setattr("modeling_univa.features.engine.Workers", Eager)
+    reading = MediaReader(None)
+    engine = FeatureEngine(reading, {"audio": lambda raw: events.append("network") or raw}, batch_size=1, workers=2)
+    events = engine._workers.events
+
+    def groups():
+        for name, sounds in (("first", "abcde"), ("none", ""), ("second", "ab")):
+            events.append(f"ask for {name}")
+            yield name, rows(*sounds)
+
+    found = {}
+    for name, made in engine.groups(groups()):
+        found[name] = [row for row, _, _ in made]
+        events.append(f"end of {name}")
+    assert found == {"first": list("abcde"), "none": [], "second": ["a", "b"]}
+    assert [event for event in events if not event.startswith("read")] == [
+        "ask for first", "network", "ask for none", "network", "end of first", "ask for second", "end of none",
+        "network", "end of second",
+    ]  # fmt: skip
+    # Windows of four rows; a group has what it names read for itself.
+    assert [event for event in events if event.startswith("read")] == [f"read {name}" for name in "abcdeab"]
+    assert events.index("ask for none") < events.index("end of first")
+    # One window is read while another is at the network.
+    assert events.index("read e") < events.index("network")
+
+
 NAMES = ("a", "odd", "bad", "a+bb", "ccc", "still", "", "ccc+dddd", "eeeee", "a", "odd", "ff")
 
 

@@ -112,7 +112,7 @@ def test_features_of_other_frames_are_refused_before_the_first_clip(networks, co
     job = ExtractionJob(load_corpus(str(corpus)), extractors, ExtractionOptions(root))
     shard = job.corpus.splits["train"].with_format("arrow")[:]
     with pytest.raises(ValueError, match="are of single faces, and hog makes 1 frames of 2 faces: choose a"):
-        job.process(None, shard, lambda count: None)
+        next(job.process([(None, shard)], lambda count: None))
     assert list(feature_engine({}, root).rows([("row", {})])) == [("row", {}, [])]
 
 

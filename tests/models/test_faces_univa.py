@@ -24,6 +24,20 @@ cv2 = pytest.importorskip("cv2")
 pytest.importorskip("scipy")
 
 
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """The frame rates at which videos were gone through."""
+    rates = []
+    iter_frames = faces_univa.iter_frames
+
+    def noting(source, frame_rate=None, *arguments, **options):
+        rates.append(frame_rate)
+        return iter_frames(source, frame_rate, *arguments, **options)
+
+    monkeypatch.setattr(faces_univa, "iter_frames", noting)
+    return rates
+
+
 class ColourDetector:
     """Finds one red, one green and one blue square, each a face."""
 
@@ -258,6 +272,19 @@ def test_foreign_settings_are_refused():
 
 
 # Detectors
+
+
+def test_a_video_is_decoded_once_unless_there_are_many_faces(reader, decoded, tmp_path: Path, monkeypatch):
+    images = [scene({0: (20 + step // 2, 20, 30), 1: (80, 20, 20)}) for step in range(50)]
+    path = write_video(tmp_path / "two.mp4", images)
+    once = reader()(path)
+    assert decoded == [5] and len(once.images) == 10 and once.tracks_found == 2
+    # 20 faces of 32 x 32 x 3 bytes.
+    for kept, passes in ((20 * 3072, [5]), (20 * 3072 - 1, [5, 5]), (0, [5, 5])):
+        decoded.clear()
+        monkeypatch.setattr(faces_univa, "_KEPT_CROPS", kept)
+        np.testing.assert_array_equal(reader()(path).images, once.images)
+        assert decoded == passes
 
 
 def test_yunet_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

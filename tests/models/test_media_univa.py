@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from video_files import level_index, levels, write_video
 
 from modeling_univa.models.faces_univa import FaceReader
@@ -354,6 +355,23 @@ class TestBrokenVideo:
         for read in (lambda: next(iter_frames(path)), lambda: read_audio(path)):
             with pytest.raises(MediaError, match=r"secret\.mp4: the file may not be read"):
                 read()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_process_of_one_thread_decodes_on_it(tmp_path, threads):
+    path, before = write_video(tmp_path / "clip.mp4", levels(50)), torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with os.scandir("/proc/self/task") as tasks:
+            alone = len(list(tasks))
+        frames = iter_frames(path, 5)
+        found = [next(frames).image]
+        with os.scandir("/proc/self/task") as tasks:
+            assert (len(list(tasks)) > alone) == (threads > 1)
+        found += [frame.image for frame in frames]
+    finally:
+        torch.set_num_threads(before)
+    assert [level_index(image) for image in found] == list(range(0, 50, 5))
 
 
 def test_duration(tmp_path: Path):

@@ -33,6 +33,8 @@ LEAST_WORK = 1_000_000
 
 # Weights of attention that are dropped at a time, so that they stay in the cache of a core.
 _BLOCK = 1 << 18
+# Weights of attention that take the time of the calls for one more row.
+_ROW_CALLS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,15 @@ class PackedRows:
 
     def pack(self, padded: torch.Tensor) -> torch.Tensor:
         """`(B, T, …)` to `(1, N, …)`."""
+        if len(self.index) == self.shape[0] * self.shape[1]:
+            return padded.flatten(0, 1)[None]
         return padded.flatten(0, 1).index_select(0, self.index)[None]
 
     def unpack(self, packed: torch.Tensor) -> torch.Tensor:
         """`(1, N, …)` to `(B, T, …)`, with zeros for padding."""
         rest = packed.shape[2:]
+        if len(self.index) == self.shape[0] * self.shape[1]:
+            return packed.reshape(*self.shape, *rest)
         padded = packed.new_zeros(self.shape[0] * self.shape[1], *rest).index_copy(0, self.index, packed[0])
         return padded.view(*self.shape, *rest)
 
@@ -171,13 +177,22 @@ def _positions(config: PreTrainedConfig, input_ids: torch.Tensor, rows: PackedRo
 
 class _DropoutAttention(torch.autograd.Function):
     """
-    Attention of one row with dropout on its weights, heads `(H, L, d)` a few at a time.
+    Attention with dropout on its weights, heads `(H, L, d)` of one row or more, a few at a time; `bias`, `(H, 1, L)`,
+    is 0 for what is attended to and `-inf` for the rest.
 
     Keeps the weights and a byte for each of them, where PyTorch's own keeps three numbers.
     """
 
     @staticmethod
-    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, p: float):
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: torch.Tensor | None,
+        scaling: float,
+        p: float,
+    ):
         heads, length = query.shape[:2]
         weights = query.new_empty(heads, length, length)
         keep = torch.empty(weights.shape, dtype=torch.uint8)
@@ -185,7 +200,8 @@ class _DropoutAttention(torch.autograd.Function):
         output = query.new_empty(heads, length, value.shape[2])
         for some in _heads(heads, length):
             own = weights[some]
-            torch.baddbmm(own, query[some], key[some].mT, beta=0, alpha=scaling, out=own)
+            start, beta = (own, 0) if bias is None else (bias[some], 1)
+            torch.baddbmm(start, query[some], key[some].mT, beta=beta, alpha=scaling, out=own)
             torch.softmax(own, dim=-1, out=own)
             rescale = draw_kept(keep[some], p)
             torch.bmm(own * keep[some], value[some], out=output[some])
@@ -211,7 +227,7 @@ class _DropoutAttention(torch.autograd.Function):
                 by_score = torch.bmm(above, value[some].mT).mul_(kept).sub_(sums[some]).mul_(own)
                 torch.baddbmm(by_query[some], by_score, key[some], beta=0, alpha=scaling, out=by_query[some])
                 torch.baddbmm(by_key[some], by_score.mT, query[some], beta=0, alpha=scaling, out=by_key[some])
-        return by_query, by_key, by_value, None, None
+        return by_query, by_key, by_value, None, None, None
 
 
 def _heads(heads: int, length: int) -> list[slice]:
@@ -220,16 +236,45 @@ def _heads(heads: int, length: int) -> list[slice]:
 
 
 def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float | None, dropout: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None = None,
+    *,
+    scaling: float | None,
+    dropout: float,
 ) -> torch.Tensor:
-    """Attention of one row, `(1, heads, L, d)`."""
+    """Attention of rows, `(R, heads, L, d)`; to those keys alone that `mask`, `(R, L)` bool, says are there."""
     # A graph of single layers cannot read random integers as ones of another width; autocast has SDPA's own types.
     plain = not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
     if plain and 0 < dropout < 1 and query.dtype in (torch.float32, torch.float64):
+        bias = None
+        if mask is not None:
+            bias = torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(~mask, -torch.inf)
+            bias = bias.repeat_interleave(query.shape[1], dim=0)[:, None]
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        found: torch.Tensor = _DropoutAttention.apply(query[0], key[0], value[0], scale, dropout)
-        return found[None]
-    return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scaling)
+        flat = (states.flatten(0, 1) for states in (query, key, value))
+        found: torch.Tensor = _DropoutAttention.apply(*flat, bias, scale, dropout)
+        return found.unflatten(0, query.shape[:2])
+    seen = None if mask is None else mask[:, None, None]
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout, scale=scaling)
+
+
+def _attend_together(
+    heads: tuple[torch.Tensor, torch.Tensor, torch.Tensor], lengths: torch.Tensor, longest: int, **settings: Any
+) -> torch.Tensor:
+    """Attention of packed rows `(1, heads, N, d)`, padded for it alone, to `(1, N, heads, d)`."""
+    mask = torch.arange(longest) < lengths[:, None]
+    rows = PackedRows.of(mask)
+    query, key, value = (rows.unpack(states.transpose(1, 2)).transpose(1, 2) for states in heads)
+    attended = _attend(query, key, value, None if len(rows.index) == mask.numel() else mask, **settings)
+    return rows.pack(attended.transpose(1, 2))
+
+
+def _pays_together(lengths: list[int], heads: int) -> bool:
+    """Whether padding the weights of attention takes less time than calls for each row."""
+    padding = sum(max(lengths) ** 2 - length**2 for length in lengths)
+    return not torch.compiler.is_compiling() and padding * heads <= _ROW_CALLS * (len(lengths) - 1)
 
 
 def _packed_attention(
@@ -248,6 +293,9 @@ def _packed_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     lengths = ends.diff().tolist()
+    if _pays_together(lengths, query.shape[1]):
+        settings = {"scaling": scaling, "dropout": dropout}
+        return _attend_together((query, key, value), ends.diff(), max(lengths), **settings), None
     rows = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
     attended = [_attend(*row, scaling=scaling, dropout=dropout).transpose(1, 2) for row in rows]
     return torch.cat(attended, dim=1), None

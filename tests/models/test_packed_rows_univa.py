@@ -229,9 +229,11 @@ def test_a_probability_that_rounds_to_one_still_keeps_some():
 
 
 @pytest.mark.parametrize("block", [1, 1 << 18])
-def test_gradients_of_attention_with_dropout(block, monkeypatch):
-    """By finite differences, with the same mask; all heads at a time and one by one."""
+@pytest.mark.parametrize("together", [False, True])
+def test_gradients_of_attention_with_dropout(block, together, monkeypatch):
+    """By finite differences, with the same mask; all heads at a time and one by one, rows alike."""
     monkeypatch.setattr(packed_rows_univa, "_BLOCK", block)
+    monkeypatch.setattr(packed_rows_univa, "_ROW_CALLS", 1 << 15 if together else 0)
     heads = [value.requires_grad_() for value in random_heads(8, 3, dtype=torch.float64)]
 
     def seeded(*heads):
@@ -239,6 +241,46 @@ def test_gradients_of_attention_with_dropout(block, monkeypatch):
         return attention(*heads, (5, 3), 0.4)
 
     assert torch.autograd.gradcheck(seeded, heads)
+
+
+# Rows together
+
+
+@pytest.mark.parametrize("lengths", [(5, 3, 1), (4, 4), (6,)])
+def test_rows_together_are_as_each_by_itself(lengths, monkeypatch):
+    """Also those of one length, of which nothing is padded."""
+    heads = [value.requires_grad_() for value in random_heads(sum(lengths), 3)]
+    weights = torch.randn(sum(lengths), 2, 3)
+    found = []
+    for together in (True, False):
+        monkeypatch.setattr(packed_rows_univa, "_pays_together", lambda *_, together=together: together)
+        output = attention(*heads, lengths)
+        found.append((output, *torch.autograd.grad((output * weights).sum(), heads)))
+    assert found[0][0].shape == (1, sum(lengths), 2, 3)
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_what_is_not_there_is_not_attended_to_with_dropout_either():
+    """Of rows together: the weights of the shorter sum to one."""
+    assert packed_rows_univa._pays_together([40, 3, 60], 2)
+    torch.manual_seed(0)
+    means = torch.stack(
+        [torch.stack([part.sum(-1).mean() for part in weights_of((40, 3, 60), 0.3)]) for _ in range(300)]
+    )
+    torch.testing.assert_close(means.mean(0), torch.ones(3), atol=0.02, rtol=0)
+
+
+def test_rows_go_together_where_their_padding_costs_less_than_calls():
+    pays = packed_rows_univa._pays_together
+    assert pays([512], 12) and pays([512, 512], 12) and pays([30, 20, 25, 30], 8)
+    assert not pays([512, 226], 12) and not pays([157, 30], 12)
+
+
+def test_rows_of_one_length_are_not_copied():
+    rows, values = PackedRows.of(torch.ones(2, 3, dtype=torch.bool)), torch.rand(2, 3, 4)
+    packed = rows.pack(values)
+    assert packed.shape == (1, 6, 4) and torch.equal(rows.unpack(packed), values)
+    assert packed.data_ptr() == values.data_ptr() == rows.unpack(packed).data_ptr()
 
 
 # Where rows stay padded

@@ -24,6 +24,7 @@ from ..models.processing_univa import UnivaProcessor
 from ..scores.results import RESULTS_FOLDER, Evaluation, without_prefix, write_eval_results
 from ..sharing.card import ModelFacts, TrainingTime, write_model_card
 from .arguments import ModelArguments
+from .sharded_weights import whole
 from .training_arguments import UnivaTrainingArguments
 
 
@@ -126,9 +127,10 @@ class ModelCardCallback(TrainerCallback):
         Args:
             given: `ModelFacts` that are known better than the run knows them.
         """
+        # All processes ask for the facts: of a model in parts (FSDP) each holds some of a weight that the card shows.
+        facts = self.facts(args, state, model)
         if not state.is_world_process_zero:
             return
-        facts = self.facts(args, state, model)
         facts = dataclasses.replace(facts, **{name: value for name, value in given.items() if value is not None})
         write_model_card(args.output_dir, facts)
         for evaluation in facts.evaluations:
@@ -136,7 +138,7 @@ class ModelCardCallback(TrainerCallback):
                 write_eval_results(Path(args.output_dir), evaluation)
 
     def facts(self, args: UnivaTrainingArguments, state: TrainerState, model: PreTrainedModel) -> ModelFacts:
-        """What is known of the run."""
+        """What is known of the run; asked for by all processes, or of a model that each has whole."""
         config, seconds = model.config, _seconds(state)
         evaluations = [found[max(found)] for found in self._scores.values()]
         return ModelFacts(
@@ -196,7 +198,7 @@ def label_similarity(model: PreTrainedModel) -> torch.Tensor | None:
         return None
     found = {name: value for name, value in model.state_dict().items() if name.endswith("label_similarity")}
     names = sorted(found, key=lambda name: "modules_to_save" not in name)
-    return found[names[0]].detach().float().cpu() if names else None
+    return whole(found[names[0]].detach()).float().cpu() if names else None
 
 
 def _starting_weights(args: ModelArguments | None) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from .evaluation import predictions_of
 from .examples import choose_examples, example_texts, examples_screen
 from .frozen_text import check_text_states, freeze_lower_layers, freeze_text_encoder, frozen_encoder
 from .same_run import RESULTS_FILE, check_same_run
+from .sharded_weights import whole
 from .trainer import UnivaTrainer
 from .training_arguments import UnivaTrainingArguments
 
@@ -160,7 +161,7 @@ def finish(
     Raises:
         ValueError: training has diverged.
     """
-    broken = [name for name, value in trainer.model.named_parameters() if not value.isfinite().all()]
+    broken = [name for name, value in trainer.model.named_parameters() if not whole(value.isfinite().all())]
     if broken:
         raise ValueError(
             f"Training has diverged: {len(broken)} weights, {broken[0]} among them, are not finite. Use a lower "

@@ -37,6 +37,7 @@ from ..sharing.push import check_base_repository, make_repository, push_folder
 from .card_callback import ModelCardCallback
 from .checkpoints import last_complete_checkpoint, load_resume_state, save_resume_state, weights_damage
 from .progress import show_training_progress, without_bars
+from .sharded_weights import unsharded_class
 from .training_arguments import UnivaTrainingArguments
 from .weight_averaging import WeightAveraging
 
@@ -441,8 +442,8 @@ class UnivaTrainer(Trainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        if self.averaging is not None and self.args.should_save:
-            self.averaging.save_raw_weights(output_dir)
+        if self.averaging is not None:
+            self.averaging.save_raw_weights(output_dir, self.args.should_save)
         if self.args.should_save:
             save_resume_state(self.accelerator.unwrap_model(self.model), output_dir)
         # The first process writes `trainer_state.json` next, which declares the checkpoint of all of them complete.
@@ -452,7 +453,7 @@ class UnivaTrainer(Trainer):
         folder = Path(output_dir or self.args.output_dir)
         card = folder / "README.md"
         previous = card.read_bytes() if card.exists() else None
-        with without_bars():
+        with without_bars(), unsharded_class(self.model):
             super()._save(output_dir, state_dict)
         # A pickle has no place beside weights that are to be shared, nor the empty form of a card that PEFT writes.
         if self.args.should_save:
@@ -532,10 +533,10 @@ class UnivaTrainer(Trainer):
         if self.hub_model_id is None:
             self.init_hf_repo(token=token, private=private)
         self.save_model(_internal_call=True)
-        if not self.is_world_process_zero():
-            return None
         kwargs.setdefault("model_name", self.hub_model_id.split("/")[-1])
         self.create_model_card(**kwargs)
+        if not self.is_world_process_zero():
+            return None
         push = partial(
             push_folder,
             self.args.output_dir,

@@ -13,6 +13,8 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from .sharded_weights import copy_whole, whole
+
 
 __all__ = ["RAW_WEIGHTS_NAME", "WeightAveraging"]
 
@@ -66,9 +68,17 @@ class WeightAveraging(TrainerCallback):
         finally:
             self._swap()
 
-    def save_raw_weights(self, folder: str | Path) -> None:
-        """Save what training goes on from; to be called inside `applied`."""
-        save_file({name: value.contiguous() for name, value in self._averages.items()}, Path(folder, RAW_WEIGHTS_NAME))
+    def save_raw_weights(self, folder: str | Path, is_writer: bool = True) -> None:
+        """
+        Save what training goes on from; to be called inside `applied`, by all processes.
+
+        Args:
+            folder: of the checkpoint.
+            is_writer: whether this process writes the file.
+        """
+        weights = {name: whole(value).contiguous() for name, value in self._averages.items()}
+        if is_writer:
+            save_file(weights, Path(folder, RAW_WEIGHTS_NAME))
 
     @torch.no_grad()
     def resume(self, model: nn.Module, folder: str | Path) -> None:
@@ -83,7 +93,7 @@ class WeightAveraging(TrainerCallback):
             raise ValueError(f"{folder} has no {RAW_WEIGHTS_NAME}: it was trained without `ema_decay`.")
         self._begin(model)
         for name, value in load_file(file).items():
-            self._weights[name].copy_(value)
+            copy_whole(self._weights[name], value)
 
     def _begin(self, model: nn.Module) -> None:
         self._weights = {name: value for name, value in model.named_parameters() if value.requires_grad}

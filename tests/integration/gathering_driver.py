@@ -3,8 +3,8 @@
 """
 One of any number of processes: some steps of a saved model by SGD, on batches of its own.
 
-    gathering_driver.py FOLDER OUTPUT: FOLDER has model/ and batch-STEP-RANK.safetensors; weights, the memory and the
-    terms of each step go to OUTPUT-RANK.safetensors.
+    gathering_driver.py FOLDER OUTPUT LEAST: FOLDER has model/ and batch-STEP-RANK.safetensors; weights, the memory and
+    the terms of each step go to OUTPUT-RANK.safetensors. Rows of at least LEAST of work go without their padding.
 """
 
 import os
@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModel
 
 import modeling_univa  # noqa: F401  (registers the systems)
+from modeling_univa.models import packed_rows_univa
 
 
 def main(folder: Path, output: str) -> None:
@@ -45,9 +46,15 @@ def trained(folder: Path, rank: int, world_size: int) -> dict[str, torch.Tensor]
         optimizer.zero_grad()
         result.loss.backward()
         optimizer.step()
+    attention = [getattr(module, "config", None) for module in model.modules()]
+    packed = [
+        getattr(config, "_attn_implementation", None) == packed_rows_univa.PACKED_ATTENTION for config in attention
+    ]
+    found |= {"packed": torch.tensor(sum(packed))}
     found |= {f"weight.{name}": value.detach() for name, value in model.named_parameters()}
     return found | model.resume_state()
 
 
 if __name__ == "__main__":
+    packed_rows_univa.LEAST_WORK = int(sys.argv[3])
     main(Path(sys.argv[1]), sys.argv[2])

@@ -24,6 +24,7 @@ EQUAL, UNEQUAL = ((6, 6, 6), (9, 7, 3))
 # processes of the other terms is that over all rows if both have the same number of them.
 VARIANTS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "whole objective": (EQUAL, {"objective": "paper", "contrastive_weight": 0.45}),
+    "rows without padding": (EQUAL, {"objective": "paper", "contrastive_weight": 0.45}),
     "uneven batches": (UNEQUAL, {"contrastive_weight": 1.0}),
     "same labels": (UNEQUAL, {"contrastive_weight": 1.0, "contrastive_loss": "supervised"}),
     "memory in chunks": (UNEQUAL, {"contrastive_weight": 1.0, "contrastive_memory": 20, "contrastive_chunk_size": 2}),
@@ -55,10 +56,15 @@ def write_batches(folder: Path, config: Any, first: tuple[int, ...]) -> None:
             save_file(batch_of(utterances, own, step), folder / "two" / f"batch-{step}-{rank}.safetensors")
 
 
-def run(folder: Path, processes: str) -> list[dict[str, torch.Tensor]]:
+def run(folder: Path, processes: str, packs: bool = False) -> list[dict[str, torch.Tensor]]:
+    """
+    Args:
+        packs: whether rows go through layers without their padding, as larger ones do.
+    """
     command = [sys.executable] if processes == "one" else TORCHRUN
     environment = subprocess_environment(folder / "cache")
-    result = run_command([*command, DRIVER, folder / processes, folder / f"out-{processes}"], environment, folder)
+    arguments = [folder / processes, folder / f"out-{processes}", 0 if packs else sys.maxsize]
+    result = run_command([*command, DRIVER, *arguments], environment, folder)
     assert result.returncode == 0, result.stderr[-4000:]
     return [load_file(file) for file in sorted(folder.glob(f"out-{processes}-*.safetensors"))]
 
@@ -84,8 +90,11 @@ def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
 def test_two_processes_that_gather_are_one_with_all_rows(variant, tmp_path):
     first, options = VARIANTS[variant]
     write_batches(tmp_path, config_of(True, **options), first)
-    (one,), two = run(tmp_path, "one"), run(tmp_path, "two")
+    packs = variant == "rows without padding"
+    # Two processes without padding against one with it.
+    (one,), two = run(tmp_path, "one"), run(tmp_path, "two", packs)
     assert one.pop("world_size") == 1 and [found.pop("world_size") for found in two] == [2, 2]
+    assert one.pop("packed") == 0 and all((found.pop("packed") > 0) == packs for found in two)
     for name, expected in one.items():
         found = [process[name] for process in two]
         if name.startswith("term.") and (".contrastive_" in name or options["contrastive_weight"] < 1):

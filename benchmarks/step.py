@@ -1,14 +1,16 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 """
-CPU time of UniVA's training step and evaluation pass at the size of the paper, without padding against with it.
+CPU time of UniVA's training step and evaluation pass at the size of the paper: naive, padded, and without padding.
 
-    python benchmarks/step.py [--batches NAME …] [--steps N] [--threads N] [--output FILE.json]
+    python benchmarks/step.py [--batches NAME …] [--ways NAME …] [--steps N] [--threads N] [--output FILE.json]
         [--NAME VALUE … fields of the configuration, as JSON]
 
 One model of random weights with RoBERTa-base (section 4.1) reads twelve utterances, of two dialogues or of as many as
-there are utterances. It takes its steps in turns: on a CPU packed rows are the default, and padded ones are what any
-other name of the same attention gives. Without dropout both have the same logits, which is checked first.
+there are utterances. It takes its steps in turns: on a CPU packed rows are the default; padded ones, with the dropout
+of PyTorch, are what any other name of the same attention gives; and the naive way is that of naive.py, which encodes
+the dialogue of each utterance, padded to the longest that the encoder takes. Without dropout all have the same logits,
+which is checked first. The naive way is taken where `--ways` names it: a step takes minutes and 12 GB.
 """
 
 import argparse
@@ -16,18 +18,23 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from memory import machine, machine_line
+from naive import NaiveObjective
 from precision import FEATURE_SIZES, FRAMES, TOKENS
+from torch import nn
 from transformers import RobertaConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from modeling_univa.models.configuration_univa import UnivaConfig
+from modeling_univa.models.dropout_univa import ByteDropout, use_byte_dropout
+from modeling_univa.models.losses_univa import UnivaObjective
 from modeling_univa.models.modeling_univa import UnivaForEmotionClassification
 
 
@@ -35,7 +42,7 @@ ROWS = 12
 #: Tokens of the dialogues of a batch: 28 % of the places are padding.
 DIALOGUES = {"two-dialogues": (512, 226), "random": tuple(range(226, 513, 26))}
 #: Names of the attention by which the model takes one way or the other.
-WAYS = {"padded": "padded_sdpa", "packed": "sdpa"}
+WAYS = {"naive": "padded_sdpa", "padded": "padded_sdpa", "packed": "sdpa"}
 TOLERANCE = 1e-5
 PEAK_SIZE = 2048
 
@@ -47,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run; a mistake of the user ends in one sentence and exit status 2."""
     parser = argparse.ArgumentParser(description="CPU time of a step at the paper's size.", allow_abbrev=False)
     parser.add_argument("--batches", nargs="+", default=list(DIALOGUES), choices=list(DIALOGUES))
+    parser.add_argument("--ways", nargs="+", default=["padded", "packed"], choices=list(WAYS))
     parser.add_argument("--steps", type=int, default=3, help="of each way, in turns, after one that is not counted")
     parser.add_argument("--threads", type=int, default=1, help="of torch; CPU time says most for one")
     parser.add_argument("--output", help="write the figures to this JSON file")
@@ -55,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         names = [field.removeprefix("--") for field in fields[::2]]
         model = make_model(dict(zip(names, map(json.loads, fields[1::2]), strict=True)))
-        found = {name: measure(model, name, options.steps) for name in options.batches}
+        found = {name: measure(model, name, options.steps, options.ways) for name in options.batches}
     except (ValueError, TypeError) as error:
         print(f"step.py: {error}", file=sys.stderr)
         return 2
@@ -98,30 +106,56 @@ def make_batch(config: UnivaConfig, tokens: tuple[int, ...]) -> dict[str, torch.
     return batch
 
 
-def measure(model: UnivaForEmotionClassification, name: str, steps: int) -> dict[str, Any]:
+def naive_batch(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The batch as naive.py makes it: for each utterance a row of its own with its dialogue, padded to `TOKENS`."""
+    own = batch["dialogue_index"]
+    missing = (0, TOKENS - batch["input_ids"].shape[1])
+    return {
+        **batch,
+        "dialogue_index": torch.arange(len(own)),
+        "input_ids": nn.functional.pad(batch["input_ids"][own], missing, value=RobertaConfig().pad_token_id),
+        "attention_mask": nn.functional.pad(batch["attention_mask"][own], missing),
+    }
+
+
+def take(model: UnivaForEmotionClassification, way: str) -> None:
+    """Let the model go one of the ways."""
+    model.set_attn_implementation(WAYS[way])
+    model.objective_class = NaiveObjective if way == "naive" else UnivaObjective
+    use_byte_dropout(model)
+    for part in model.modules() if way != "packed" else ():
+        if isinstance(part, ByteDropout):
+            part.__class__ = nn.Dropout
+
+
+def measure(
+    model: UnivaForEmotionClassification, name: str, steps: int, ways: Sequence[str] = ("padded", "packed")
+) -> dict[str, Any]:
     """
-    Median CPU seconds of each part of a step, and of an evaluation pass, by the two ways; and what a step computes.
+    Median CPU seconds of each part of a step, and of an evaluation pass, by some ways; and what a step computes.
 
     Raises:
         RuntimeError: the ways do not compute the same.
     """
     batch = make_batch(model.config, DIALOGUES[name])
+    batches = {way: naive_batch(batch) if way == "naive" else batch for way in ways}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
-    seconds: dict[str, dict[str, list[float]]] = {way: {} for way in WAYS}
-    difference = _difference(model, batch)
+    seconds: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
+    difference = _difference(model, batches)
     if not difference <= TOLERANCE:
         raise RuntimeError(f"The ways differ: logits by {difference:.2e}, more than {TOLERANCE:.0e}.")
     peaks = []
     for turn in range(-1, steps):
-        for way, attention in WAYS.items():
-            model.set_attn_implementation(attention)
-            found = _times(model, batch, optimizer)
+        # The naive step is too long to be taken once more; the comparison of logits has warmed it up.
+        for way in ways if turn >= 0 else [way for way in ways if way != "naive"]:
+            take(model, way)
+            found = _times(model, batches[way], optimizer)
             for part, value in found.items() if turn >= 0 else ():
                 seconds[way].setdefault(part, []).append(value)
         peaks.append(peak())
     return {
         "logits_differ_by": difference,
-        "seconds": {way: {part: statistics.median(values) for part, values in seconds[way].items()} for way in WAYS},
+        "seconds": {way: {part: statistics.median(values) for part, values in seconds[way].items()} for way in ways},
         "useful_gflop": useful_gflop(model.config, batch),
         "padding": padding(batch),
         "peak_gflop_per_second": statistics.median(peaks),
@@ -129,13 +163,13 @@ def measure(model: UnivaForEmotionClassification, name: str, steps: int) -> dict
 
 
 @torch.no_grad()
-def _difference(model: UnivaForEmotionClassification, batch: dict[str, torch.Tensor]) -> float:
+def _difference(model: UnivaForEmotionClassification, batches: dict[str, dict[str, torch.Tensor]]) -> float:
     model.eval()
     logits = []
-    for attention in WAYS.values():
-        model.set_attn_implementation(attention)
+    for way, batch in batches.items():
+        take(model, way)
         logits.append(model(**batch).logits)
-    return float((logits[0] - logits[1]).abs().max())
+    return max(float((one - logits[-1]).abs().max()) for one in logits)
 
 
 def _times(
@@ -192,28 +226,24 @@ def peak() -> float:
 
 
 def _table(report: dict[str, Any]) -> str:
+    ways = list(next(iter(report["batches"].values()))["seconds"])
+    head = ["batch", "padding of text, audio, vision", "part", *(f"{way}, s" for way in ways)]
+    head += [f"{way} / {ways[-1]}" for way in ways[:-1]] + [f"{ways[-1]}, of peak"]
     lines = [
         machine_line(report["machine"]),
         f"{ROWS} utterances; medians of {report['steps']} steps in turns, {report['threads']} threads, CPU time.",
         "",
-        "| batch | padding of text, audio, vision | part | padded, s | packed, s | ratio | packed, of peak |",
-        "|---|---|---|---|---|---|---|",
+        f"| {' | '.join(head)} |",
+        "|---" * len(head) + "|",
     ]
     for name, found in report["batches"].items():
         shares = ", ".join(f"{share:.0%}" for share in found["padding"].values())
-        for part, before in found["seconds"]["padded"].items():
-            now = found["seconds"]["packed"][part]
+        for part, last in found["seconds"][ways[-1]].items():
+            times = [found["seconds"][way][part] for way in ways]
             work = {"step": 3, "evaluation": 1}.get(part)
-            speed = work and work * found["useful_gflop"] / now / found["peak_gflop_per_second"]
-            cells = [
-                name,
-                shares,
-                part,
-                f"{before:.2f}",
-                f"{now:.2f}",
-                f"{before / now:.2f}",
-                f"{speed:.0%}" if speed else "",
-            ]
+            speed = work and work * found["useful_gflop"] / last / found["peak_gflop_per_second"]
+            cells = [name, shares, part, *(f"{value:.2f}" for value in times)]
+            cells += [f"{value / last:.2f}" for value in times[:-1]] + [f"{speed:.0%}" if speed else ""]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

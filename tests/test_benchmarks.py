@@ -220,7 +220,8 @@ def test_packed_and_padded_steps_take_turns_and_are_compared(scripts, tmp_path, 
     text = {**sizes, "num_hidden_layers": 1, "vocab_size": 99}
     fields = {"text_config": json.dumps({"model_type": "roberta", "max_position_embeddings": 514, **text}), **sizes}
     given = [part for name, value in fields.items() for part in (f"--{name}", str(value))]
-    assert step.main(["--steps", "1", "--output", str(tmp_path / "report.json"), *given]) == 0
+    options = ["--ways", "naive", "padded", "packed", "--steps", "1", "--output", str(tmp_path / "report.json")]
+    assert step.main([*options, *given]) == 0
     found = json.loads((tmp_path / "report.json").read_text())["batches"]
     assert set(found) == {"two-dialogues", "random"}
     # Layers over 72 tokens, and 72 and 54 frames: products with weights, then of tokens with each other.
@@ -230,9 +231,22 @@ def test_packed_and_padded_steps_take_turns_and_are_compared(scripts, tmp_path, 
     for one in found.values():
         assert 0 < one["logits_differ_by"] < 1e-5 and 0 < one["padding"]["audio"] < 1
         assert all(value > 0 for parts in one["seconds"].values() for value in parts.values())
-    assert "| two-dialogues | 28%" in capsys.readouterr().out
+        assert list(one["seconds"]) == ["naive", "padded", "packed"]
+    said = capsys.readouterr().out
+    assert "| two-dialogues | 28%" in said and "| naive / packed | padded / packed |" in said
     assert step.main(["--hidden_size", "many"]) == 2
     assert "step.py: " in capsys.readouterr().err
+
+
+def test_a_naive_batch_has_the_dialogue_of_each_utterance(scripts):
+    step = scripts["step"]
+    config = step.make_model({"text_config": {"model_type": "roberta", "num_hidden_layers": 1}}).config
+    batch = step.make_batch(config, (512, 226))
+    naive = step.naive_batch(batch)
+    assert naive["input_ids"].shape == naive["attention_mask"].shape == (12, 512)
+    for row, (dialogue, (start, end)) in enumerate(zip(batch["dialogue_index"], batch["utterance_span"], strict=True)):
+        assert torch.equal(naive["input_ids"][row, start:end], batch["input_ids"][dialogue, start:end])
+    assert naive["attention_mask"].sum(1).tolist() == [512] * 6 + [226] * 6
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
-from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers import BatchFeature, PreTrainedTokenizerBase, PreTrainedTokenizerFast, ProcessorMixin
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.utils import AUDIO_TOKENIZER_NAME, CONFIG_NAME, PROCESSOR_NAME, cached_file, logging
 
@@ -342,7 +342,15 @@ class UnivaProcessor(ProcessorMixin):
 
     def tokenize(self, utterances: Sequence[str]) -> list[list[int]]:
         """Token ids of each utterance by itself, without special tokens and without truncation."""
-        return self.tokenizer(list(utterances), add_special_tokens=False, verbose=False)["input_ids"]
+        texts, tokenizer = list(utterances), self.tokenizer
+        if not _encodes_plainly(tokenizer):
+            return tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        # As a call of the tokenizer does, but for the places of tokens in the text, which nothing here asks for.
+        backend = tokenizer.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        backend.encode_special_tokens = tokenizer.split_special_tokens
+        return [found.ids for found in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
     def build_dialogue(self, token_ids: Sequence[Sequence[int]]) -> list[DialogueRow]:
         """
@@ -759,6 +767,14 @@ def _known_tokens(name: Any, options: dict[str, Any]) -> int | None:
         shared = {key: value for key, value in settings.items() if key in known}
         config = EmotionConfig.from_dict({**shared, "model_type": EmotionConfig.model_type})
         return getattr(config.text_config, "vocab_size", None)
+
+
+def _encodes_plainly(tokenizer: Any) -> bool:
+    """Whether the ids of a tokenizer are those of the `tokenizers` library, with nothing of its class in between."""
+    own: Any = type(tokenizer)
+    plain: Any = PreTrainedTokenizerFast
+    same = ("__call__", "_encode_plus")
+    return isinstance(tokenizer, plain) and all(getattr(own, name) is getattr(plain, name, None) for name in same)
 
 
 def _check_tokenizer(name: Any, tokenizer: Any, known: int | None, options: dict[str, Any]) -> None:

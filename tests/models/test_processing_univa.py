@@ -63,6 +63,30 @@ def test_roberta_dialogue_is_laid_out_as_published():
     assert inputs["utterance_span"].tolist() == [[1, 4], [6, 7], [9, 10]]
 
 
+def test_ids_are_those_of_a_call_of_the_tokenizer(processor):
+    """Whatever its file says of padding and truncation, also of words that look like special tokens."""
+    texts = ["a b", "", "  yes!  ", f"x {processor.tokenizer.sep_token} y", "ça 😀\u200b 你好", "a b c " * 50]
+    backend = processor.tokenizer.backend_tokenizer
+    for special in (False, True):
+        processor.tokenizer.split_special_tokens = special
+        expected = processor.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        backend.enable_truncation(3)
+        backend.enable_padding(length=9)
+        backend.encode_special_tokens = not special
+        assert processor.tokenize(texts) == expected
+    assert processor.tokenize([]) == []
+
+
+def test_a_tokenizer_with_a_call_of_its_own_is_called(processor, monkeypatch):
+    class Doubling(type(processor.tokenizer)):
+        def _encode_plus(self, text, *args, **kwargs):
+            return super()._encode_plus([f"{one} {one}" for one in text], *args, **kwargs)
+
+    expected = processor.tokenize(["ab c ab c"])
+    monkeypatch.setattr(processor.tokenizer, "__class__", Doubling)
+    assert processor.tokenize(["ab c"]) == expected
+
+
 def test_pair_of_utterances_is_what_the_tokenizer_itself_gives(processor):
     found = processor([["ab c", "yes!"]])["input_ids"][0].tolist()
     assert found == processor.tokenizer("ab c", "yes!")["input_ids"]

@@ -15,7 +15,7 @@ was stopped goes on from its last complete checkpoint.
 
 import sys
 
-from modeling_univa.commands.train import train_main as main
+from modeling_univa.cli import train_main as main
 
 
 if __name__ == "__main__":

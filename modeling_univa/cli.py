@@ -9,6 +9,7 @@ found by name here, and nowhere else.
 """
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
@@ -47,13 +48,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     parser = make_parser(given)
     options = parser.parse_args(given)
-    try:
-        _check(given[0], options)
-    except ValueError as error:
-        print(f"univa: {parser.named_as_options(str(error))}", file=sys.stderr)
+    if not _passes("univa", given[0], options, parser):
         return 2
     run_guarded = _module("commands", "failures").run_guarded
     return run_guarded("univa", lambda: options.run(options), parser)
+
+
+def train_main(arguments: Sequence[str] | None = None) -> int:
+    """
+    The command line of `train_hf.py`.
+
+    Returns:
+        Exit status: 0; 2 for a mistake of the user, with one sentence on standard error; 130 when interrupted.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not _passes("train_hf.py", "train", Namespace(arguments=given), OptionParser()):
+        return 2
+    return _module("commands", "train").train_main(given)
 
 
 def make_parser(arguments: Sequence[str]) -> OptionParser:
@@ -68,11 +79,14 @@ def make_parser(arguments: Sequence[str]) -> OptionParser:
     return parser
 
 
-def _check(name: str, options: Any) -> None:
-    """Raise a `ValueError` for what is wrong with options by themselves, as far as their module can tell."""
-    check = getattr(_options_of(name), "check", None)
-    if check is not None:
-        check(options)
+def _passes(program: str, name: str, options: Any, parser: OptionParser) -> bool:
+    """Whether nothing is wrong with options by themselves, as far as their module can tell; says what is."""
+    try:
+        getattr(_options_of(name), "check", lambda _: None)(options)
+    except ValueError as error:
+        print(f"{program}: {parser.named_as_options(str(error))}", file=sys.stderr)
+        return False
+    return True
 
 
 def _run(name: str, options: Any) -> int:

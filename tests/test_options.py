@@ -5,27 +5,40 @@
 import argparse
 import inspect
 from importlib import import_module
+from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import get_args
 
 import pytest
+from transformers import HfArgumentParser
 
 from modeling_univa import cli
+from modeling_univa.benchmark.evidence import check_plans
 from modeling_univa.benchmark.plan import read_plan
 from modeling_univa.benchmark.runner import OVERWRITE
+from modeling_univa.benchmark.store import RunStore
+from modeling_univa.command_line import places, training_options
+from modeling_univa.command_line.training_options import check_options
 from modeling_univa.commands.extract import extract
 from modeling_univa.commands.score_affect import score_affect
 from modeling_univa.commands.shard_tasks import ELSEWHERE
 from modeling_univa.commands.zero_shot import zero_shot
 from modeling_univa.convert.systems import OFFICIAL
+from modeling_univa.convert.univa import load_checkpoint
 from modeling_univa.corpora.build import corpus_class, corpus_parser
 from modeling_univa.data.folds import FoldBy
 from modeling_univa.data.loading import load_corpus
 from modeling_univa.models.configuration_emotion import MODALITIES
+from modeling_univa.models.systems import SYSTEMS
+from modeling_univa.models.trusted_paths_univa import has_hub_form
 from modeling_univa.options import OptionParser, logger, nearest
 from modeling_univa.prediction.clips import collect_clips, predict_clips
 from modeling_univa.scores.thresholds import THRESHOLD_CHOICES
+from modeling_univa.sharing.adapters import AdapterBase, set_adapter_base
 from modeling_univa.sharing.embedding import complete_model
-from modeling_univa.training.arguments import parse_arguments
+from modeling_univa.sharing.folder import check_folder
+from modeling_univa.training.arguments import DataArguments, model_arguments, parse_arguments
+from modeling_univa.training.training_arguments import UnivaTrainingArguments
 
 
 CORPORA = ("crema_d", "demo", "iemocap", "m3ed", "meld", "mosei", "ravdess", "sheet", "utterance_folder")
@@ -175,19 +188,81 @@ def test_a_call_takes_what_the_command_does(command, calls):
         assert default is inspect.Parameter.empty or (default or None) == (options[name] or None), name
 
 
-def test_what_is_nowhere_is_refused_as_the_job_does(capsys, tmp_path):
-    jobs = {
-        "extract": lambda: load_corpus("nowhere"),
-        "complete": lambda: complete_model("nowhere", {}),
-        "reproduce": lambda: read_plan("nowhere"),
-        "train": lambda: parse_arguments(["nowhere"]),
-    }
-    for command, job in jobs.items():
-        output = ["--output", str(tmp_path / "out")] if command == "extract" else []
-        assert cli.main([command, "nowhere", *output]) == 2
-        with pytest.raises(ValueError) as refused:
-            job()
-        assert capsys.readouterr().err == f"univa: {refused.value}\n"
+@pytest.mark.parametrize(
+    ("arguments", "job"),
+    [
+        (["extract", "nowhere", "--output", "o"], lambda: load_corpus("nowhere")),
+        (["compare", "no/where/else"], lambda: load_corpus("no/where/else")),
+        (["train", "--dataset", "./nowhere"], lambda: load_corpus("./nowhere")),
+        (["train", "demo", "--dataset=./nowhere"], lambda: load_corpus("./nowhere")),
+        (["train", "demo", "--test-dataset", "nowhere"], lambda: load_corpus("nowhere")),
+        (["complete", "nowhere"], lambda: complete_model("nowhere", {})),
+        (["reproduce", "nowhere"], lambda: read_plan("nowhere")),
+        (["train", "nowhere"], lambda: parse_arguments(["nowhere"])),
+        (["compare", "org/corpus", "--recipe", "nowhere"], lambda: parse_arguments(["nowhere"])),
+        (["train", "demo", "--lerning_rate", "1"], lambda: parse_arguments(["demo", "--lerning_rate", "1"])),
+        (["demo", "--lerning-rate=1"], lambda: parse_arguments(["demo", "--lerning-rate=1"])),
+        (["convert", "univa", "--checkpoint", "none", "--output", "o"], lambda: load_checkpoint(Path("none"))),
+        (["push", "nowhere", "org/name"], lambda: check_folder("nowhere")),
+        (["report", "nowhere", "--output", "o"], lambda: check_plans(RunStore("nowhere"))),
+        (["adapter-base", "nowhere", "o/n"], lambda: set_adapter_base("nowhere", AdapterBase("o/n"))),
+        (["predict", "org/name"], lambda: collect_clips()),
+        (["predict", "org/name", "none.csv"], lambda: collect_clips(["none.csv"])),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_with_a_command_line_is_said_as_the_job_says_it(arguments, job, capsys, tmp_path, monkeypatch):
+    """The jobs, which take seconds to import, are not asked."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_run", lambda name, options: pytest.fail("the job was run"))
+    assert cli.main(arguments) == 2
+    with pytest.raises(ValueError) as refused:
+        job()
+    parser = cli.make_parser(arguments)
+    assert capsys.readouterr().err == f"univa: {parser.named_as_options(str(refused.value))}\n"
+
+
+def test_what_may_be_on_the_hub_is_left_to_the_job(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_run", lambda name, options: 7)
+    Path("clip.mp4").touch()
+    for arguments in (
+        ["predict", "org/name", "clip.mp4", "none.mp4"],
+        ["predict", "org/name", "--text", "yes"],
+        ["predict", "org/name", "none.mp4", "--json"],
+        ["evaluate", "org/name", "org/corpus"],
+        ["export", "org/name", "--output", "o"],
+        ["train-affect", "--dataset", "emobank", "--output", "o"],
+        ["train", "demo", "--dataset", "outputs/corpora/demo"],
+        ["train", "--dataset", "./mine", "--corpus_script", "demo"],
+        ["train", "demo", "--dataset", "org/corpus", "--no_load_best_model_at_end", "--no-streaming", "--seed", "-1"],
+        ["convert", "inception", "--checkpoint", "package://facenet_pytorch/data.pt", "--output", "o"],
+    ):
+        assert cli.main(arguments) == 7, arguments
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_option_of_training_passes_as_known(system):
+    types = (model_arguments(system), DataArguments, UnivaTrainingArguments)
+    options = [option for action in HfArgumentParser(types)._actions for option in action.option_strings]
+    assert len(options) > 200
+    check_options(options)
+    check_options(["--", "--what-is-left"])
+
+
+def test_sources_of_another_layout_refuse_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(training_options, "find_spec", lambda name: ModuleSpec(name, None, origin=str(tmp_path / "x")))
+    check_options(["--lerning_rate"])
+    (tmp_path / "training_args.py").write_text("class TrainingArguments(Base):\n    seed: int = 1\n")
+    check_options(["--lerning_rate"])
+    (tmp_path / "training_args.py").write_text("class TrainingArguments:\n    seed: int = 1\n")
+    with pytest.raises(ValueError, match="Unknown option '--lerning_rate'"):
+        check_options(["--lerning_rate"])
+
+
+@pytest.mark.parametrize("name", ["a/b", "a", "a/b/c", "./a", "/a/b", "../a", "a-b.c/d_e", "é/b", "a/", "", "a b/c"])
+def test_ids_of_the_hub_have_one_form(name):
+    assert places.has_hub_form(name) == has_hub_form(name)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from modeling_univa.cli import COMMANDS
 from modeling_univa.models.systems import SYSTEMS
 
 
-# Those whose options are by themselves. `build` reads them off classes that have to be imported, and so does `train`.
+# Those whose options are by themselves. `build` reads them off classes that have to be imported; so do `train` and
+# `demo`, but for an option that is mistyped.
 OPTIONS = Path(modeling_univa.__path__[0], "command_line")
 LIGHT = [name for name in COMMANDS if (OPTIONS / f"{name.replace('-', '_')}.py").exists()]
 HEAVY = {"accelerate", "datasets", "evaluate", "numpy", "scipy", "sklearn", "torch", "transformers"}
@@ -37,7 +38,7 @@ def run_code(code: str, *arguments: str, folder: Path) -> str:
     ("arguments", "status"),
     [
         (["--help"], 0),
-        *([([command, "--help"], 0) for command in LIGHT if command != "train"]),
+        *([([command, "--help"], 0) for command in LIGHT if command not in ("demo", "train")]),
         (["pradict"], 2),
         (["predict"], 2),
         (["build", "mosi"], 2),
@@ -46,6 +47,22 @@ def run_code(code: str, *arguments: str, folder: Path) -> str:
         (["extract", "corpus", "--output", "o", "--workers", "many"], 2),
         (["extract", "nowhere", "--output", "o"], 2),
         (["evaluate", "nowhere"], 2),
+        (["evaluate", "runs/none.parquet"], 2),
+        (["train", "demo", "--lerning_rate", "1"], 2),
+        (["train", "demo", "--dataset", "./nowhere"], 2),
+        (["demo", "--max-stepz=1"], 2),
+        (["predict", "nowhere", "clip.mp4"], 2),
+        (["predict", "org/name", "none.mp4"], 2),
+        (["predict", "org/name"], 2),
+        (["convert", "mult", "--checkpoint", "none.pt", "--output", "o"], 2),
+        (["push", "nowhere", "org/name"], 2),
+        (["report", "nowhere", "--output", "o"], 2),
+        (["export", "nowhere", "--output", "o"], 2),
+        (["merge-adapter", "nowhere", "--output", "o"], 2),
+        (["adapter-base", "nowhere", "org/name"], 2),
+        (["train-affect", "--dataset", "none.csv", "--output", "o"], 2),
+        (["score-affect", "no/where/else", "--output", "o"], 2),
+        (["compare", "nowhere"], 2),
         (["reproduce", "nowhere.yaml"], 2),
         (["train", "nowhere.yaml", "--seed", "1"], 2),
     ],
@@ -64,6 +81,16 @@ def test_help_and_mistakes_of_a_command_line_are_told_at_once(arguments, status,
         f"assert time.process_time() < {CPU_SECONDS}, time.process_time()\n"
     )
     assert run_code(code, *arguments, folder=tmp_path).startswith("usage: univa" if status == 0 else "")
+
+
+def test_a_mistyped_option_of_train_hf_is_told_at_once(tmp_path):
+    code = (
+        "import sys\n"
+        "from modeling_univa.cli import train_main\n"
+        "assert train_main() == 2\n"
+        f"assert not {HEAVY!r} & set(sys.modules)\n"
+    )
+    run_code(code, "demo", "--lerning_rate", "1", folder=tmp_path)
 
 
 def test_the_package_is_imported_at_once(tmp_path):

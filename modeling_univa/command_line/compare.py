@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa compare`: systems or recipes on one corpus, over seeds and folds."""
 
+import argparse
+
 from ..options import OptionParser
+from ..shipped import named_file
 from .benchmark_runs import add_run_options
+from .places import check_corpus
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -57,3 +61,10 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--output", default="outputs/compare", help="where runs and tables lie (default %(default)s)")
     parser.add_argument("--draws", type=int, default=10_000, help="of the bootstrap (default %(default)s)")
     add_run_options(parser)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a corpus or a recipe that is nowhere, before the job is imported."""
+    check_corpus(options.corpus)
+    for recipe in options.recipes if options.recipe is None else (options.recipe, *options.recipes):
+        named_file(recipe)

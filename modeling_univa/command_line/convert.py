@@ -5,9 +5,10 @@
 import argparse
 
 from ..options import OptionParser
+from .places import check_checkpoint
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 _NETWORKS = {
     "emonet": "EmoNet's emonet_5.pth or emonet_8.pth: affect of a face",
@@ -54,3 +55,8 @@ def _add_system(kinds: argparse._SubParsersAction, name: str, title: str) -> Non
     parser.add_argument("--labels", help="names of the labels, in order, separated by commas")
     parser.add_argument("--output", required=True, help="folder to write")
     parser.set_defaults(kind="official", system=name)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a checkpoint that is nowhere, before the job is imported."""
+    check_checkpoint(options.checkpoint)

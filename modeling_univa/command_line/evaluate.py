@@ -11,6 +11,8 @@ from .places import check_corpus, check_model
 
 __all__ = ["add_options", "check"]
 
+_PREDICTIONS = ".parquet"
+
 
 def add_options(parser: OptionParser) -> None:
     """Add its options."""
@@ -52,6 +54,8 @@ def add_options(parser: OptionParser) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Refuse a model or a corpus that is nowhere, before the job is imported."""
+    if options.model.endswith(_PREDICTIONS) and not Path(options.model).is_file():
+        raise ValueError(f"{options.model} is not a file: pass the predictions of a run, or a model.")
     check_model(options.model)
     if options.dataset is not None:
         check_corpus(options.dataset)

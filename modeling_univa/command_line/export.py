@@ -5,9 +5,10 @@
 import argparse
 
 from ..options import OptionParser
+from .places import check_corpus, check_model
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -20,3 +21,10 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--dataset-revision", help="branch, tag or commit of the corpus on the Hub")
     parser.add_argument("--split", help="of the corpus (default validation, valid, val or dev)")
     parser.add_argument("--output", required=True, help="folder to write")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a model or a corpus that is nowhere, before the job is imported."""
+    check_model(options.model)
+    if options.dataset is not None:
+        check_corpus(options.dataset)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..options import OptionParser
-from .places import check_model
+from .places import check_clips, check_model
 
 
 __all__ = ["add_options", "check"]
@@ -51,5 +51,9 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a model that is nowhere, before the job is imported."""
+    """Refuse a model that is nowhere, and clips of which none is there, before the job is imported."""
+    alone = [file for file in (options.audio, *options.faces) if file is not None]
+    if not options.inputs and not alone and options.text is None:
+        raise ValueError("Pass clips, a folder of clips, a metadata csv, or `text`, `audio` or `faces`.")
     check_model(options.model)
+    check_clips(options.inputs or alone, tell_each=options.json)

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa push`: a saved folder, model or corpus, to the Hub."""
 
+import argparse
+from pathlib import Path
+
 from ..options import OptionParser
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -18,3 +21,9 @@ def add_options(parser: OptionParser) -> None:
     )
     parser.add_argument("--create-pr", action="store_true", help="open a pull request instead")
     parser.add_argument("--message", default="Upload model", help="commit message (default: Upload model)")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a folder that is nowhere, before the job is imported."""
+    if not Path(options.folder).is_dir():
+        raise ValueError(f"There is no folder {options.folder}.")

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa report`: tables and figures of a benchmark, from the predictions of its runs."""
 
+import argparse
+from pathlib import Path
+
 from ..options import OptionParser
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -26,3 +29,9 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--private", action="store_true", default=None, help="make the repository a private one")
     parser.add_argument("--license", help="of the repository, for its card")
     parser.add_argument("--no-figures", action="store_true", help="tables alone, without matplotlib")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse a folder that is nowhere, before the job is imported."""
+    if not Path(options.runs).is_dir():
+        raise ValueError(f"`runs` {options.runs} has no plans: pass the output folder of `univa reproduce`.")

@@ -3,10 +3,14 @@
 """Options of `univa train`: all are left to the job, since which there are depends on the system."""
 
 import argparse
+from collections.abc import Sequence
 from itertools import takewhile
+from pathlib import Path
 
 from ..options import OptionParser
 from ..shipped import named_file
+from .places import check_corpus, check_model
+from .training_options import check_options, values_of
 
 
 __all__ = ["add_options", "check"]
@@ -18,6 +22,21 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a recipe that is nowhere, before the job is imported."""
-    for recipe in takewhile(lambda argument: not argument.startswith("-"), options.arguments):
-        named_file(recipe)
+    """Refuse an option that is unknown, and a recipe, corpus or model that is nowhere, before the job is imported."""
+    arguments = options.arguments
+    recipes = [named_file(name) for name in takewhile(lambda argument: not argument.startswith("-"), arguments)]
+    check_options(arguments)
+    for name in values_of("model", arguments):
+        check_model(name)
+    for name in values_of("test_dataset", arguments):
+        check_corpus(name)
+    _check_dataset(arguments, [Path(recipe).read_text(encoding="utf-8", errors="replace") for recipe in recipes])
+
+
+def _check_dataset(arguments: Sequence[str], recipes: Sequence[str]) -> None:
+    """Refuse a corpus that is nowhere, but for what may be built: of a recipe its own, else by the command line."""
+    if any(values_of("corpus_script", arguments)):
+        return
+    for name in values_of("dataset", arguments):
+        if not any(name in recipe for recipe in recipes):
+            check_corpus(name)

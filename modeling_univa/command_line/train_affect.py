@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of `univa train-affect`: train a scorer of valence and arousal."""
 
+import argparse
+
 from ..options import OptionParser
+from .places import check_corpus, check_texts
 
 
-__all__ = ["add_options"]
+__all__ = ["add_options", "check"]
 
 
 def add_options(parser: OptionParser) -> None:
@@ -36,3 +39,9 @@ def add_options(parser: OptionParser) -> None:
     parser.add_argument("--eval-split", help="chooses the epoch (default validation, valid, val or dev)")
     parser.add_argument("--bf16", action="store_true", help="train in bfloat16, where the hardware has it")
     parser.add_argument("--seed", type=int, default=1111, help="default 1111")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Refuse sentences or a corpus that are nowhere, before the job is imported."""
+    check = check_texts if options.modality == "text" else check_corpus
+    check(options.data)

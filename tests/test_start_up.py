@@ -211,3 +211,20 @@ def test_a_file_that_is_no_network_says_what_it_lacks(monkeypatch):
     finally:
         sys.meta_path[:] = before
         del CONFIG_MAPPING._extra_content["half_written"]
+
+
+def test_what_a_command_imports_is_left_alone_by_the_garbage_collector(tmp_path):
+    code = (
+        "import gc, sys\n"
+        "from modeling_univa.cli import main\n"
+        "assert main(['predict', 'org/name', 'none.csv']) == 2 and gc.get_freeze_count() == 0\n"
+        "assert main(['evaluate', 'org/name']) == 2\n"
+        "assert 'torch' in sys.modules and gc.isenabled()\n"
+        "frozen = gc.get_freeze_count()\n"
+        "assert frozen > 300_000, frozen\n"
+        "assert main(['evaluate', 'org/name']) == 2\n"
+        "assert gc.get_freeze_count() <= frozen\n"
+        "gc.disable()\n"
+        "assert main(['evaluate', 'org/name']) == 2 and not gc.isenabled()\n"
+    )
+    run_code(code, folder=tmp_path)

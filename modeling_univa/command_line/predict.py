@@ -32,6 +32,7 @@ def add_options(parser: OptionParser) -> None:
         parser.add_argument(f"--{modality}-scorer", metavar="MODEL", help=f"scorer of the {modality}'s VA")
         parser.rename_option(f"--affect-{modality}", f"--{modality}-scorer")
     parser.add_argument("--batch-size", type=int, default=16, help="utterances of a batch (default 16)")
+    parser.add_argument("--workers", type=int, help="processes that read several clips (default: the cores)")
     parser.add_argument("--device", help="where to run (default: a GPU where there is one)")
     parser.add_argument(
         "--runtime", choices=("torch", "onnx"), default="torch", help="onnx: what `univa export` wrote, on the CPU"

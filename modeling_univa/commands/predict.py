@@ -11,6 +11,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from ..cores import default_workers
 from ..models.configuration_emotion import EmotionConfig
 from ..models.media_univa import MediaError
 from ..prediction.clips import collect_clips, predict_clips
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     plots, drawings = _pictures(options, clips)
     if options.output is not None:
         check_table_file(options.output)
-    model, predictions = predict_clips(clips=clips, **_chosen(options, predict_clips))
+    workers = default_workers() if options.workers is None else options.workers
+    model, predictions = predict_clips(clips=clips, **{**_chosen(options, predict_clips), "workers": workers})
     done, failed = [], 0
     for prediction in predictions:
         _report(prediction, options)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Padded rows through transformer layers without their padding, on a CPU: end to end, each attending to itself."""
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +20,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .dropout_univa import draw_kept
 
 
-__all__ = ["LEAST_WORK", "PACKED_ATTENTION", "PackedRows", "encode_rows", "pack_rows", "through_layers"]
+__all__ = ["LEAST_WORK", "PACKED_ATTENTION", "PACK_TRACED", "PackedRows", "encode_rows", "pack_rows", "through_layers"]
 
 #: Name of the attention in transformers' interface: SDPA, and of packed rows each row by itself.
 PACKED_ATTENTION = "packed_sdpa"
@@ -30,6 +32,9 @@ _COUNTED_AFTER_PADDING = ("camembert", "roberta", "xlm-roberta")
 
 # Products of a row in one layer (tokens · width²) below which the calls for each row cost more than padding.
 LEAST_WORK = 1_000_000
+
+#: What packs rows while a graph is traced, if anything: `pack_rows` of numbers that are known when the graph runs.
+PACK_TRACED: ContextVar[Callable[[Any, torch.Tensor], "PackedRows"] | None] = ContextVar("PACK_TRACED", default=None)
 
 # Weights of attention that are dropped at a time, so that they stay in the cache of a core.
 _BLOCK = 1 << 18
@@ -93,18 +98,22 @@ class PackedRows:
 def pack_rows(config: Any, mask: torch.Tensor) -> PackedRows | None:
     """
     How rows go through layers without their padding, or `None` where they go as they are: on accelerators, which would
-    have to wait for their lengths; while a graph is traced or compiled; where another attention than SDPA was asked
-    for, or chunks of tokens; and where rows are so small that a call for each of them costs more.
+    have to wait for their lengths; while a graph is compiled, or traced without `PACK_TRACED`; where another attention
+    than SDPA was asked for, or chunks of tokens; and where rows are so small that a call for each of them costs more.
 
     Args:
         config: that of the layers; its attention is [`PACKED_ATTENTION`] afterwards.
         mask (`torch.BoolTensor` of shape `(B, T)`): what is there of each row.
     """
-    if mask.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    # In chunks of tokens, the batch was padded to a multiple of their size; its rows are not.
+    if getattr(config, "is_decoder", False) or getattr(config, "chunk_size_feed_forward", 0):
         return None
-    if config._attn_implementation not in ("sdpa", PACKED_ATTENTION) or getattr(config, "is_decoder", False):
+    if torch.jit.is_tracing():
+        pack = PACK_TRACED.get()
+        return None if pack is None else pack(config, mask)
+    if mask.device.type != "cpu" or torch.compiler.is_compiling():
         return None
-    if getattr(config, "chunk_size_feed_forward", 0):  # The batch was padded to a multiple of it; its rows are not.
+    if config._attn_implementation not in ("sdpa", PACKED_ATTENTION):
         return None
     rows = PackedRows.of(mask)
     if not len(rows.index) or len(rows.index) * config.hidden_size**2 < LEAST_WORK * (len(rows.ends) - 1):

@@ -244,7 +244,7 @@ class UnivaPipeline(Pipeline):
 
     def media(self, **parts: Any) -> UtteranceMedia:
         """Sound and faces of an utterance for `read`; see [`UtteranceMedia`], whose `face_reader` is the model's."""
-        return UtteranceMedia(**parts, face_reader=lambda *clip: self._reader()(*clip))
+        return UtteranceMedia(**parts, face_reader=lambda *clip: self.resolved_face_reader()(*clip))
 
     def read(
         self,
@@ -306,7 +306,7 @@ class UnivaPipeline(Pipeline):
             return prepared.text or None
         raw = self.processor.read(modality, media)
         if modality == "vision" and raw is not None and (times := media.faces().times):
-            step = 1 / self._reader().frame_rate
+            step = 1 / self.resolved_face_reader().frame_rate
             prepared.times["vision"] = [(time, time + step) for time in times]
         return raw
 
@@ -319,7 +319,8 @@ class UnivaPipeline(Pipeline):
             return media.faces().images or None
         return media.speech(getattr(self.va_scorers["audio"], "sampling_rate", SAMPLING_RATE))
 
-    def _reader(self) -> FaceReader:
+    def resolved_face_reader(self) -> FaceReader:
+        """What finds faces in videos: the model's own, the one that was passed, or the usual one."""
         if self._face_reader is None:
             if self.processor.extractors.get("faces"):
                 self._face_reader = FaceReader.from_dict(self.processor.resolved_extractor("faces"))

@@ -73,6 +73,7 @@ def predict_clips(
     batch_size: int = 16,
     device: str | None = None,
     runtime: str = "torch",
+    workers: int = 0,
 ) -> tuple[EmotionModel | UnivaOnnxModel, Iterator[Prediction]]:
     """
     Load a model and predict clips with it.
@@ -87,6 +88,8 @@ def predict_clips(
         batch_size: utterances of a batch.
         device: where to run; by default a GPU where there is one.
         runtime: "torch", or "onnx" for what `univa export` wrote.
+        workers: processes that read several clips; by default they are read here, since a script that starts processes
+            needs `if __name__ == "__main__":`.
 
     Returns:
         The model, whose configuration has labels and threshold, and the predictions one by one.
@@ -111,6 +114,7 @@ def predict_clips(
             if name
         },
         face_reader=face_reader_from_argument(face_detector) if face_detector else None,
+        workers=workers,
     )
     return loaded, predictions
 

@@ -28,6 +28,7 @@ from ..scores.metrics import MultilabelMetrics
 from ..sharing.adapters import load_model
 from ..sharing.folder import ONNX_FILE
 from .onnx_model import UnivaOnnxModel, input_names, require_onnx
+from .onnx_rows import packed_in_graphs
 
 
 __all__ = ["INT8_TOLERANCE", "TOLERANCE", "OnnxExport", "RuntimeScore", "export_onnx", "random_inputs"]
@@ -38,6 +39,8 @@ INT8_TOLERANCE = 0.5
 REPORT_FILE = "onnx_export.json"
 # The first with layer normalisation as one operator.
 _OPSET = 17
+# All that have weights.
+_QUANTIZED = ["Conv", "Gather", "LSTM", "MatMul"]
 # Of protocol buffers, in which an ONNX file is written; with room for the graph itself.
 _LARGEST_FILE = 2**31 - 2**24
 
@@ -238,7 +241,7 @@ def _write_graph(model: EmotionModel, longest: Mapping[str, int], file: Path) ->
     # Of plain products ONNX Runtime makes more than of what SDPA is written as.
     model.set_attn_implementation("eager")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), packed_in_graphs():
             # Tracing warns of each branch on a shape; whether the graph holds for other shapes is checked afterwards.
             warnings.simplefilter("ignore")
             # The tracing exporter is in every torch since 2.6, needs no further package, and takes a twentieth of the
@@ -364,7 +367,14 @@ def _quantized(eager: EmotionModel, exact: Path, file: Path, longest: Mapping[st
     prepared = exact.with_name("prepared.onnx")
     quant_pre_process(exact, prepared, skip_symbolic_shape=True)
     # Weights of 7 bits, as sums of two products of 8 bits saturate on processors without VNNI instructions.
-    quantize_dynamic(prepared, file, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+    quantize_dynamic(
+        prepared,
+        file,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        op_types_to_quantize=_QUANTIZED,
+    )
     graph = UnivaOnnxModel(eager.config, file)
     for seed, shape in enumerate(_CHECKED):
         logits = graph(**random_inputs(eager, shape, longest, seed)).logits

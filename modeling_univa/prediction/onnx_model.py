@@ -15,6 +15,7 @@ from ..models.files_univa import one_line
 from ..models.modeling_emotion import EmotionOutput
 from ..models.systems import system_named, system_of
 from ..sharing.folder import ONNX_FILE
+from .onnx_parts import batch_parts
 
 
 __all__ = ["UnivaOnnxModel", "input_names", "require_onnx"]
@@ -115,11 +116,20 @@ class UnivaOnnxModel:
         if missing:
             raise ValueError(f"This model needs {', '.join(f'`{name}`' for name in missing)}.")
         arrays = {name: inputs[name].cpu().numpy() for name in self.input_names}
+        # Where padding is data, scores depend on how far the whole batch is padded.
+        logits = self._in_parts(arrays) if self.config.mask_padding else self._run(arrays)
+        if not np.isfinite(logits).all():
+            raise ValueError("ONNX Runtime gives scores that are not finite: export the model again.")
+        return EmotionOutput(logits=torch.from_numpy(logits))
+
+    def _in_parts(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        utterances, logits = zip(*((rows, self._run(part)) for rows, part in batch_parts(arrays)), strict=True)
+        return np.concatenate(logits)[np.argsort(np.concatenate(utterances))]
+
+    def _run(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
         try:
             (logits,) = self.session.run(["logits"], arrays)
         except Exception as error:
             shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
             raise ValueError(f"ONNX Runtime refuses {shapes}: {one_line(error)}") from error
-        if not np.isfinite(logits).all():
-            raise ValueError("ONNX Runtime gives scores that are not finite: export the model again.")
-        return EmotionOutput(logits=torch.from_numpy(logits))
+        return logits

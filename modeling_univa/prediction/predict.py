@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions on new utterances from their text and raw media."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
@@ -11,6 +12,7 @@ import numpy as np
 from ..corpora.precomputed_features import storable_frames
 from ..data.feature_files import read_frames
 from ..data.schema import FACE_EMOTIONS, CorpusError
+from ..features.workers import check_workers
 from ..models.configuration_emotion import EmotionConfig
 from ..models.faces_univa import FaceReader, FaceTrack
 from ..models.files_univa import explanation
@@ -22,6 +24,7 @@ from ..models.utterance_media_univa import UtteranceMedia
 from ..scores.thresholds import Threshold, relative_score, threshold_text
 from .inputs import Utterance, read_utterances
 from .onnx_model import UnivaOnnxModel
+from .read_ahead import ReadAhead
 from .score_bars import Marks, marks_for, score_legend, score_lines, screen_width
 
 
@@ -70,6 +73,7 @@ def predict(
     transcriber: Any = None,
     scorers: Mapping[str, Any] | None = None,
     face_reader: FaceReader | None = None,
+    workers: int = 0,
 ) -> Iterator[Prediction]:
     """
     Predict utterances by the pipeline of the model, each in the context of its whole dialogue. A model that reads
@@ -87,9 +91,11 @@ def predict(
         scorers: by modality, the scorer of valence and arousal; see `va_scorers` of [`UnivaPipeline`].
         face_reader: `FaceReader` for videos where the model names none (it was trained on images of faces); the usual
             one by default.
+        workers: processes that read the media of several clips, where that takes longer than to start them; with 0 or
+            1 they are read here, one after the other.
 
     Raises:
-        CorpusError: an id in `wanted` that is not there.
+        CorpusError: an id in `wanted` that is not there, or `workers` below 0.
         ValueError: raw media of a modality that the processor has no extractor for, or another face reader than the
             model's own.
     """
@@ -107,10 +113,14 @@ def predict(
         face_reader=face_reader,
         device=None if getattr(model, "hf_device_map", None) else model.device,
     )
-    predictor = _Predictor(classifier, utterances, transcriber)
+    check_workers(workers)
+    ahead = ReadAhead(classifier, transcriber, workers if len(chosen) > 1 else 0)
+    predictor = _Predictor(classifier, utterances, transcriber, ahead)
     predictor.check_extractors(chosen)
-    for batch in predictor.batches(chosen, batch_size):
-        yield from predictor.batch(batch)
+    with contextlib.closing(ahead):
+        batches = list(predictor.batches(chosen, batch_size))
+        for batch, following in zip(batches, [*batches[1:], ()], strict=True):
+            yield from predictor.batch(batch, following)
 
 
 @dataclass
@@ -124,8 +134,8 @@ class _Ready:
 
 
 class _Predictor:
-    def __init__(self, classifier: UnivaPipeline, utterances: Sequence[Utterance], transcriber: Any):
-        self.classifier, self.transcriber = classifier, transcriber
+    def __init__(self, classifier: UnivaPipeline, utterances: Sequence[Utterance], transcriber: Any, ahead: ReadAhead):
+        self.classifier, self.transcriber, self.ahead = classifier, transcriber, ahead
         self.dialogues: dict[str, list[Utterance]] = {}
         self._places: dict[str, int] = {}
         for utterance in utterances:
@@ -171,13 +181,16 @@ class _Predictor:
         names = dict.fromkeys(utterance.dialogue_id for utterance in utterances)
         return [utterance for name in names for utterance in self.dialogues[name]]
 
-    def batch(self, utterances: Sequence[Utterance]) -> Iterator[Prediction]:
-        """Predictions of some utterances, in order."""
+    def batch(self, utterances: Sequence[Utterance], following: Sequence[Utterance] = ()) -> Iterator[Prediction]:
+        """Predictions of some utterances, in order; those that follow are read meanwhile."""
         found: dict[str, Prediction] = {}
         ready = []
-        for utterance in self._to_read(utterances):
+        wanted = self._to_read(utterances)
+        self.ahead.begin(wanted, self._to_read(following))
+        for utterance in wanted:
             media = self._media(utterance)
             try:
+                media = self.ahead.media(utterance)
                 ready.append(self._read(utterance, media))
             except _OF_ONE_CLIP as error:
                 found[utterance.utterance_id] = self._failed(utterance, media, error)

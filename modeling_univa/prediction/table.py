@@ -52,7 +52,7 @@ def predict(
             and for rows the working directory, with any path.
         options: other options of `univa predict` under their names: `text`, `audio` and `faces` of one clip,
             `utterance`, `text_scorer`, `audio_scorer`, `vision_scorer`, `transcribe`, `face_detector`, `batch_size`,
-            `device`, `runtime`.
+            `device`, `runtime`, `workers` (0 by default).
 
     Returns:
         A row a clip, in order, with the columns of [`prediction_records`].

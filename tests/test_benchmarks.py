@@ -34,7 +34,7 @@ def scripts():
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
     names = (
         "speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms",
-        "precision", "step", "growth",
+        "precision", "step", "growth", "contrastive_time",
     )  # fmt: skip
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
@@ -263,6 +263,19 @@ def test_memory_of_a_step_in_chunks_does_not_grow_with_the_batch(scripts, tmp_pa
     monkeypatch.setattr(scripts["large_batches"], "GRADIENT_TOLERANCE", -1)
     assert scripts["large_batches"].main(arguments) == 2
     assert "The gradients differ" in capsys.readouterr().err
+
+
+def test_contrastive_time_is_set_against_the_arithmetic_of_its_products(scripts, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(scripts["step"], "PEAK_SIZE", 64)
+    output = tmp_path / "time.json"
+    options = ["--batch", "128", "--widths", "8", "16", "--repeats", "2", "--output", str(output)]
+    assert scripts["contrastive_time"].main(options) == 0
+    small, large = json.loads(output.read_text())["widths"]
+    for found in (small, large):
+        bound = 2 * 128**2 * found["width"] / found["ms"]["peak"] / 1e6
+        assert found["bound_ms"] == pytest.approx({"loss": bound, "loss and gradient": 3 * bound})
+        assert 0 < found["ms"]["product"] < found["ms"]["loss"] < found["ms"]["loss and gradient"]
+    assert "| 128 | 16 | loss and gradient |" in capsys.readouterr().out
 
 
 def test_gradients_of_contrastive_terms_are_as_large_as_their_weight(scripts, recipe, tmp_path, capsys):

@@ -79,8 +79,11 @@ SLOW = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what compares computed numbers, and as slow what starts other processes to put everything together."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what compares computed numbers, and as slow what starts other processes to put everything together.
+
+    Where workers share the files, those that take long come first, so that none is left alone with one at the end.
+    """
 
     def is_one_of(item: pytest.Item, places: tuple[str, ...]) -> bool:
         return any(item.path.relative_to(TESTS).is_relative_to(place) for place in places)
@@ -91,6 +94,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("numeric")
         if is_one_of(item, SLOW) or item.get_closest_marker("processes"):
             item.add_marker("slow")
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

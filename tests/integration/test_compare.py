@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from forked_runs import fork_runs
 from testing_utils import random_rows, write_corpus
 from training_runs import SIZES
 
@@ -21,6 +22,7 @@ FILES = {"plan.yaml", "plans", "report", "runs", "table.csv", "table.md", "table
 def command(tmp_path, monkeypatch) -> list[str]:
     """Two rows on a corpus of four speakers with a dialogue each; the working directory is thrown away."""
     monkeypatch.chdir(tmp_path)
+    fork_runs(monkeypatch)
     rows = random_rows([4] * 4, modalities=["audio"], speakers=[name for name in "abcd" for _ in range(4)])
     write_corpus(Path("corpora/mine"), {"train": rows})
     common = {**SIZES, "audio_num_hidden_layers": 1, "num_train_epochs": 1, "use_cpu": True}

@@ -9,6 +9,7 @@ import sys
 
 import pandas
 import pytest
+from forked_runs import fork_runs
 from testing_utils import REPOSITORY
 
 from modeling_univa.cli import main
@@ -38,6 +39,7 @@ def test_the_sheet_is_what_a_spreadsheet_program_writes(tmp_path):
 def test_a_lab_gets_from_its_sheet_to_a_table_without_editing_a_file(tmp_path, monkeypatch, capfd):
     first_hour.make_sheet(tmp_path / "lab", clips=40, long_utterances=6)
     monkeypatch.chdir(tmp_path)
+    fork_runs(monkeypatch)
     script = (REPOSITORY / "benchmarks/first_hour.sh").read_text(encoding="utf-8").replace("\\\n", " ")
     commands = [shlex.split(line)[1:] for line in script.splitlines() if line.startswith("univa ")]
     assert [words[0] for words in commands] == ["build", "build", "compare", "train", "predict"]

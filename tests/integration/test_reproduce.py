@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import yaml
+from forked_runs import fork_runs
 from testing_utils import REPOSITORY, kill_tree, random_rows, subprocess_environment, write_corpus
 from training_runs import SIZES, write_training_inputs
 
@@ -56,12 +57,19 @@ def write(inputs, tmp_path, monkeypatch):
     return write_plan
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """Runs are forks, where what a run leaves is the point."""
+    fork_runs(monkeypatch)
+
+
 def only(runs: dict[str, StoredRun], status: str) -> StoredRun:
     (found,) = [run for run in runs.values() if run.status == status]
     return found
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_baselines_are_runs_and_the_report_has_them(write, tmp_path, capfd):
     rows = {"UniVA": {}, "frequencies": {"baseline": "prior"}, "linear": {"baseline": "linear"}}
     assert cli.main(["reproduce", str(write(rows))]) == 0, capfd.readouterr()
@@ -78,6 +86,7 @@ def test_baselines_are_runs_and_the_report_has_them(write, tmp_path, capfd):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_folds_are_made_and_reported_as_one(write, capfd):
     """Two folds without validation: every dialogue is tested once."""
     row = {"num_folds": 2, "fold_by": "dialogue", "eval_split": "none", "modalities": ["audio"], "text_model": None}
@@ -92,6 +101,7 @@ def test_folds_are_made_and_reported_as_one(write, capfd):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_another_corpus_is_reported_on_the_labels_in_common(write, tmp_path, capfd):
     names = ["joy", *MOSEI_EMOTIONS[1:3], "contempt"]
     write_corpus(tmp_path / "other", {"dev": random_rows([4, 3, 5], seed=5, prefix="other", label_names=names)})
@@ -152,6 +162,7 @@ def test_runs_are_made_kept_and_listed(write, inputs, capfd):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_corpus_is_built_once_before_runs_that_share_it(write, capfd):
     corpus = {"dataset": "./corpora/demo", "corpus_script": "demo", "corpus_options": ["--num-dialogues", "4"]}
     small = {"modalities": ["audio"], "text_model": None}
@@ -241,6 +252,7 @@ def test_killed_benchmark_started_again_ends_the_same(write, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_analyses_are_made_at_the_end_or_from_a_kept_model(write, inputs, capfd):
     rows = {"UniVA": {}, "w/o prior": {"correlation_prior_weight": 0, "analyses": ["similarity"]}}
     plan = str(write(rows))

@@ -2,18 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contrastive terms over the utterances of two processes: those of one process that has all of them."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from forks import run_forked
 from safetensors.torch import load_file, save_file
-from testing_utils import Utterances, run_command, subprocess_environment, tiny_config, tiny_model
+from testing_utils import Utterances, tiny_config, tiny_model
 
 
 DRIVER = Path(__file__).with_name("gathering_driver.py")
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
 NO_DROPOUT = dict.fromkeys(
     ("projection_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"), 0.0
 )
@@ -61,11 +62,8 @@ def run(folder: Path, processes: str, packs: bool = False) -> list[dict[str, tor
     Args:
         packs: whether rows go through layers without their padding, as larger ones do.
     """
-    command = [sys.executable] if processes == "one" else TORCHRUN
-    environment = subprocess_environment(folder / "cache")
     arguments = [folder / processes, folder / f"out-{processes}", 0 if packs else sys.maxsize]
-    result = run_command([*command, DRIVER, *arguments], environment, folder)
-    assert result.returncode == 0, result.stderr[-4000:]
+    run_forked(DRIVER, arguments, os.environ, folder, {"one": 1, "two": 2}[processes])
     return [load_file(file) for file in sorted(folder.glob(f"out-{processes}-*.safetensors"))]
 
 

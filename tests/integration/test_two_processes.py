@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forks import run_forked
 from testing_utils import random_rows, run_command, subprocess_environment, write_corpus, write_text_encoder
 
 import train_hf
@@ -70,9 +71,14 @@ class Run:
         ]  # fmt: skip
         if variant != "absent modality":
             arguments += ["--text_model", write_text_encoder(folder / "encoder")]
-        environment = {**subprocess_environment(folder / "cache"), "RECORD": str(folder / "record")}
-        self.result = run_command([*TORCHRUN, DRIVER, *arguments], environment, folder)
-        assert self.result.returncode == 0, self.result.stderr[-5000:]
+        record = {"RECORD": str(folder / "record")}
+        if variant == "pretrained text":
+            environment = subprocess_environment(folder / "cache") | record
+            result = run_command([*TORCHRUN, DRIVER, *arguments], environment, folder)
+            assert result.returncode == 0, result.stderr[-5000:]
+            self.said = result.stdout
+        else:
+            self.said = "".join(run_forked(DRIVER, arguments, os.environ | record, folder))
         files = [folder / f"record-{rank}" for rank in (0, 1)]
         self.records = [json.loads(Path(f"{file}.json").read_text()) for file in files]
         self.predictions = [list(np.load(f"{file}.npz").values()) for file in files]
@@ -125,7 +131,7 @@ def test_every_row_is_scored_once(run):
     results = json.loads((run.output / "all_results.json").read_text())
     assert results["validation"]["eval_num_rows"] == sum(VALIDATION)
     assert results["test"]["test_num_rows"] == sum(TEST)
-    assert f"{sum(TEST):>8}" in run.result.stdout
+    assert f"{sum(TEST):>8}" in run.said
     for predictions in run.predictions:
         assert [len(logits) for logits in predictions] == [sum(VALIDATION)] * (EPOCHS + 1) + [sum(TEST)]
 
@@ -157,14 +163,10 @@ def test_terms_are_logged_once_for_both(run):
 @pytest.fixture(scope="module")
 def readings(tmp_path_factory) -> list[list[dict[str, Any]]]:
     """What one process, and each of two, found with a model that reads across utterances."""
-    found = []
-    for name, command in (("one", [sys.executable]), ("two", TORCHRUN)):
-        folder = tmp_path_factory.mktemp(name)
-        environment = {**subprocess_environment(folder / "cache"), "RECORD": str(folder / "record")}
-        support = Path(__file__).parents[1] / "support"
-        environment["PYTHONPATH"] = os.pathsep.join([str(support), environment.get("PYTHONPATH", "")])
-        result = run_command([*command, DRIVER.with_name("whole_dialogues_driver.py"), folder], environment, folder)
-        assert result.returncode == 0, result.stderr[-5000:]
+    found, driver = [], DRIVER.with_name("whole_dialogues_driver.py")
+    for processes in (1, 2):
+        folder = tmp_path_factory.mktemp("readings")
+        run_forked(driver, [folder], os.environ | {"RECORD": str(folder / "record")}, folder, processes)
         found.append([json.loads(file.read_text()) for file in sorted(folder.glob("record-*.json"))])
     return found
 

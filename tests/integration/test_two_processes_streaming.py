@@ -3,12 +3,14 @@
 """Two processes that train from a stream: every row once an epoch, by one of them, and the same run again."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import run_forked
 from hub_server import HubServer
 from huggingface_hub import HfApi
 from testing_utils import random_rows, run_command, subprocess_environment, write_corpus, write_text_encoder
@@ -25,9 +27,11 @@ STEPS = 14
 
 
 class Run:
-    """One streamed training run of two processes."""
+    """One streamed training run of two processes, which torchrun starts where `environment` is theirs."""
 
-    def __init__(self, folder: Path, dataset: str | Path, encoder: Path, environment: dict[str, str], **extra: Any):
+    def __init__(
+        self, folder: Path, dataset: str | Path, encoder: Path, environment: dict[str, str] | None = None, **extra: Any
+    ):
         self.output = folder / "output"
         options = {
             "dataset": dataset, "output_dir": self.output, "use_cpu": True, "streaming": True, "streaming_window": 6,
@@ -38,13 +42,16 @@ class Run:
             "logging_steps": 1, **extra,
         }  # fmt: skip
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        environment = environment | {"RECORD": str(folder / "record")}
-        self.result = run_command([*TORCHRUN, DRIVER, *arguments], environment, folder)
+        record = {"RECORD": str(folder / "record")}
+        if environment is None:
+            self.said = "".join(run_forked(DRIVER, arguments, os.environ | record, folder))
+        else:
+            result = run_command([*TORCHRUN, DRIVER, *arguments], environment | record, folder)
+            assert result.returncode == 0, result.stderr[-5000:]
         self.folder = folder
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        assert self.result.returncode == 0, self.result.stderr[-5000:]
         return [json.loads((self.folder / f"record-{rank}.json").read_text()) for rank in (0, 1)]
 
 
@@ -62,7 +69,7 @@ def encoder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(corpus, encoder, tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("streamed")
-    return Run(folder, corpus, encoder, subprocess_environment(folder / "cache"))
+    return Run(folder, corpus, encoder)
 
 
 def test_every_training_row_is_seen_once_an_epoch(run, corpus):
@@ -90,8 +97,8 @@ def test_every_row_is_scored_once(run):
 def test_a_run_that_is_cut_off_ends_alike(run, corpus, encoder, tmp_path):
     shutil.copytree(run.output / f"checkpoint-{STEPS // 2}", tmp_path / "output" / f"checkpoint-{STEPS // 2}")
     shutil.copy(run.output / "run_arguments.json", tmp_path / "output")
-    resumed = Run(tmp_path, corpus, encoder, subprocess_environment(tmp_path / "cache"))
-    assert f"Resuming from {resumed.output / f'checkpoint-{STEPS // 2}'}" in resumed.result.stderr
+    resumed = Run(tmp_path, corpus, encoder)
+    assert f"Resuming from {resumed.output / f'checkpoint-{STEPS // 2}'}" in resumed.said
     for record, other in zip(resumed.records, run.records, strict=True):
         # All that was read before is read again, and skipped.
         assert record["train"][:STEPS] == other["train"][:STEPS]

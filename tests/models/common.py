@@ -4,19 +4,19 @@
 
 import dataclasses
 import json
-import sys
+import os
 from typing import Any, ClassVar
 
 import datasets
 import pytest
 import torch
+from forks import run_forked
 from testing_utils import (
     FEATURE_SIZES,
     MAX_TOKENS,
     REPOSITORY,
     Utterances,
     random_rows,
-    run_command,
     subprocess_environment,
     text_config,
     tiny_processor,
@@ -369,9 +369,10 @@ class CommonSystemTests:
         utterances.write(folder / "inputs.json", self.scores(model, utterances.inputs()))
         script = REPOSITORY / "tests" / "integration" / "load_remote_code.py"
         environment = subprocess_environment(tmp_path / "cache", with_package=False)
-        result = run_command([sys.executable, "-I", script, folder], environment, tmp_path)
-        assert result.returncode == 0, result.stderr[-3000:]
-        found = json.loads(result.stdout.splitlines()[-1])[str(folder)]
+        (said,) = run_forked(script, [folder], environment, tmp_path, processes=1, alone=True)
+        report = json.loads(said.splitlines()[-1])
+        found = report[str(folder)]
+        assert not report["imported"]
         assert all(found["near"].values())
         assert max(one["difference"] for one in found["pipeline"]) < 1e-5
 
@@ -391,10 +392,8 @@ class CommonSystemTests:
         values = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
         arguments = [part for name, found in values.items() for part in (f"--{name}", *found)]
         driver = REPOSITORY / "tests" / "integration" / "recording_driver.py"
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
-        environment = {**subprocess_environment(tmp_path / "cache"), "RECORD": str(tmp_path / "record")}
-        result = run_command([*torchrun, driver, *arguments], environment, tmp_path)
-        assert result.returncode == 0, result.stderr[-3000:]
+        environment = {**os.environ, "RECORD": str(tmp_path / "record")}
+        run_forked(driver, arguments, environment, tmp_path)
         records = [json.loads((tmp_path / f"record-{rank}.json").read_text()) for rank in (0, 1)]
         assert [record["world_size"] for record in records] == [2, 2]
         assert records[0]["weights"] == records[1]["weights"]

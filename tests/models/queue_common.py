@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every system has to do that remembers past batches in buffers: CARAT and LDDU."""
 
-import sys
+import os
 from typing import ClassVar
 
 import pytest
 import torch
 from common import CommonSystemTests
+from forks import run_forked
 from safetensors.torch import load_file, save_file
-from testing_utils import REPOSITORY, run_command, subprocess_environment
+from testing_utils import REPOSITORY
 from training_runs import tiny_trainer
 from transformers import TrainerCallback
 
@@ -118,10 +119,7 @@ class QueueSystemTests(CommonSystemTests):
         model.save_pretrained(tmp_path / "model")
         for rank, rows in enumerate((range(11), range(11, 16))):
             save_file(self.batch(config, rows), tmp_path / f"batch-{rank}.safetensors")
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", 2]
-        driver = REPOSITORY / "tests" / "integration" / "remembering_driver.py"
-        result = run_command([*torchrun, driver, tmp_path], subprocess_environment(tmp_path / "cache"), tmp_path)
-        assert result.returncode == 0, result.stderr[-3000:]
+        run_forked(REPOSITORY / "tests" / "integration" / "remembering_driver.py", [tmp_path], os.environ, tmp_path)
         first, second = (load_file(tmp_path / f"buffers-{rank}.safetensors") for rank in (0, 1))
         model.train()(**self.batch(config))
         for name, value in self.remembered(model).items():

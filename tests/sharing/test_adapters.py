@@ -3,6 +3,7 @@
 """LoRA adapters: what is trained, what is saved, and that adapter, base and merged model give the same logits."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -12,6 +13,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 import yaml
+from forks import run_forked
 from peft import PeftConfig, PeftModel
 from safetensors.torch import load_file, save_file
 from testing_utils import (
@@ -501,11 +503,9 @@ def test_recomputed_activations_change_nothing(inputs, tmp_path):
 
 @pytest.mark.processes
 def test_two_processes_train_one_adapter(inputs, tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     driver = REPOSITORY / "tests" / "integration" / "recording_driver.py"
-    environment = {**subprocess_environment(tmp_path / "cache"), "RECORD": str(tmp_path / "record")}
-    result = run_command([*torchrun, driver, *options(inputs, tmp_path / "output")], environment, tmp_path)
-    assert result.returncode == 0, result.stderr[-5000:]
+    environment = {**os.environ, "RECORD": str(tmp_path / "record")}
+    run_forked(driver, options(inputs, tmp_path / "output"), environment, tmp_path)
     records = [json.loads((tmp_path / f"record-{rank}.json").read_text()) for rank in (0, 1)]
     assert [record["world_size"] for record in records] == [2, 2]
     assert records[0]["weights"] == records[1]["weights"]

@@ -18,6 +18,8 @@ start() {
   chmod 755 "$folder"
   [ -f "$folder/munge.key" ] || head -c 1024 /dev/urandom > "$folder/munge.key"
   chmod 400 "$folder/munge.key"
+  # Without it jobs that say how much memory they need (`--slurm mem=1G`) are refused.
+  memory=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
   cat > "$folder/slurm.conf" << END
 ClusterName=loopback
 SlurmctldHost=localhost(127.0.0.1)
@@ -43,7 +45,7 @@ KillWait=5
 MinJobAge=300
 ReturnToService=2
 SlurmdParameters=config_overrides
-NodeName=localhost NodeAddr=127.0.0.1 CPUs=${UNIVA_SLURM_CPUS:-2} State=UNKNOWN
+NodeName=localhost NodeAddr=127.0.0.1 CPUs=${UNIVA_SLURM_CPUS:-2} RealMemory=$memory State=UNKNOWN
 PartitionName=main Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 END
   munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \

@@ -22,7 +22,9 @@ from testing_utils import (
     write_text_encoder,
 )
 from transformers.utils import logging
+from video_files import levels, tone, write_video
 
+from modeling_univa.features.workers import Workers
 from modeling_univa.models import packed_rows_univa
 from modeling_univa.models.losses_univa import CONTRASTIVE_LOSSES, UnivaObjective
 from modeling_univa.models.modeling_univa import UnivaOutput
@@ -34,7 +36,7 @@ def scripts():
     sys.path.insert(0, str(REPOSITORY / "benchmarks"))
     names = (
         "speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms",
-        "precision", "step", "growth", "contrastive_time",
+        "precision", "step", "growth", "contrastive_time", "extraction", "extraction_processes",
     )  # fmt: skip
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
@@ -391,3 +393,69 @@ def test_growth_has_a_row_for_each_case(scripts, tmp_path, monkeypatch, capsys):
     assert min(small["step_ms"], small["loader_ms"], small["first_batch_s"]) > 0
     said = capsys.readouterr().out
     assert said.count("\n|---") == 3 and "| dialogues of 1 |" in said and "| B = 32 |" in said
+
+
+@pytest.fixture
+def extraction(scripts, monkeypatch):
+    """The script with encoders of no size; all is done in this process."""
+    script = scripts["extraction"]
+    small = {"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "num_conv_pos_embeddings": 8}
+    small |= {"hidden_size": 16, "conv_dim": (16,) * 7, "num_conv_pos_embedding_groups": 2}
+    monkeypatch.setattr(script, "ENCODERS", {"tiny": {**small, "feat_extract_norm": "layer"}, "base": small})
+    monkeypatch.setattr(script, "in_fresh_process", lambda function, *arguments: function(*arguments))
+    monkeypatch.setattr(Workers, "patience", Workers.patience)
+    monkeypatch.setattr(datasets, "disable_progress_bars", lambda: None)
+    return script
+
+
+def test_extraction_has_each_stage_detector_and_encoder(extraction, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(extraction, "WAITS", {"reading": (0.2, 0.1, 0.05)})
+    monkeypatch.setattr(extraction, "_WAITING_ROWS", 64)
+    media, output = tmp_path / "media", tmp_path / "extraction.json"
+    media.mkdir()
+    write_video(media / "one.mp4", levels(50), sound=tone(48000, 2.0))
+    write_video(media / "still.mp4", levels(25))
+    options = ["--media", str(media), "--clips", "6", "--seconds", "1", "--rounds", "2", "--corpora", "4", "8"]
+    one_process = ["--workers", "1", "--detector", "whole-frame", "--yunet", str(tmp_path / "none.onnx")]
+    assert extraction.main([*options, *one_process, "--output", str(output)]) == 0
+    report = json.loads(output.read_text())
+    assert list(report["stages"]) == ["decoding", "detection", "features", "reading", "network", "writing"]
+    assert all(seconds > 0 for stage in report["stages"].values() for seconds in stage.values())
+    for name in ("of_slowest", "of_bound"):
+        median, low, high = report[name]
+        assert 0 < low <= median <= high < 1.5
+    assert report["of_bound"][0] >= report["of_slowest"][0]
+    assert report["detectors"]["whole-frame"]["faces"] == report["detectors"]["whole-frame"]["pictures"] == 30
+    assert "none.onnx" in report["detectors"]["yunet"]["absent"]
+    assert all(found["speech_seconds"] == pytest.approx(3) for found in report["encoders"].values())
+    assert [found["clips"] for found in report["memory"]] == [4, 8]
+    assert all(found["main_mb"] > 50 for found in report["memory"])
+    # With one process nothing overlaps.
+    assert 0 < report["waits"]["reading"]["efficiency"] < 0.2 / 0.3
+    printed = capsys.readouterr().out
+    assert "| of reading: detection |" in printed and "| tiny |" in printed and "| yunet | not measured" in printed
+
+
+def test_extraction_without_videos_is_refused(extraction, tmp_path, capsys):
+    assert extraction.main(["--media", str(tmp_path)]) == 2
+    assert "no video in" in capsys.readouterr().err
+
+
+def test_efficiency_is_bound_by_the_slowest_stage_and_by_the_cores(extraction, monkeypatch):
+    monkeypatch.setattr(extraction.os, "sched_getaffinity", lambda pid: {0, 1})
+    reading, network, writing = ({"clock": clock, "cpu": cpu} for clock, cpu in ((8, 16), (6, 12), (1, 1)))
+    # What is part of reading counts once.
+    stages = {"decoding": {"clock": 9, "cpu": 9}, "reading": reading, "network": network, "writing": writing}
+    found = extraction.efficiency(stages, {"clock": 16, "cpu": 30})
+    assert found == {"of_slowest": 8 / 16, "of_bound": 29 / 2 / 16, "cpu_overhead": 30 / 29}
+    found = extraction.efficiency({"reading": reading, "writing": writing}, {"clock": 10, "cpu": 17})
+    assert found == {"of_slowest": 0.8, "of_bound": 0.85, "cpu_overhead": 1}
+
+
+def test_processes_are_counted_with_those_that_they_have_started(scripts):
+    code = "import time; kept = bytearray(b'1') * 60_000_000; started = time.process_time()\n"
+    code += "while time.process_time() - started < 0.5: pass\ntime.sleep(0.3)"
+    with scripts["extraction_processes"].ProcessTree() as tree:
+        subprocess.run(["sh", "-c", f'"{sys.executable}" -c "{code}"; true'], check=True)
+    assert 0.4 < tree.cpu_seconds < 5
+    assert 60e6 < tree.largest_worker_bytes <= tree.workers_bytes < 200e6 and tree.main_bytes > 50e6

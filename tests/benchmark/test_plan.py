@@ -399,6 +399,7 @@ def test_corpus_that_a_script_builds_is_known_by_script_options_and_source():
     assert len({built(), *(built(**change) for change in others)}) == 4
 
 
+@pytest.mark.processes
 def test_name_is_the_same_in_another_process(tmp_path):
     code = (
         "from modeling_univa.benchmark.configuration import *\n"

@@ -49,6 +49,7 @@ def test_the_help_has_a_line_for_each_corpus(capsys):
     assert " emobank EmoBank: English sentences" in listed
 
 
+@pytest.mark.processes
 def test_the_help_imports_no_corpus(tmp_path):
     """One may need a package that is not there."""
     code = (

@@ -64,6 +64,7 @@ class KilledOnce(ClusterJobs):
         return False
 
 
+@pytest.mark.processes
 def test_task_that_is_killed_is_started_again_and_its_shard_made(arguments, monkeypatch, caplog, capfd):
     assert cli.main([*arguments, "--output", "here", "--workers", "1"]) == 0
     started = []
@@ -88,6 +89,7 @@ def test_task_that_is_killed_is_started_again_and_its_shard_made(arguments, monk
     assert len(started) == 1
 
 
+@pytest.mark.processes
 def test_mistake_that_a_task_finds_ends_all_in_its_sentence(arguments, cluster, capfd):
     options = ["--output", "out", "--executor", "slurm", "--tasks", "1", "--text-extractor", "nowhere.txt"]
     assert cli.main([*arguments, *options]) == 2

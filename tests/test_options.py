@@ -182,7 +182,7 @@ def test_a_call_takes_what_the_command_does(command, calls):
     options = {action.dest: action.default for action in parser_of(command)._actions if action.dest != "help"}
     taken = {name: given for call in calls for name, given in inspect.signature(call).parameters.items()}
     assert set(options) - set(taken) <= {"draw", "json", "output", "plot", "strict", *ELSEWHERE}
-    assert set(taken) - set(options) <= {"clips"}
+    assert set(taken) - set(options) <= {"clips", "tell"}
     for name in set(options) & set(taken) - {"workers"}:
         default = taken[name].default
         assert default is inspect.Parameter.empty or (default or None) == (options[name] or None), name

@@ -61,7 +61,7 @@ def check_clips(names: Sequence[str | Path], tell_each: bool = False) -> None:
     A clip that is missing among others is a bad clip, and the others are predicted.
 
     Args:
-        names: clips, folders of clips and csv files.
+        names: clips, folders of clips and sheets.
         tell_each: whether the job has to say of each clip that it is missing.
 
     Raises:

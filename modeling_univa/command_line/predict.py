@@ -16,9 +16,16 @@ def add_options(parser: OptionParser) -> None:
     """Add its options."""
     parser.add_argument("model", help="model folder or Hub id")
     parser.add_argument(
-        "inputs", nargs="*", metavar="INPUT", help="clips (video or sound), folders of clips, or metadata csv files"
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        help="clips (video or sound), folders of them, or sheets (csv, tsv, xlsx)",
     )
-    parser.add_argument("--media-root", type=Path, help="folder of the media of csv files (default: the csv's own)")
+    parser.add_argument("--media-root", type=Path, help="folder of the media of sheets (default: the sheet's own)")
+    parser.add_argument("--columns", help="of a sheet, which column is what: text=Transcript,video=File,start=From,…")
+    parser.add_argument("--encoding", help="of a sheet (default: UTF-8, UTF-16 or cp1252, as its bytes say)")
+    parser.add_argument("--separator", help="between cells of a sheet (default: what fits of , ; | and tab)")
+    parser.add_argument("--worksheet", help="of a workbook (default: the first that is not empty)")
     parser.add_argument("--utterance", action="append", metavar="ID", help="only this one; may be repeated")
     parser.add_argument("--text", help="transcript of the one clip (default: CLIP.txt beside it, if there is one)")
     parser.add_argument("--transcribe", metavar="MODEL", help="speech recognition model for clips without text")
@@ -55,6 +62,6 @@ def check(options: argparse.Namespace) -> None:
     """Refuse a model that is nowhere, and clips of which none is there, before the job is imported."""
     alone = [file for file in (options.audio, *options.faces) if file is not None]
     if not options.inputs and not alone and options.text is None:
-        raise ValueError("Pass clips, a folder of clips, a metadata csv, or `text`, `audio` or `faces`.")
+        raise ValueError("Pass clips, a folder of clips, a sheet, or `text`, `audio` or `faces`.")
     check_model(options.model)
     check_clips(options.inputs or alone, tell_each=options.json)

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError, ImportError: a mistake of the user; with `--strict` also a clip that cannot be predicted.
     """
-    clips = collect_clips(**_chosen(options, collect_clips))
+    clips = collect_clips(**_chosen(options, collect_clips), tell=_note)
     plots, drawings = _pictures(options, clips)
     if options.output is not None:
         check_table_file(options.output)
@@ -58,6 +58,11 @@ def run(options: argparse.Namespace) -> int:
         write_table(options.output, done, model.config.label_names)
         print(f"wrote {options.output}", file=sys.stderr)
     return int(failed > 0 or any(prediction.error is not None for prediction in done))
+
+
+def _note(line: str) -> None:
+    """Tell how a sheet is read; what can be chosen is called as the option."""
+    print(line.replace("`columns`", "--columns").replace("`worksheet`", "--worksheet"), file=sys.stderr)
 
 
 def _pictures(options: argparse.Namespace, clips: Sequence[Utterance]) -> tuple[dict[str, Path], dict[str, Path]]:

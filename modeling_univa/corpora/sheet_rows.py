@@ -120,9 +120,12 @@ class EmotionReader:
 
 
 def read_rows(
-    records: Iterable[Record], mapping: ColumnMapping, emotions: EmotionReader, media: MediaFolder
+    records: Iterable[Record], mapping: ColumnMapping, emotions: EmotionReader | None, media: MediaFolder
 ) -> list[SheetRow]:
-    """The rows of a sheet, in its order, without names and positions that it does not have."""
+    """The rows of a sheet, in its order, without names and positions that it does not have.
+
+    Without a reader of emotions there are none.
+    """
     rows = []
     for record in records:
         cells = {name: record.cells[column] for name, column in mapping.columns.items()}
@@ -134,12 +137,14 @@ def read_rows(
         found = SheetRow(record.where, cells, row)
         row |= {"text": row["text"] or None, "emotions": []}
         try:
-            found.spelled, row["emotions"] = emotions.read(record)
+            if emotions is not None:
+                found.spelled, row["emotions"] = emotions.read(record)
             _find_media(found, media)
         except RowError as error:
             found.problem = str(error)
         rows.append(found)
-    emotions.check_map()
+    if emotions is not None:
+        emotions.check_map()
     return rows
 
 

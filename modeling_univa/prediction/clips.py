@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the names of a model and of clips to predictions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging
 
 from ..features.arguments import face_reader_from_argument, with_revision
 from ..features.transcription import Transcriber
@@ -16,12 +17,14 @@ from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..sharing.adapters import load_model
 from ..sharing.folder import ONNX_FILE
-from .inputs import Utterance, collect_utterances
+from .inputs import SheetForm, Utterance, collect_utterances
 from .onnx_model import UnivaOnnxModel
 from .predict import Prediction, predict
 
 
 __all__ = ["collect_clips", "predict_clips"]
+
+logger = logging.get_logger(__name__)
 
 
 def collect_clips(
@@ -31,15 +34,22 @@ def collect_clips(
     audio: str | Path | None = None,
     faces: Sequence[str | Path] = (),
     media_root: str | Path | None = None,
+    columns: str | None = None,
+    encoding: str | None = None,
+    separator: str | None = None,
+    worksheet: str | None = None,
+    tell: Callable[[str], None] = logger.info,
 ) -> list[Utterance]:
     """
-    The utterances of clips, of folders of clips or of csv files; or the one that `text`, `audio` and `faces` are.
+    The utterances of clips, of folders of clips or of sheets; or the one that `text`, `audio` and `faces` are.
 
     Args:
-        inputs: clips (video or sound), folders of clips, or metadata csv files.
+        inputs: clips (video or sound), folders of clips, or sheets (csv, tsv or xlsx).
         text: transcript of the one clip; by default `CLIP.txt` beside it, if there is one.
         audio, faces: instead of `inputs`, a sound file and image files of the face.
-        media_root: folder of the media of csv files; by default the csv's own.
+        media_root: folder of the media of sheets; by default the sheet's own.
+        columns, encoding, separator, worksheet: of sheets, as of [`SheetForm`].
+        tell: takes sentences on how a sheet is read.
 
     Raises:
         ValueError: nothing to predict, or arguments that exclude each other.
@@ -47,12 +57,13 @@ def collect_clips(
     alone = audio is not None or bool(faces)
     if not inputs:
         if text is None and not alone:
-            raise ValueError("Pass clips, a folder of clips, a metadata csv, or `text`, `audio` or `faces`.")
+            raise ValueError("Pass clips, a folder of clips, a sheet, or `text`, `audio` or `faces`.")
         return [Utterance("clip", "clip", text, Path(audio) if audio else None, tuple(map(Path, faces)))]
     if alone:
         raise ValueError("`audio` and `faces` describe one clip by themselves: leave INPUT out, or them.")
     root = None if media_root is None else Path(media_root)
-    utterances = collect_utterances([str(path) for path in inputs], root, texts_beside=text is None)
+    form = SheetForm(columns, encoding, separator, worksheet)
+    utterances = collect_utterances([str(path) for path in inputs], root, text is None, form, tell)
     if text is None:
         return utterances
     if len(utterances) != 1:

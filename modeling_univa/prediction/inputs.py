@@ -4,29 +4,58 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ..data.media_files import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES
+from transformers.utils import logging
+
+from ..corpora.sheet_rows import SheetRow, name_and_order, read_rows
+from ..data.media_files import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaFolder
 from ..data.metadata import UTTERANCE_COLUMNS, metadata_columns, metadata_rows
 from ..data.schema import FEATURE_COLUMNS, TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
-from ..data.tables import files_of, read_text
+from ..data.sheet_columns import FILE, map_columns
+from ..data.sheets import SHEET_SUFFIXES, read_sheet
+from ..data.tables import csv_header, files_of, read_text
 from ..models.configuration_emotion import MODALITIES
 from ..models.trusted_paths_univa import OutsideError, inside
 
 
 __all__ = [
+    "SheetForm",
     "Utterance",
     "collect_utterances",
+    "read_sheet_utterances",
     "read_utterances",
     "utterances_of_rows",
 ]
 
-# What people have beside csv files, and a decoder of sound and video would only call unreadable.
-_SHEETS = frozenset({".xlsx", ".xls", ".ods", ".tsv"})
+# Not .txt, which is the transcript of a clip.
+_SHEETS = frozenset(SHEET_SUFFIXES) - {".txt"}
+# What people have beside these, and a decoder of sound and video would only call unreadable.
+_OTHER_SHEETS = frozenset({".xls", ".ods"})
+
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class SheetForm:
+    """
+    How a sheet is read, where it is not as its bytes and its column names say.
+
+    Args:
+        columns: which column is what, `text=Transcript,video=File`; by default usual names are recognised.
+        encoding, separator: of a text file.
+        worksheet: of a workbook, by default the first that is not empty.
+    """
+
+    columns: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    worksheet: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +90,14 @@ class Utterance:
 
 
 def collect_utterances(
-    inputs: Iterable[str | Path], media_root: Path | None = None, texts_beside: bool = True
+    inputs: Iterable[str | Path],
+    media_root: Path | None = None,
+    texts_beside: bool = True,
+    form: SheetForm | None = None,
+    tell: Callable[[str], None] = logger.info,
 ) -> list[Utterance]:
     """
-    Utterances of clips, folders of clips, and metadata csv files.
+    Utterances of clips, folders of clips, and sheets (csv, tsv or xlsx).
 
     A clip is a dialogue of its own; its transcript is read from the text file of its name beside it, where there
     is one (clip.mp4, clip.txt). Folders are searched with their sub-folders, for files with the suffix of a sound or
@@ -74,21 +107,22 @@ def collect_utterances(
         inputs: paths of them.
         media_root: as of `read_utterances`.
         texts_beside: whether text files beside clips are read.
+        form: of sheets. Without it a csv with the columns utterance_id, dialogue_id and text is one of a corpus.
+        tell: takes sentences on how a sheet is read.
 
     Raises:
-        CorpusError: a csv file that cannot be read, another sheet, an image, a folder without clips, or a clip that is
-            named twice.
+        CorpusError: a sheet that cannot be read, an image, a folder without clips, or a clip that is named twice.
     """
     utterances: list[Utterance] = []
     order, texts = RowOrder("files"), lru_cache(maxsize=16)(_texts_in if texts_beside else lambda _: {})
     for given in map(Path, inputs):
-        if given.suffix.lower() == ".csv":
+        suffix = given.suffix.lower()
+        if suffix == ".csv" and form in (None, SheetForm()) and _is_of_a_corpus(given):
             utterances += read_utterances(given, media_root, order)
-        elif given.suffix.lower() in _SHEETS:
-            raise CorpusError(
-                f"{given} is a sheet; save it as csv with the columns of a corpus (utterance_id, dialogue_id, text, "
-                "video, …), or pass its rows to `modeling_univa.predict`"
-            )
+        elif suffix in _SHEETS:
+            utterances += read_sheet_utterances(given, media_root, order, form, tell)
+        elif suffix in _OTHER_SHEETS:
+            raise CorpusError(f"{given} is a sheet of another form; save it as one of {', '.join(sorted(_SHEETS))}")
         elif given.is_dir():
             utterances += [_clip(path, texts) for path in _clips_in(given)]
         else:
@@ -127,6 +161,65 @@ def read_utterances(metadata: Path, media_root: Path | None = None, order: RowOr
         order.check(row, str(metadata), where)
         utterances.append(_utterance(row, root, where))
     return utterances
+
+
+def read_sheet_utterances(
+    sheet: Path,
+    media_root: Path | None = None,
+    order: RowOrder | None = None,
+    form: SheetForm | None = None,
+    tell: Callable[[str], None] = logger.info,
+) -> list[Utterance]:
+    """
+    Utterances of anyone's sheet, read as `univa build sheet` reads it; emotions need not be there.
+
+    Media are looked for in the folder of the sheet. What is wrong with a single row is the `problem` of its utterance.
+
+    Args:
+        sheet: a csv, tsv or xlsx file, with a header and a row an utterance.
+        media_root: folder with the media instead.
+        order: as of `read_utterances`.
+        form: how it is read.
+        tell: takes sentences on how it is read.
+
+    Raises:
+        CorpusError: it cannot be read, has no column of text, media or features, or an id was there before.
+        ImportError: a workbook needs openpyxl, which is not installed.
+    """
+    form = form or SheetForm()
+    found = read_sheet(sheet, form.encoding, form.separator, form.worksheet)
+    mapping = map_columns(found.header, form.columns, None)
+    needed = ("text", FILE, "audio", "video", "faces", *FEATURE_COLUMNS)
+    if not any(name in mapping.columns for name in needed):
+        raise CorpusError(
+            f"{sheet}: no column of text or media was recognised among {', '.join(found.header)}; pass `columns` "
+            "text=NAME, or another of " + ", ".join(needed[1:])
+        )
+    for line in (*found.notes, *mapping.notes()):
+        tell(line)
+    if "dialogue_id" not in mapping.columns:
+        tell("A dialogue is what one recording has, or a row by itself; `columns` dialogue_id=NAME says otherwise.")
+    root = sheet.parent if media_root is None else media_root
+    rows = name_and_order(read_rows(found.records, mapping, None, MediaFolder(root)), sheet.stem)
+    order = RowOrder("files") if order is None else order
+    for one in rows:
+        names = {name: one.row[name] for name in ("utterance_id", "dialogue_id")}
+        order.check(names, str(sheet), one.where)
+    return [_utterance_of_sheet(one, root) for one in rows]
+
+
+def _is_of_a_corpus(file: Path) -> bool:
+    """Whether a csv has the columns that a corpus needs, and so the other columns of one, in its order."""
+    try:
+        csv_header(file, UTTERANCE_COLUMNS)
+    except CorpusError:
+        return False
+    return True
+
+
+def _utterance_of_sheet(found: SheetRow, root: Path) -> Utterance:
+    made = _utterance({**found.row, "text": found.row["text"] or ""}, root, found.where)
+    return made if found.problem is None else replace(made, problem=f"{found.where}: {found.problem}")
 
 
 def utterances_of_rows(rows: Iterable[Mapping[str, Any]], media_root: Path | None = None) -> list[Utterance]:

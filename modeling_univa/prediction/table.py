@@ -29,6 +29,9 @@ __all__ = ["check_table_file", "face_facts", "predict", "prediction_records", "w
 # What spreadsheets take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
+# Options that are about files, and not about rows.
+_OF_FILES = ("text", "audio", "faces", "columns", "encoding", "separator", "worksheet")
+
 Records = list[dict[str, Any]]
 
 
@@ -44,13 +47,14 @@ def predict(
 
     Args:
         model: folder or Hub id. It is loaded by each call: pass all clips at once.
-        inputs: a clip (video or sound), a folder of clips, a metadata csv, or a list of them; or rows, each with any
+        inputs: a clip (video or sound), a folder of clips, a sheet, or a list of them; or rows, each with any
             of `text`, `audio`, `video`, `faces` (image files), `start`, `end` (seconds), `speaker`, `dialogue_id` and
             `utterance_id`, as a list of dicts or a frame. Rows of a dialogue stand together and in order; one
             without a `dialogue_id` is a dialogue of its own.
-        media_root: folder of the media of csv files and rows, out of which no path may lead; by default the csv's own,
+        media_root: folder of the media of sheets and rows, out of which no path may lead; by default the sheet's own,
             and for rows the working directory, with any path.
         options: other options of `univa predict` under their names: `text`, `audio` and `faces` of one clip,
+            `columns`, `encoding`, `separator` and `worksheet` of sheets,
             `utterance`, `text_scorer`, `audio_scorer`, `vision_scorer`, `transcribe`, `face_detector`, `batch_size`,
             `device`, `runtime`, `workers` (0 by default).
 
@@ -63,7 +67,7 @@ def predict(
     """
     import pandas as pd
 
-    alone = {name: options.pop(name) for name in ("text", "audio", "faces") if name in options}
+    alone = {name: options.pop(name) for name in _OF_FILES if name in options}
     root = None if media_root is None else Path(media_root)
     rows = _rows(inputs)
     if rows is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modeling_univa.data.schema import CorpusError
-from modeling_univa.prediction.inputs import Utterance, collect_utterances, read_utterances
+from modeling_univa.prediction.inputs import SheetForm, Utterance, collect_utterances, read_utterances
 
 
 def _files(root: Path, *names: str) -> None:
@@ -71,11 +71,11 @@ def test_refusals(tmp_path):
     _files(tmp_path, "a.mp4", "face.jpg", "empty/readme.md", "columns.csv")
     for inputs, message in (
         (["a.mp4", "./a.mp4"], "is named twice"),
-        (["sessions.XLSX"], "sessions.XLSX is a sheet; save it as csv with the columns of a corpus"),
+        (["sessions.ODS"], "sessions.ODS is a sheet of another form; save it as one of .csv, .tsv, .xlsm, .xlsx"),
         (["face.jpg"], "is an image; pass the images of a face as `faces`"),
         (["empty"], "empty has no clip"),
         (["none.csv"], "none.csv: cannot be read"),
-        (["columns.csv"], "no column 'utterance_id'"),
+        (["columns.csv"], "the sheet has a header and no rows"),
     ):
         with pytest.raises(CorpusError, match=message):
             collect_utterances([tmp_path / name for name in inputs])
@@ -178,3 +178,76 @@ def test_texts_beside_clips_in_any_case_and_what_macs_leave(tmp_path):
     assert found[0].problem is None
     assert "c2.txt: not UTF-8" in found[1].problem and "save the file as UTF-8" in found[1].problem
     assert "the length of the text must lie between 0 and 1,000,000" in found[2].problem
+
+
+# Sheets of anyone
+
+
+SHEET = (
+    "Session;Turn;Speaker;Transcript;File;From;To;Rater",
+    "A;2;Zoë;Très bien;takes/a.mp4;00:01:02,5;01:04;3",
+    "A;1;Bo;Oui;A.MP4;0:05;83,5;1",
+    "B;1;Zoë;;b.wav;;;2",
+    "B;2;Bo;Non;gone.mp4;x;;2",
+)
+
+
+def test_a_sheet_is_read_as_the_builder_reads_it(tmp_path):
+    _files(tmp_path, "deep/takes/a.mp4", "deep/b.wav")
+    told: list[str] = []
+    path = _table(tmp_path / "lab.csv", *SHEET, encoding="cp1252")
+    first, second, third, fourth = collect_utterances([path], form=SheetForm(), tell=told.append)
+    video = tmp_path / "deep" / "takes" / "a.mp4"
+    # Rows of a dialogue are in the order of its turns.
+    assert first == Utterance("A-0", "A", "Oui", video=video, start=5.0, end=83.5, speaker="Bo")
+    assert second == Utterance("A-1", "A", "Très bien", video=video, start=62.5, end=64.0, speaker="Zoë")
+    assert third == Utterance("B-0", "B", None, audio=tmp_path / "deep" / "b.wav", speaker="Zoë")
+    assert (fourth.text, fourth.video, fourth.audio) == ("Non", None, None)
+    missing = "lab.csv: line 5: 'gone.mp4' is not in the folder of the media; correct the path"
+    assert fourth.problem.startswith(missing)
+    assert told[0] == "lab.csv: read as cp1252, cells separated by semicolons."
+    assert "text=Transcript, speaker=Speaker, start=From, end=To, file=File" in told[1]
+    assert told[2] == "Columns that are not used: Rater; `columns` maps others."
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+def test_columns_of_a_sheet_are_those_that_are_named(tmp_path, encoding):
+    path = _table(tmp_path / "lab.tsv", "Wer\tWas\tSatz", "Ada\tx\tJa", "Bo\ty\tNein", encoding=encoding)
+    with pytest.raises(CorpusError, match="no column of text or media was recognised among Wer, Was, Satz; pass `col"):
+        collect_utterances([path])
+    told: list[str] = []
+    found = collect_utterances([path], form=SheetForm("text=Satz,speaker=Wer"), tell=told.append)
+    assert [(one.utterance_id, one.text, one.speaker) for one in found] == [
+        ("lab-00001-0", "Ja", "Ada"), ("lab-00002-0", "Nein", "Bo"),
+    ]  # fmt: skip
+    assert told[-1].startswith("A dialogue is what one recording has, or a row by itself")
+
+
+def test_a_csv_of_a_corpus_is_a_sheet_where_columns_are_given(tmp_path):
+    path = _table(tmp_path / "a.csv", f"{HEADER},wer", "a,d,Hi,Ada")
+    with pytest.raises(CorpusError, match="unknown column 'wer'"):
+        collect_utterances([path])
+    (found,) = collect_utterances([path], form=SheetForm("speaker=wer"))
+    assert (found.utterance_id, found.dialogue_id, found.text, found.speaker) == ("a", "d", "Hi", "Ada")
+
+
+def test_a_workbook_is_a_sheet(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["Text", "Start"])
+    book.create_sheet("two").append(["Sentence", "Speaker"])
+    book["two"].append(["Hello", 7])
+    book.save(tmp_path / "lab.xlsx")
+    (found,) = collect_utterances([tmp_path / "lab.xlsx"], form=SheetForm(worksheet="two"))
+    assert (found.text, found.speaker) == ("Hello", "7")
+    with pytest.raises(CorpusError, match="the sheet has a header and no rows"):
+        collect_utterances([tmp_path / "lab.xlsx"])
+
+
+@pytest.mark.parametrize("name", ["../secret.wav", "link.wav", "/secret.wav"])
+def test_a_sheet_names_nothing_outside_of_its_folder(tmp_path, name):
+    _files(tmp_path, "secret.wav", "lab/mine.wav")
+    (tmp_path / "lab" / "link.wav").symlink_to(tmp_path / "secret.wav")
+    path = _table(tmp_path / "lab" / "lab.csv", "Text,Sound", f"Hi,{name}", "Ho,mine.wav")
+    refused, good = collect_utterances([path])
+    assert refused.problem and refused.audio is None and good.audio == tmp_path / "lab" / "mine.wav"

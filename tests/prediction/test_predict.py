@@ -20,6 +20,7 @@ from testing_utils import bert_tokenizer, text_config, tiny_config, tiny_model, 
 from transformers import BertForSequenceClassification
 from video_files import write_clip
 
+import modeling_univa
 from modeling_univa import cli
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.models.affect_scorers_univa import load_scorer
@@ -282,7 +283,7 @@ def test_pictures(saved, clips, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Pass clips, a folder of clips, a metadata csv, or --text"),
+        ([], "Pass clips, a folder of clips, a sheet, or --text"),
         (["{clips}/a.mp4", "--audio", "x.wav"], "leave INPUT out, or them"),
         (["{clips}", "--text", "yes"], "--text is the transcript of one clip, and there are 3"),
         (["{clips}/a.mp4", "--utterance", "nobody"], "there is no utterance 'nobody'; the first are "),
@@ -299,6 +300,20 @@ def test_mistakes_end_in_one_sentence(saved, clips, capsys, arguments, message):
     assert cli.main(["predict", str(saved), *(argument.format(clips=clips) for argument in arguments)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("univa: ") and message in last
+
+
+def test_a_sheet_with_columns_of_its_own_is_predicted(saved, tmp_path, capsys):
+    (tmp_path / "lab.csv").write_text("Sitzung;Satz;Sprecher\nA;yes;Ada\nA;no;Bo\n", encoding="utf-16")
+    columns = "dialogue_id=Sitzung,text=Satz,speaker=Sprecher"
+    assert cli.main(["predict", str(saved), str(tmp_path / "lab.csv"), "--json", "--columns", columns]) == 0
+    captured = capsys.readouterr()
+    found = [line["utterance"] for line in _lines(captured.out)]
+    assert [(one["utterance_id"], one["text"], one["speaker"]) for one in found] == [
+        ("A-0", "yes", "Ada"), ("A-1", "no", "Bo"),
+    ]  # fmt: skip
+    assert "lab.csv: read as utf-16, cells separated by semicolons." in captured.err
+    frame = modeling_univa.predict(saved, tmp_path / "lab.csv", columns=columns)
+    assert list(frame.dialogue_id) == ["A", "A"] and list(frame.text) == ["yes", "no"]
 
 
 def test_a_missing_file_is_a_bad_clip(saved, tmp_path, capsys):

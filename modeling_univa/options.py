@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 
-__all__ = ["SLURM_HELP", "OptionParser", "key_values", "nearest"]
+__all__ = ["SLURM_HELP", "OptionParser", "counted", "key_values", "nearest", "verb"]
 
 # Not transformers' own, which would have to be imported before a mistyped option is told.
 logger = logging.getLogger(__name__)
@@ -89,6 +89,16 @@ class OptionParser(argparse.ArgumentParser):
 
     def _refuse(self, name: str, known: Iterable[str]) -> NoReturn:
         self.error(f"Unknown option {name!r}{nearest(name, known)}")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which gets an "s" unless there is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def verb(number: int, one: str, several: str) -> str:
+    """The form of a verb that agrees with a number."""
+    return one if number == 1 else several
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

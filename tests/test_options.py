@@ -31,7 +31,7 @@ from modeling_univa.data.loading import load_corpus
 from modeling_univa.models.configuration_emotion import MODALITIES
 from modeling_univa.models.systems import SYSTEMS
 from modeling_univa.models.trusted_paths_univa import has_hub_form
-from modeling_univa.options import OptionParser, logger, nearest
+from modeling_univa.options import OptionParser, counted, logger, nearest, verb
 from modeling_univa.prediction.clips import collect_clips, predict_clips
 from modeling_univa.scores.thresholds import THRESHOLD_CHOICES
 from modeling_univa.sharing.adapters import AdapterBase, set_adapter_base
@@ -296,3 +296,8 @@ def test_kinds_of_checkpoints_are_those_that_can_be_converted():
     for name, official in OFFICIAL.items():
         assert titles[name].endswith(f" of {official.model_class.config_class.title}")
         assert ("--text-model" in systems[name].format_help()) == official.reads_tokens
+
+
+def test_words_agree_with_their_number():
+    assert [counted(number, "row") for number in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]
+    assert [verb(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]

@@ -19,6 +19,7 @@ from ..data.loading import load_corpus
 from ..data.schema import CorpusError
 from ..data.utterances import flatten_frames, known_va
 from ..models.processing_univa import UnivaProcessor
+from ..options import counted, verb
 
 
 __all__ = ["ClipCollator", "Clips", "RatedTexts", "read_clips", "read_rated_texts"]
@@ -160,7 +161,12 @@ def read_clips(name: str, modality: str, train_split: str) -> tuple[dict[str, Cl
     clips |= {split: found.without(trained_on) for split, found in clips.items() if split != train_split}
     for split, found in clips.items():
         if not len(found):
-            also = f"; {found.num_left_out} clips of it are in {train_split}, too" if found.num_left_out else ""
+            are = verb(found.num_left_out, "is", "are")
+            also = (
+                f"; {counted(found.num_left_out, 'clip')} of it {are} in {train_split}, too"
+                if found.num_left_out
+                else ""
+            )
             raise CorpusError(f"{name} ({split}): no row with {column} and known {modality}_va{also}")
     return clips, corpus.extractors.get(modality, {})
 

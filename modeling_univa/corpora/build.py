@@ -20,7 +20,7 @@ from ..data.parquet import write_checksums, write_shard
 from ..data.schema import CorpusError
 from ..features.workers import default_workers
 from ..models.files_univa import replace_folder, scratch_folder
-from ..options import OptionParser
+from ..options import OptionParser, counted
 from .builder import UnivaCorpusBuilder
 from .card import CardFacts, corpus_card
 
@@ -254,14 +254,17 @@ def summary(builder: UnivaCorpusBuilder, output: str, seconds: float) -> list[st
     num_rows = sum(counts.num_rows for counts in builder.statistics.values())
     size = sum(path.stat().st_size for path in Path(output).rglob("*") if path.is_file())
     lines = [
-        f"{split}: {counts.num_rows} utterances in {counts.num_dialogues} dialogues"
+        f"{split}: {counted(counts.num_rows, 'utterance')} in {counted(counts.num_dialogues, 'dialogue')}"
         for split, counts in builder.statistics.items()
     ]
     lines += builder.notes
     if builder.rejected:
         first = builder.rejected[0]["reason"]
-        lines.append(f"rejected {len(builder.rejected)} rows, see rejected.jsonl; the first: {first}")
-    lines.append(f"wrote {output}: {num_rows} rows, {size / 1e6:.1f} MB, {num_rows / seconds:.0f} rows/s")
+        lines.append(f"rejected {counted(len(builder.rejected), 'row')}, see rejected.jsonl; the first: {first}")
+    space = f"{size / 1e6:.1f} MB" if size > 1e6 else f"{size / 1e3:.0f} kB"
+    # Of few rows the time is that of loading what makes features.
+    speed = f", {num_rows / seconds:.0f} rows/s" if num_rows >= seconds else ""
+    lines.append(f"wrote {output}: {counted(num_rows, 'row')}, {space}{speed}")
     if not builder.SOURCE_REQUIRED:
         lines.append(f"raw media in {builder.config.source}")
     return lines

@@ -35,7 +35,7 @@ from ..features.media import Item, Missing
 from ..features.shards import REJECTED_FILE, library_versions
 from ..models.configuration_emotion import MODALITIES
 from ..models.processing_univa import PRECOMPUTED
-from ..options import OptionParser
+from ..options import OptionParser, counted, verb
 
 
 __all__ = ["CorpusConfig", "CorpusDescription", "UnivaCorpusBuilder"]
@@ -177,7 +177,8 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
                 rejected = sum(row.problem is not None for row in checked)
                 dialogues = len({row.row["dialogue_id"] for row in checked})
                 left_out = f", {rejected} of them left out" if rejected else ""
-                lines.append(f"{generator.name}: {len(checked)} utterances in {dialogues} dialogues{left_out}")
+                rows = f"{counted(len(checked), 'utterance')} in {counted(dialogues, 'dialogue')}"
+                lines.append(f"{generator.name}: {rows}{left_out}")
                 lines += [row.shown() for row in checked[:rows_of_split]]
         finally:
             self.close()
@@ -349,13 +350,13 @@ class UnivaCorpusBuilder(datasets.GeneratorBasedBuilder):
             for name in (_FACE_NOTES, ABSENT_FILE)
         )
         if notes:
-            self.notes.append(f"{split}: {len(notes)} remarks on the faces in videos are in {_FACE_NOTES}.")
+            remarks, are = counted(len(notes), "remark"), verb(len(notes), "is", "are")
+            self.notes.append(f"{split}: {remarks} on the faces in videos {are} in {_FACE_NOTES}.")
         for modality, count in Counter(entry["modality"] for entry in absent).items():
             made_by = self.corpus.extractors.get(modality) or {}
             what = "features" if made_by.get("extractor_type") == PRECOMPUTED else "videos"
-            self.notes.append(
-                f"{split}: the {what} of {count} utterances have no {modality} modality (see {ABSENT_FILE})."
-            )
+            utterances = counted(count, "utterance")
+            self.notes.append(f"{split}: the {what} of {utterances} have no {modality} modality (see {ABSENT_FILE}).")
 
     def _located(self, function: Callable[..., Any], split: str, row: Mapping[str, Any], where: str) -> Any:
         try:

@@ -10,6 +10,7 @@ from ..data.media_files import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from ..data.schema import CorpusError
 from ..data.sheets import Record, read_sheet
 from ..models.faces_univa import FaceReader
+from ..options import counted, verb
 from .published import PublishedCorpus, find_media
 
 
@@ -93,9 +94,23 @@ class Meld(PublishedCorpus):
             self.files.append(path)
             rows = [_row(name, record) for record in read_sheet(path).records]
             if len(rows) != published:
-                self.notes.append(f"{ours}: {path.name} has {len(rows)} utterances, {published} were published.")
+                utterances = counted(len(rows), "utterance")
+                self.notes.append(f"{ours}: {path.name} has {utterances}, {published} were published.")
+            if media != "none" and found is not None:
+                self._note_unlisted(ours, path.name, rows, found)
             splits[ours] = [{**row, **_media_of(row, media, found)} for row in _in_order(rows)]
         return splits
+
+    def _note_unlisted(self, split: str, table: str, rows: list[dict[str, Any]], clips: _Clips) -> None:
+        """Count the clips that no row of the table is about."""
+        listed = {f"{prefix}{_stem(row)}" for row in rows for prefix in (_CORRECTED, "")}
+        others = sorted({stem for _, stem in clips.paths} - listed)
+        if others:
+            found, are = counted(len(others), "clip"), verb(len(others), "is", "are")
+            self.notes.append(
+                f"{split}: {found} in {clips.folder} {are} not listed in {table} and {are} left out, the first "
+                f"{others[0]}."
+            )
 
     def _clips(self, name: str) -> _Clips | None:
         """The clips of a split; `None` where it has no folder."""
@@ -147,11 +162,16 @@ def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: tuple(map(int, re.findall(r"\d+", row["utterance_id"]))))
 
 
+def _stem(row: dict[str, Any]) -> str:
+    """What its clip is called, without the suffix."""
+    return row["utterance_id"].partition("_")[2]
+
+
 def _media_of(row: dict[str, Any], media: str, clips: _Clips | None) -> dict[str, str]:
     """The clip of a row; where there is none, the place in which it should be."""
     if media == "none" or clips is None:
         return {}
-    stem = row["utterance_id"].partition("_")[2]
+    stem = _stem(row)
     kinds = ("video",) if media == "video" else ("audio", "video")
     names = [(kind, f"{prefix}{stem}") for kind in kinds for prefix in (_CORRECTED, "")]
     return {media: next((clips.paths[name] for name in names if name in clips.paths), f"{clips.folder}/{stem}.mp4")}

@@ -17,6 +17,7 @@ from ..data.stored_arrays import StoredArray
 from ..data.torch_files import load_torch_file
 from ..models.configuration_univa import MOSEI_EMOTIONS
 from ..models.processing_univa import PRECOMPUTED
+from ..options import counted, verb
 from .builder import CorpusDescription, UnivaCorpusBuilder
 from .precomputed_features import StorableFrames
 
@@ -119,9 +120,13 @@ class MoseiAligned(UnivaCorpusBuilder):
         for storable in self._storable.values():
             self.notes += storable.notes(split)
         if self._padded_in_front:
+            utterances, begin = (
+                counted(self._padded_in_front, "utterance"),
+                verb(self._padded_in_front, "begins", "begin"),
+            )
             self.notes.append(
-                f"{split}: {self._padded_in_front} utterances begin with a frame that is zero in all modalities; only "
-                "such frames at the end were cut off."
+                f"{split}: {utterances} {begin} with a frame that is zero in all modalities; only such frames at the "
+                "end were cut off."
             )
 
     def _label_ids(self, content: Mapping[str, Any]) -> dict[int, str]:

@@ -13,6 +13,7 @@ from ..data.schema import CorpusError, RowError
 from ..models.files_univa import sha256_of_files
 from ..models.processing_univa import PRECOMPUTED
 from ..models.trusted_paths_univa import inside
+from ..options import counted, verb
 
 
 __all__ = [
@@ -69,11 +70,14 @@ class StorableFrames:
         """What happened since it was last asked."""
         absent, values, rows = self._absent, self._values, self._rows
         self._absent = self._values = self._rows = 0
-        notes = [f"{split}: {absent} utterances have no frame of {self.name}, absent there."] if absent else []
+        have = verb(absent, "has", "have")
+        notes = []
+        if absent:
+            notes.append(f"{split}: {counted(absent, 'utterance')} {have} no frame of {self.name}, absent there.")
         if values:
             notes.append(
-                f"{split}: {values} values of {self.name} in {rows} utterances were NaN or infinite (now 0) or beyond "
-                f"float16 (now ±{_LARGEST_FLOAT16:g})."
+                f"{split}: {counted(values, 'value')} of {self.name} in {counted(rows, 'utterance')} "
+                f"{verb(values, 'was', 'were')} NaN or infinite (now 0) or beyond float16 (now ±{_LARGEST_FLOAT16:g})."
             )
         return notes
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.schema import MEDIA_COLUMNS, TIME_COLUMNS, CorpusError, RowError
 from ..models.configuration_univa import EMOTION_ALIASES, EMOTION_VALENCE_AROUSAL
-from ..options import OptionParser
+from ..options import OptionParser, counted, verb
 from .builder import CorpusDescription
 from .media_corpus import MediaCorpus, MediaCorpusConfig
 
@@ -173,17 +173,20 @@ class PublishedCorpus(MediaCorpus):
                 paths = [row[column] for row in rows if row.get(column)]
                 absent = sum(not Path(self.config.source, path).is_file() for path in paths)
                 if len(paths) < len(rows):
+                    without, all_of = len(rows) - len(paths), counted(len(rows), "utterance")
                     self.notes.append(
-                        f"{split}: {len(rows) - len(paths)} of {len(rows)} utterances name no {column} file."
+                        f"{split}: {without} of {all_of} {verb(without, 'names', 'name')} no {column} file."
                     )
                 if absent:
                     self.notes.append(
-                        f"{split}: of {len(paths)} utterances listed in {self.listing(split)}, {absent} have no "
-                        f"{column} file in its place; they are left out (see rejected.jsonl)."
+                        f"{split}: of {counted(len(paths), 'utterance')} listed in {self.listing(split)}, {absent} "
+                        f"{verb(absent, 'has', 'have')} no {column} file in its place, and "
+                        f"{verb(absent, 'is', 'are')} left out (see rejected.jsonl)."
                     )
         left_out = self.side_files.get(LEFT_OUT_FILE, [])
         for reason, count in Counter(entry["reason"] for entry in left_out).items():
-            self.notes.append(f"{count} files are left out: {reason} (see {LEFT_OUT_FILE}).")
+            are = verb(count, "is", "are")
+            self.notes.append(f"{counted(count, 'file')} {are} left out: {reason} (see {LEFT_OUT_FILE}).")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..data.tables import read_json
 from ..data.unpickler import load_restricted_pickle
 from ..models.configuration_emotion import MODALITIES
 from ..models.processing_univa import PRECOMPUTED
-from ..options import OptionParser
+from ..options import OptionParser, counted, verb
 from .builder import CorpusConfig, CorpusDescription, UnivaCorpusBuilder
 
 
@@ -219,8 +219,9 @@ class ReleasedCorpus(UnivaCorpusBuilder):
             if order != sorted(set(order)):
                 unordered.append(name)
         if unordered:
+            dialogues = counted(len(unordered), "dialogue")
             self.notes.append(
-                f"{split}: the order in {len(unordered)} dialogues ({unordered[0]!r}, …) differs from that in "
+                f"{split}: the order in {dialogues} ({unordered[0]!r}, …) differs from that in "
                 f"{self.ANNOTATION_FILE}; videos_structure.json is followed."
             )
 
@@ -232,14 +233,16 @@ class ReleasedCorpus(UnivaCorpusBuilder):
             )
         absent = [one.utterance_id for one in annotations if one.utterance_id not in entries]
         if absent:
+            utterances, have = counted(len(absent), "utterance"), verb(len(absent), "has", "have")
             self.notes.append(
-                f"{split}: {len(absent)} utterances ({absent[0]!r}, …) have no entry in raw_utt_text_textVA.json; "
-                "their text VA is unknown."
+                f"{split}: {utterances} ({absent[0]!r}, …) {have} no entry in raw_utt_text_textVA.json; "
+                "the text VA is unknown there."
             )
         other = [one for one in annotations if _first(entries.get(one.utterance_id)) not in (None, one.text)]
         if other:
+            utterances, have = counted(len(other), "utterance"), verb(len(other), "has", "have")
             self.notes.append(
-                f"{split}: {len(other)} utterances ({other[0].utterance_id!r}, …) have another text in "
+                f"{split}: {utterances} ({other[0].utterance_id!r}, …) {have} another text in "
                 f"raw_utt_text_textVA.json; the corpus has that of {self.ANNOTATION_FILE}."
             )
 
@@ -289,8 +292,9 @@ class ReleasedCorpus(UnivaCorpusBuilder):
         """Scoring models are regressions and overshoot a little; what is far off stays, and its row is rejected."""
         slight = (np.abs(va) > 1) & (np.abs(va) <= _LARGEST_VA_OVERSHOOT)
         if slight.any():
+            rows = counted(slight.any(axis=1).sum(), "row")
             self.notes.append(
-                f"{split}: VA of {slight.any(axis=1).sum()} rows in {path.name} lies a little outside [-1, 1], "
+                f"{split}: VA of {rows} in {path.name} lies a little outside [-1, 1], "
                 f"up to {np.abs(va[slight]).max():.3f}, and was clipped."
             )
         return np.where(slight, np.clip(va, -1, 1), va)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..data.media_files import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaFolder
 from ..data.schema import MEDIA_COLUMNS
+from ..options import counted, verb
 from .sheet_rows import SheetRow
 
 
@@ -83,7 +84,10 @@ def _on_frequency(splits: Mapping[str, Sequence[SheetRow]], rows: Sequence[Sheet
             lines.append(f"The split {split} lacks the labels {', '.join(lacking)}.")
     without = sum(not found.row["emotions"] for found in rows)
     if without:
-        lines.append(f"{without} of {len(rows)} rows have no emotion; they count as rows in which no label is active.")
+        have, they = verb(without, "has", "have"), verb(without, "it counts as a row", "they count as rows")
+        lines.append(
+            f"{without} of {counted(len(rows), 'row')} {have} no emotion; {they} in which no label is active."
+        )
     return lines
 
 
@@ -98,25 +102,29 @@ def _on_absence(rows: Sequence[SheetRow], keeps_rows_without_text: bool, transcr
     for what, columns in names.items():
         count = sum(not any(found.row.get(column) for column in columns) for found in usable)
         if count:
-            fate = _fate(rows, keeps_rows_without_text, transcribes) if what == "text" else ""
-            lines.append(f"{count} of {len(rows)} rows have no {what}{fate}.")
+            fate = _fate(rows, count, keeps_rows_without_text, transcribes) if what == "text" else ""
+            have = verb(count, "has", "have")
+            lines.append(f"{count} of {counted(len(rows), 'row')} {have} no {what}{fate}.")
     return lines
 
 
-def _fate(rows: Sequence[SheetRow], keeps_rows_without_text: bool, transcribes: bool) -> str:
+def _fate(rows: Sequence[SheetRow], count: int, keeps_rows_without_text: bool, transcribes: bool) -> str:
     if transcribes:
-        return "; it is transcribed from their sound"
+        return f"; it is transcribed from {verb(count, 'its', 'their')} sound"
     if keeps_rows_without_text or not any(found.row["text"] for found in rows):
         return "; a model that reads text cannot be trained on this corpus, one of other modalities can"
     return (
-        " and are left out: fill it in, pass `transcribe` with a speech recognition model, or `keep_empty_text` for "
-        "models without text"
+        f" and {verb(count, 'is', 'are')} left out: fill it in, pass `transcribe` with a speech recognition model, or "
+        "`keep_empty_text` for models without text"
     )
 
 
 def _on_files(rows: Sequence[SheetRow], media: MediaFolder) -> list[str]:
     problems = [f"{found.where}: {found.problem}" for found in rows if found.problem]
-    lines = [f"{len(problems)} rows are left out: {_some(problems)}."] if problems else []
+    lines = []
+    if problems:
+        are = verb(len(problems), "is", "are")
+        lines.append(f"{counted(len(problems), 'row')} {are} left out: {_some(problems)}.")
     named: set[str] = set()
     for found in rows:
         for column in MEDIA_COLUMNS:
@@ -127,7 +135,8 @@ def _on_files(rows: Sequence[SheetRow], media: MediaFolder) -> list[str]:
         suffixes += IMAGE_SUFFIXES
     unnamed = media.unnamed(named, suffixes)
     if unnamed:
-        lines.append(f"{len(unnamed)} media files in {media.root} are named by no row: {_some(unnamed, ', ')}.")
+        files, are = counted(len(unnamed), "media file"), verb(len(unnamed), "is", "are")
+        lines.append(f"{files} in {media.root} {are} named by no row: {_some(unnamed, ', ')}.")
     return lines
 
 

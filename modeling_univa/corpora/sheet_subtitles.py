@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from ..data.schema import CorpusError
 from ..data.sheet_columns import CUE
 from ..data.subtitles import SUBTITLE_SUFFIXES, Cue, read_cues
+from ..options import counted, verb
 from .sheet_rows import SheetRow
 
 
@@ -56,10 +57,15 @@ class Subtitles:
                 silent += not cues
             unused += sum(not row for row in places)
         self.notes = [
-            f"Subtitles of {len(by_recording)} recordings were joined to {sum(map(len, by_recording.values()))} rows."
+            f"Subtitles of {counted(len(by_recording), 'recording')} were joined to "
+            f"{counted(sum(map(len, by_recording.values())), 'row')}."
         ]
-        self.notes += [f"{unused} cues are left out, since no row is about them."] if unused else []
-        self.notes += [f"{silent} rows have no cue, and stay as they are in the sheet."] if silent else []
+        if unused:
+            are, them = verb(unused, "is", "are"), verb(unused, "it", "them")
+            self.notes.append(f"{counted(unused, 'cue')} {are} left out, since no row is about {them}.")
+        if silent:
+            have, stay = verb(silent, "has", "have"), verb(silent, "stays as it is", "stay as they are")
+            self.notes.append(f"{counted(silent, 'row')} {have} no cue, and {stay} in the sheet.")
         spare = [self.files[name].name for name in self.cues if name not in by_recording]
         self.notes += [f"Subtitles that no recording of the sheet has: {', '.join(spare[:5])}."] if spare else []
         return [one for found in rows for one in joined[id(found)]]

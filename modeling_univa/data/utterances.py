@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from ..models.configuration_emotion import MODALITIES
 from ..models.limits_univa import check_limit
 from ..models.processing_univa import UnivaProcessor, pad_frames, speaker_indices
+from ..options import verb
 from ..scores.shared_labels import SharedLabels
 from .label_map import describe_label_map
 from .schema import FACE_EMOTIONS, CorpusError, feature_column
@@ -153,7 +154,15 @@ class UtteranceDataset(TorchDataset):
             )
 
     def _check_texts(self, rows: datasets.Dataset) -> None:
-        self._check_known(rows, "text")
+        missing = _column(rows, "text").null_count
+        if missing:
+            first = self.utterance_ids[pc.index(_column(rows, "text").is_null(), True).as_py()]
+            others = " ".join(name for name in self.processor.modalities if name != "text")
+            without = f", or leave the text out with `modalities` {others}" if others else ""
+            raise CorpusError(
+                f"{self.name}: {missing} of {len(rows)} rows {verb(missing, 'has', 'have')} no text, the first "
+                f"{first!r}, and the model reads text; fill it in or remove {verb(missing, 'it', 'them')}{without}"
+            )
         lengths = pc.utf8_length(_column(rows, "text"))
         longest = pc.max(lengths).as_py()
         try:

@@ -401,8 +401,9 @@ def reader_at_hand(reader: FaceReader | None = None) -> FaceReader:
     try:
         _yunet_path(reader.detector_model or _YUNET_REPOSITORY, reader.detector_revision)
     except OSError as error:
-        logger.warning(
-            f"Faces are found by the haar detector, which needs no file but finds faces from the front alone: {error}."
+        reason = str(error.__cause__ or error).split("\n")[0]
+        logger.warning_once(
+            f"Faces are found by the haar detector, from the front alone: yunet's file is missing ({reason})."
         )
         of_yunet = ("detector_model", "detector_revision", "detector_sha256", "margin", "min_confidence")
         kept = {name: value for name, value in asdict(reader).items() if name not in of_yunet}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..options import counted, verb
 from ..scores.calibration import Reliability, calibrated, reliability
 from ..scores.confusion import confusion_matrix, cooccurrence, cooccurrence_rates, label_scores, speaker_scores
 from ..scores.predictions import Predictions
@@ -150,7 +151,8 @@ def _draw_speakers(axes: Any, found: Predictions, predicted: np.ndarray, most: i
     named_ticks(axes.xaxis, places, names, rotation=45, ha="right")
     shown = f"{len(names)} of {len(scores.names)} speakers, those with the most rows"
     title = f"micro-F1 of each speaker, and its rows{f' ({shown})' if len(names) < len(scores.names) else ''}"
-    left_out = f"; {scores.unknown} rows without a speaker are left out" if scores.unknown else ""
+    unknown, are = counted(scores.unknown, "row"), verb(scores.unknown, "is", "are")
+    left_out = f"; {unknown} without a speaker {are} left out" if scores.unknown else ""
     axes.set(title=title + left_out, ylim=(0, 1.2), ylabel="micro-F1")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..models.files_univa import one_line, whole_file
+from ..options import counted
 from .thresholds import Threshold, predicted_labels
 
 
@@ -191,7 +192,7 @@ def _with_known_types(table: pa.Table, width: int) -> pa.Table:
     for place, name in enumerate(table.column_names):
         column = table.column(name).cast(kinds.get(name, pa.string()))
         if name != _SPEAKER and column.null_count:
-            raise ValueError(f"{column.null_count} rows have no {name}")
+            raise ValueError(f"{counted(column.null_count, 'row')} without {name}")
         if name in kinds and pc.list_flatten(column).null_count:
             raise ValueError(f"{name} lack a number")
         table = table.set_column(place, name, column)

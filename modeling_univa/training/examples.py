@@ -11,6 +11,7 @@ import numpy as np
 
 from ..models.configuration_emotion import EmotionConfig
 from ..models.files_univa import one_line
+from ..options import counted
 from ..prediction.score_bars import Marks, marks_for, score_legend, score_lines, screen_width
 from ..scores.predictions import Predictions
 from ..scores.thresholds import Threshold, predicted_labels
@@ -108,7 +109,7 @@ def examples_screen(
     marks, width = marks_for(stream), screen_width()
     predicted = predicted_labels(found.scores, threshold)
     wrong = int((predicted != found.labels.astype(bool)).any(axis=1).sum())
-    lines = [f"{len(predicted)} clips of {split}, {len(predicted) - wrong} right and {wrong} wrong", ""]
+    lines = [f"{counted(len(predicted), 'clip')} of {split}, {len(predicted) - wrong} right and {wrong} wrong", ""]
     limits = threshold if isinstance(threshold, list) else [threshold] * len(label_names)
     for place, name in enumerate(found.utterance_ids):
         notes = {

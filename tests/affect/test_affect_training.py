@@ -242,9 +242,7 @@ def test_a_clip_counts_once_and_in_one_split(tmp_path):
     assert (clips["test"].num_left_out, clips["test"].num_rows) == (1, 4)
     np.testing.assert_allclose(clips["test"].va, [[-0.8, -0.4], [0.8, 0.4]], atol=1e-6)
     only_shared = _write_faces(tmp_path / "shared", train=train, test=_face_rows([[1]], "c"))
-    with pytest.raises(
-        CorpusError, match=r"\(test\): no row with vision_features .*; 1 clips of it are in train, too"
-    ):
+    with pytest.raises(CorpusError, match=r"\(test\): no row with vision_features .*; 1 clip of it is in train, too"):
         read_clips(str(only_shared), "vision", "train")
     with pytest.raises(CorpusError, match="no column 'audio_features'"):
         read_clips(str(corpus), "audio", "train")

@@ -69,7 +69,7 @@ def test_the_help_imports_no_corpus(tmp_path):
 def test_a_corpus_is_built_by_its_own_options(source, tmp_path, capsys, name):
     output = tmp_path / "corpus"
     assert cli.main(["build", name, "--source", str(source), "--output", str(output), "--labels", "sad,happy"]) == 0
-    assert "train: 2 utterances in 1 dialogues" in capsys.readouterr().out
+    assert "train: 2 utterances in 1 dialogue" in capsys.readouterr().out
     corpus = load_corpus(str(output))
     assert corpus.label_names == ["sad", "happy"] and corpus.splits["train"]["emotions"][:] == [[1], [0]]
     assert cli.main(["build", name, "--source", str(source), "--output", str(output)]) == 2

@@ -47,7 +47,7 @@ def _assert_rejected(builder_class, source, tmp_path, utterance_id, message, cap
     (entry,) = map(json.loads, (tmp_path / "corpus" / "rejected.jsonl").read_text().splitlines())
     assert entry["utterance_id"] == utterance_id
     assert re.search(message, entry["reason"]), entry["reason"]
-    assert "rejected 1 rows, see rejected.jsonl; the first: " in capsys.readouterr().out
+    assert "rejected 1 row, see rejected.jsonl; the first: " in capsys.readouterr().out
     assert _run(builder_class, source, tmp_path / "strict", ["--strict"]) == 2
     assert f"error: {entry['reason']}" in capsys.readouterr().err
     assert not (tmp_path / "strict").exists()

@@ -107,6 +107,8 @@ def test_absent_and_broken_clips_are_left_out_and_counted(source, capsys):
     (folder / "dia0_utt1.mp4").unlink()
     (folder / "dia1_utt3.mp4").write_bytes((folder / "dia1_utt3.mp4").read_bytes()[:200])
     shutil.copy(folder / "dia0_utt0.mp4", folder / "trailer.mp4")
+    for name in ("dia7_utt0", "dia7_utt1"):
+        shutil.copy(folder / "dia0_utt0.mp4", folder / f"{name}.mp4")
     assert run(source, *FACES) == 0
     reasons = rejected(source)
     assert set(reasons) == {"train_dia0_utt1", "train_dia1_utt3"}
@@ -115,8 +117,15 @@ def test_absent_and_broken_clips_are_left_out_and_counted(source, capsys):
     rows = corpus(source)["train"]
     assert rows["utterance_id"] == ["train_dia0_utt0", "train_dia1_utt8"] and rows["position"] == [0, 0]
     printed = capsys.readouterr().out
-    assert "train: of 4 utterances listed in train_sent_emo.csv, 1 have no video file in its place" in printed
-    assert "1 files are left out: the name is not one of MELD, such as dia0_utt0.mp4" in printed
+    assert (
+        "train: of 4 utterances listed in train_sent_emo.csv, 1 has no video file in its place, and is left out"
+        in printed
+    )
+    assert "1 file is left out: the name is not one of MELD, such as dia0_utt0.mp4" in printed
+    unlisted = (
+        "2 clips in train/train_splits are not listed in train_sent_emo.csv and are left out, the first dia7_utt0."
+    )
+    assert f"train: {unlisted}" in printed and printed.count("not listed in") == 1
     assert run(source, "--strict", "--overwrite", *FACES) == 2
 
 

@@ -139,7 +139,7 @@ def test_scores_a_little_beyond_the_range_are_clipped(mosei, mosei_tree, tmp_pat
         lambda content: content["test"]["audio_VA_values"].__setitem__(0, (1.1, -1.02)),
     )
     builder = build_corpus(mosei, tmp_path / "corpus", source=str(mosei_tree))
-    assert any("test: VA of 1 rows in MOSEI_test_audio_utt_VA.pkl lies a little outside" in n for n in builder.notes)
+    assert any("test: VA of 1 row in MOSEI_test_audio_utt_VA.pkl lies a little outside" in n for n in builder.notes)
     rows = load_dataset(str(tmp_path / "corpus"), cache_dir=str(tmp_path / "cache"))["test"]
     assert rows["audio_va"][2] == [1.0, -1.0]
     assert not builder.rejected
@@ -157,11 +157,9 @@ def test_disagreements_between_the_files_are_told(mosei, mosei_tree, tmp_path):
     scores.write_text(json.dumps(content))
     builder = build_corpus(mosei, tmp_path / "corpus", source=str(mosei_tree), text_features="glove")
     notes = " ".join(builder.notes)
-    assert "train: the order in 1 dialogues ('-train', …) differs from that in final_multi_labels.csv" in notes
-    assert "train: 1 utterances ('-train_7', …) have another text in raw_utt_text_textVA.json" in notes
-    assert (
-        "test: 1 utterances ('-test_7', …) have no entry in raw_utt_text_textVA.json; their text VA is unkn" in notes
-    )
+    assert "train: the order in 1 dialogue ('-train', …) differs from that in final_multi_labels.csv" in notes
+    assert "train: 1 utterance ('-train_7', …) has another text in raw_utt_text_textVA.json" in notes
+    assert "test: 1 utterance ('-test_7', …) has no entry in raw_utt_text_textVA.json; the text VA is unkn" in notes
     assert "text VA of the word-vector file differs from raw_utt_text_textVA.json in 3 of 3 rows" in notes
     rows = load_dataset(str(tmp_path / "corpus"), cache_dir=str(tmp_path / "cache"))
     assert np.isnan(rows["test"]["text_va"][1]).all()

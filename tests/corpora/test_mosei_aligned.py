@@ -84,7 +84,7 @@ def test_frames_are_as_many_in_every_modality(tmp_path):
     found["valid"]["src-audio"][0] = -np.inf
     builder = build_corpus(MoseiAligned, tmp_path / "corpus", source=save(tmp_path / "source", found))
     words = LENGTHS["valid"][0]
-    assert builder.notes[-1].startswith(f"valid: {words * 74} values of covarep in 1 utterances were NaN or infinite")
+    assert builder.notes[-1].startswith(f"valid: {words * 74} values of covarep in 1 utterance were NaN or infinite")
     row = loaded(tmp_path / "corpus", "valid")[0]
     assert [len(row[f"{modality}_features"]) for modality in WIDTHS] == [words] * 3
     assert not np.any(row["audio_features"]) and np.all(row["text_features"])
@@ -124,8 +124,8 @@ def test_card_says_what_is_there_and_what_is_not(source, tmp_path, capsys):
     assert "train: 6 utterances in 6 dialogues" in printed
     for said in (
         "The file has no valence and arousal: `text_va`, `audio_va` and `vision_va` are unknown (NaN) in every row",
-        "train: 6 values of covarep in 1 utterances were NaN or infinite (now 0)",
-        "train: 1 utterances have no frame of facet-4.2, absent there.",
+        "train: 6 values of covarep in 1 utterance were NaN or infinite (now 0)",
+        "train: 1 utterance has no frame of facet-4.2, absent there.",
         "| train | 6 | 6 | 1 | 0 |",
         "| happy | 3 | 1 | 1 |",
         "| train | text | 0 (0.0%)",
@@ -146,7 +146,7 @@ def test_frames_of_zeros_in_front_are_kept_and_told(tmp_path):
     for key in KEYS:
         found["valid"][key][0] = np.roll(found["valid"][key][0], 2, axis=0)
     builder = build_corpus(MoseiAligned, tmp_path / "corpus", source=save(tmp_path / "source", found))
-    assert any(note.startswith("valid: 1 utterances begin with a frame that is zero") for note in builder.notes)
+    assert any(note.startswith("valid: 1 utterance begins with a frame that is zero") for note in builder.notes)
     assert len(loaded(tmp_path / "corpus", "valid")["audio_features"][0]) == LENGTHS["valid"][0] + 2
 
 

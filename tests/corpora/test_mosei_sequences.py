@@ -112,7 +112,7 @@ def test_segments_text_labels_and_features(builder_class, sequences):
     np.testing.assert_array_equal(train["vision_features"][2], _frames(3, 5)[1][20:30])
     assert train["vision_features"][3] is None
     assert np.isnan(train["text_va"]).all()
-    assert "train: 1 utterances have no frame of OpenFace_2, absent there." in builder.notes
+    assert "train: 1 utterance has no frame of OpenFace_2, absent there." in builder.notes
     made = json.loads((sequences.parent / "corpus" / "feature_extractors.json").read_text())
     assert made["audio"] == {"extractor_type": "precomputed", "name": "COVAREP", "feature_size": 4}
     assert made["text"] is None and made["vision"]["name"] == "OpenFace_2"
@@ -143,7 +143,7 @@ def test_what_float16_cannot_hold_is_replaced_and_counted(builder_class, sequenc
     assert rows[2] is None
     printed = capsys.readouterr().out
     assert "train: 4 values of COVAREP in 2 utterances were NaN or infinite (now 0) or beyond float16" in printed
-    assert "train: 1 utterances have no frame of COVAREP" in printed
+    assert "train: 1 utterance has no frame of COVAREP" in printed
 
 
 def test_pooling_takes_the_mean_of_consecutive_frames(builder_class, sequences):

@@ -78,9 +78,9 @@ def test_a_western_excel_sheet_with_its_own_columns(tmp_path, capsys):
         "Columns: dialogue_id=Session, position=Turn, text=Transcript, emotions=Emotions, speaker=Speaker, ",
         "Emotions of a cell are separated by ','.",
         "Labels of fewer than 10 rows: Freude (3), Wut (2), Überraschung (1).",
-        "1 of 6 rows have no emotion;",
+        "1 of 6 rows has no emotion; it counts as a row in which",
         "4 of 6 rows have no face.",
-        f"1 media files in {tmp_path / 'lab'} are named by no row: sound/unnamed.wav.",
+        f"1 media file in {tmp_path / 'lab'} is named by no row: sound/unnamed.wav.",
         "train: 6 utterances in 3 dialogues",
     ):
         assert line in printed, line
@@ -299,7 +299,7 @@ def test_text_that_is_missing(tmp_path, capsys):
     sheet = _write(tmp_path / "lab" / "s.csv", rows)
     assert _build(sheet) == 0
     assert _rows(sheet)["text"] == ["Said."]
-    assert "1 of 2 rows have no text and are left out: fill it in" in capsys.readouterr().out
+    assert "1 of 2 rows has no text and is left out: fill it in" in capsys.readouterr().out
     assert _build(sheet, "--keep-empty-text") == 0
     assert _rows(sheet)["text"] == ["Said.", None]
     assert _build(sheet, "--columns", "text=") == 0
@@ -348,7 +348,7 @@ def test_dry_run_says_what_would_be_built_and_builds_nothing(tmp_path, capsys):
     for line in (
         "The labels 'Wut' (2) and 'wut' (1) differ by case or blanks alone; join them with --labels-map wut=Wut.",
         "The speakers 'Ida' (1) and 'IDA' (1) differ by case or blanks alone, and count as different ones;",
-        "1 rows are left out: sitzungen.csv: line 4: 'gone.wav' is not in the folder of the media; correct the path",
+        "1 row is left out: sitzungen.csv: line 4: 'gone.wav' is not in the folder of the media; correct the path",
         "This would not be built: sitzungen.csv: line 4: emotion 'wut' differs from 'Wut' in case alone: ",
         "labels: Freude, Wut, wut, Überraschung",
         "train: 6 utterances in 3 dialogues, 1 of them left out",

@@ -134,8 +134,8 @@ def test_cues_have_the_labels_of_the_row_with_most_of_their_time(folder, capsys)
     assert [names[label] for (label,) in found["emotions"]] == ["joy", "anger", "anger", "fear", "fear"]
     assert found["utterance_id"][:2] == ["sound/talk-0", "sound/talk-1"]
     printed = capsys.readouterr().out
-    assert "Subtitles of 1 recordings were joined to 3 rows." in printed
-    assert "1 rows have no cue, and stay as they are in the sheet." in printed
+    assert "Subtitles of 1 recording were joined to 3 rows." in printed
+    assert "1 row has no cue, and stays as it is in the sheet." in printed
     assert "- `talk.srt`" in (folder.parent / "corpus" / "README.md").read_text()
 
 
@@ -146,7 +146,7 @@ def test_cues_by_number_by_order_and_for_a_whole_recording(folder, capsys):
     assert found["utterance_id"] == ["b", "a"] and found["text"] == [TEXTS[2], TEXTS[0]]
     (rejected,) = (folder.parent / "corpus" / "rejected.jsonl").read_text().splitlines()
     assert "cue '7', expected a number from 1 to 3 as in talk.srt" in rejected
-    assert "1 cues are left out, since no row is about them." in capsys.readouterr().out
+    assert "1 cue is left out, since no row is about it." in capsys.readouterr().out
     assert _build(folder, [_row(emotion=name) for name in ("joy", "fear", "joy")], *subtitles) == 0
     assert _rows(folder)["text"] == TEXTS and _rows(folder)["emotions"] == [[1], [0], [1]]
     assert _build(folder, [_row(id="whole", speaker="Ann")], *subtitles) == 0

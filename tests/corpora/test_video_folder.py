@@ -72,7 +72,7 @@ def test_features_of_videos_and_of_parts_of_files(folder, capsys):
     assert [frames is None for frames in rows["audio_features"]] == [False, False, True, False, False, True]
     assert [frames is None for frames in rows["vision_features"]] == [False, False, False, True, True, True]
     printed = capsys.readouterr().out
-    assert "train: the videos of 1 utterances have no audio modality (see absent_modalities.jsonl)" in printed
+    assert "train: the videos of 1 utterance have no audio modality (see absent_modalities.jsonl)" in printed
     absent = (folder.parent / "corpus" / "absent_modalities.jsonl").read_text().splitlines()
     found = {(entry["utterance_id"], entry["modality"]): entry["reason"] for entry in map(json.loads, absent)}
     assert set(found) == {("u2", "audio"), ("u3", "vision")}

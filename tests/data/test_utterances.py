@@ -449,7 +449,18 @@ def test_number_that_is_no_label_is_refused(number):
         UtteranceDataset(datasets.Dataset(table), tiny_processor(config), config.label_names)
 
 
-@pytest.mark.parametrize("column", ["utterance_id", "dialogue_id", "text", "emotions"])
+def test_rows_without_text_are_counted_with_what_to_do():
+    rows, config = random_rows(SIZES), tiny_config()
+    texts = [None if place in (2, 4) else text for place, text in enumerate(rows["text"])]
+    message = refused(config, datasets.Dataset.from_dict({**rows[:], "text": texts}, features=rows.features))
+    first = rows[2]["utterance_id"]
+    assert (
+        f"2 of {len(rows)} rows have no text, the first {first!r}, and the model reads text; fill it in or" in message
+    )
+    assert "remove them, or leave the text out with `modalities` audio vision" in message
+
+
+@pytest.mark.parametrize("column", ["utterance_id", "dialogue_id", "emotions"])
 def test_null_is_refused_with_its_column_and_row(column):
     rows = random_rows(SIZES)
     cells = rows[:][column]

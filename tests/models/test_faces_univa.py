@@ -385,6 +385,8 @@ def test_new_features_are_made_with_a_detector_that_is_at_hand(no_network, caplo
     assert (found.margin, found.min_confidence) == (0.0, 3.0)
     (record,) = caplog.records
     assert "found by the haar detector" in record.message and "could not be reached" in record.message
+    assert len(record.message) < 180
+    assert faces_univa.reader_at_hand(FaceReader()).detector == "haar" and len(caplog.records) == 1
     for other in (FaceReader(detector="haar", size=40), FaceReader(detector="whole-frame")):
         assert faces_univa.reader_at_hand(other) is other
     # A reader that is named stays what it is.

@@ -142,11 +142,11 @@ def test_settings_that_do_not_fit_are_refused(settings, message, tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("split", pa.array(["test", None]), "1 rows have no split"),
-        ("utterance_id", pa.array([None, "u1"]), "1 rows have no utterance_id"),
-        ("dialogue_id", pa.array([None, "d"]), "1 rows have no dialogue_id"),
+        ("split", pa.array(["test", None]), "1 row without split"),
+        ("utterance_id", pa.array([None, "u1"]), "1 row without utterance_id"),
+        ("dialogue_id", pa.array([None, "d"]), "1 row without dialogue_id"),
         ("dialogue_id", pa.array([["d"], ["d"]]), "is not a predictions file"),
-        ("scores", pa.array([[0.5] * 3, None]), "1 rows have no scores"),
+        ("scores", pa.array([[0.5] * 3, None]), "1 row without scores"),
         ("scores", pa.array([[0.5] * 3, [0.5, None, 0.5]]), "scores lack a number"),
         ("scores", pa.array([[0.5] * 3, [0.5] * 2]), "is not a predictions file"),
         ("scores", pa.array(["high", "low"]), "is not a predictions file"),

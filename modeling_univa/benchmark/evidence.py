@@ -84,6 +84,7 @@ class RowEvidence:
         folders: of `runs`, by seed; not of folds.
         found: what the search for its settings has found, as of `Found.to_json`; `None` where there was none.
         folds: which folds of a cross-validation a run is joined from, in words.
+        unscored: folds that are complete, of seeds that lack another fold.
     """
 
     name: str
@@ -95,6 +96,7 @@ class RowEvidence:
     folders: Mapping[int, Path] = field(default_factory=dict)
     found: Mapping[str, Any] | None = None
     folds: str | None = None
+    unscored: Sequence[RunEvidence] = ()
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,16 @@ class _Reader:
         features = content.get("features", next(iter(FEATURES)))
         own = runs if folds is None else []
         folders = {run.seed: self.store.run_folder(content["runs"][str(run.seed)]) for run in own}
-        return RowEvidence(name, features, list(found), runs, gaps, published, folders, content.get("found"), folds)
+        of_gaps = [(seed, content["runs"][str(seed)]) for seed in gaps]
+        unscored = [one for seed, of in of_gaps if not isinstance(of, str) for one in self._complete(seed, of)]
+        return RowEvidence(
+            name, features, list(found), runs, gaps, published, folders, content.get("found"), folds, unscored
+        )
+
+    def _complete(self, seed: int, folds: Mapping[str, str]) -> Iterator[RunEvidence]:
+        for found in map(self._read_once, folds.values()):
+            if not isinstance(found, str):
+                yield replace(found, seed=seed)
 
     def _run(self, seed: int, run: str | Mapping[str, str]) -> RunEvidence | str:
         """What a run predicts, or the folds of one, or why it cannot be scored."""

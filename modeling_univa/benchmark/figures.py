@@ -11,7 +11,7 @@ import numpy as np
 
 from ..prediction.plot import installed_fonts, named_ticks
 from ..scores.calibration import reliability
-from ..scores.comparison import Estimate
+from ..scores.comparison import Difference, Estimate
 from ..scores.headline import METRICS
 from .breakdown import Breakdown
 from .evidence import RowEvidence
@@ -24,6 +24,8 @@ __all__ = ["draw_breakdown", "draw_differences", "draw_heat_map", "draw_reliabil
 _BETTER, _WORSE, _EQUAL, _WORDS = "#2a6fbb", "#c4442a", "#5a6570", "#5a6570"
 _MARKERS = "os^vDP*Xdp<>"
 _DPI = 110
+# How much further from 0 a difference is than the next nearer one where it is not drawn to scale.
+_FAR = 4
 
 
 def image_bytes(figure: Any, kind: str) -> bytes:
@@ -38,22 +40,58 @@ def image_bytes(figure: Any, kind: str) -> bytes:
 
 
 def draw_differences(scored: Scored, metrics: Sequence[str]) -> Any:
-    """Forest plot: the difference of each row to the first one with its interval, a panel a metric."""
+    """
+    Forest plot: the difference of each row to the first one with its interval, a panel a metric.
+
+    Rows that are far from all others, such as predictions without a model, would leave these no place: the axis ends
+    before them, where an arrow and the number stand for them.
+    """
     rows = [row for row in scored.rows if row.differences]
     figure, axes = _panels(len(metrics), width=3.2, height=1.4 + 0.32 * len(rows), sharey=True)
     places = np.arange(len(rows))
     for panel, metric in zip(axes, metrics, strict=True):
         found = [row.differences[metric] for row in rows if row.differences]
         panel.axvline(0, color=_WORDS, linewidth=1, linestyle="--")
+        near = _near(found)
         for place, one in zip(places, found, strict=True):
             colour = _EQUAL if one.better is None else _BETTER if one.better == one.system else _WORSE
-            panel.plot([one.low, one.high], [place, place], color=colour, linewidth=2)
-            panel.plot(one.value, place, "o", color=colour)
+            if one in near:
+                panel.plot([one.low, one.high], [place, place], color=colour, linewidth=2)
+                panel.plot(one.value, place, "o", color=colour)
+        panel.set_xlim(*panel.get_xlim())
+        for place, one in zip(places, found, strict=True):
+            if one not in near:
+                _arrow(panel, int(place), one, metric)
+        panel.locator_params(axis="x", nbins=4)
         panel.set_title(METRICS[metric].column, fontsize=10)
     named_ticks(axes[0].yaxis, places, [row.row.name for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     _title(figure, f"Difference to {scored.reference} (blue: better, red: worse, grey: not told apart)")
     return figure
+
+
+def _near(found: Sequence[Difference]) -> list[Difference]:
+    """Those that are shown to scale: at least half, up to the first that is much further from 0 than those before."""
+    ordered = sorted(found, key=_reach)
+    for number in range((len(ordered) + 1) // 2, len(ordered)):
+        if _reach(ordered[number]) > _FAR * _reach(ordered[number - 1]) > 0:
+            return ordered[:number]
+    return ordered
+
+
+def _reach(one: Difference) -> float:
+    return max(abs(one.low), abs(one.high))
+
+
+def _arrow(panel: Any, place: int, one: Difference, metric: str) -> None:
+    """At the end of the axis that a difference is beyond, with its value."""
+    low, high = panel.get_xlim()
+    is_right, colour = one.value > 0, _BETTER if one.better == one.system else _WORSE
+    edge, side = (high, "right") if is_right else (low, "left")
+    panel.plot(edge, place, ">" if is_right else "<", color=colour, clip_on=False)
+    text = f"{one.value:+.{METRICS[metric].decimals}f}".replace("-", "−")
+    panel.annotate(text, (edge, place), (-8 if is_right else 8, 0), textcoords="offset points", ha=side, va="center",
+                   fontsize=8, color=colour)  # fmt: skip
 
 
 def settings_of(rows: Sequence[RowEvidence]) -> list[float] | None:

@@ -24,7 +24,7 @@ from ..scores.predictions import PREDICTIONS_FILE, Predictions, read_predictions
 from ..scores.results import write_eval_results
 from ..sharing.benchmark_push import push_benchmark
 from ..training.evaluation import evaluate_predictions
-from .evidence import PlanEvidence, RunEvidence, TableEvidence, read_evidence, runs_of
+from .evidence import PlanEvidence, RowEvidence, RunEvidence, TableEvidence, read_evidence, runs_of
 from .local_paths import without_folders
 from .page import UniqueNames
 from .publication_card import PublishedTable, benchmark_card, benchmark_title
@@ -123,7 +123,7 @@ def _write_plan(named: tuple[PlanEvidence, list[str]], folder: Path, store: RunS
     for table, name in zip(plan.tables, names, strict=True):
         splits = write_predictions_table(folder / "data" / name, table)
         num_systems = sum(bool(row.runs) for row in table.rows)
-        runs = {one.id: one for row in table.rows for run in row.runs for one in run.parts}
+        runs = {one.id: one for row in table.rows for one in _runs_of(row)}
         for run, found in runs.items():
             _write_run(store.run_folder(run).relative_to(store.folder), found, folder)
         if splits:
@@ -151,7 +151,7 @@ def write_predictions_table(folder: Path, table: TableEvidence) -> dict[str, int
     Returns:
         The number of rows by split.
     """
-    runs = [(row, one) for row in table.rows for run in row.runs for one in run.parts]
+    runs = [(row, one) for row in table.rows for one in _runs_of(row)]
     counts = {}
     for split in dict.fromkeys(chain.from_iterable(run.splits for _, run in runs)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,6 +161,11 @@ def write_predictions_table(folder: Path, table: TableEvidence) -> dict[str, int
                 writer.write_table(_rows(row.name, run, run.splits[split]))
         counts[split] = sum(len(run.splits[split].utterance_ids) for _, run in having)
     return counts
+
+
+def _runs_of(row: RowEvidence) -> list[RunEvidence]:
+    """All that are complete, one a fold where there are folds."""
+    return [one for run in row.runs for one in run.parts] + list(row.unscored)
 
 
 def _rows(row: str, run: RunEvidence, found: Predictions) -> pa.Table:

@@ -13,7 +13,7 @@ from ..benchmark.report import write_report
 from ..benchmark.scored import Bootstrap
 from ..benchmark.store import RunStore
 from ..models.files_univa import exclusive
-from ..sharing.benchmark_push import make_benchmark_repository
+from ..sharing.benchmark_push import check_license, make_benchmark_repository
 
 
 __all__ = ["run"]
@@ -50,6 +50,8 @@ def _check_push(options: argparse.Namespace, store: RunStore) -> None:
     if options.case_texts is not None:
         raise ValueError("`case_texts` shows transcripts, which are not pushed: leave it or `push` out.")
     check_plans(store)
+    if options.license is not None:
+        check_license(options.license)
     make_benchmark_repository(options.push, options.private)
 
 

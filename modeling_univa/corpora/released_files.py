@@ -219,9 +219,9 @@ class ReleasedCorpus(UnivaCorpusBuilder):
             if order != sorted(set(order)):
                 unordered.append(name)
         if unordered:
-            dialogues = counted(len(unordered), "dialogue")
+            found = counted(len(unordered), "dialogue")
             self.notes.append(
-                f"{split}: the order in {dialogues} ({unordered[0]!r}, …) differs from that in "
+                f"{split}: the order in {found} ({unordered[0]!r}, …) differs from that in "
                 f"{self.ANNOTATION_FILE}; videos_structure.json is followed."
             )
 

@@ -5,19 +5,42 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from huggingface_hub import CommitInfo, HfApi
+import yaml
+from huggingface_hub import CommitInfo, DatasetCard, HfApi
 
 from ..data.corpus_card import BENCHMARK_FILE, CORPUS_ID
 from .push import commit_files, explained, make_repository, refuse_untagged
 
 
-__all__ = ["BENCHMARK_TAG", "make_benchmark_repository", "push_benchmark"]
+__all__ = ["BENCHMARK_TAG", "check_license", "make_benchmark_repository", "push_benchmark"]
 
 # Tells a benchmark that was pushed before from any other data set.
 BENCHMARK_TAG = "univa-benchmark"
 _WHAT = "The benchmark"
 # Of these a repository keeps only what is pushed.
 _REPLACED = ("data/*", "plans/*", "report/*", "runs/*", BENCHMARK_FILE)
+
+
+def check_license(license: str) -> None:
+    """
+    Ask the Hub, whose list it is, whether a card may have a licence.
+
+    Args:
+        license: identifier, such as cc-by-4.0.
+
+    Raises:
+        ValueError: it is not one of the Hub's.
+        PushError: the Hub could not be asked.
+    """
+    card = DatasetCard(f"---\n{yaml.safe_dump({'license': license})}---\n")
+    with explained(_WHAT, "the Hub"):
+        try:
+            card.validate()
+        except ValueError:
+            raise ValueError(
+                f"`license` {license} is not an identifier of the Hub, such as cc-by-4.0 or mit: see "
+                "https://huggingface.co/docs/hub/repositories-licenses, or pass other."
+            ) from None
 
 
 def make_benchmark_repository(repo_id: str, private: bool | None = None, token: str | None = None) -> str:

@@ -108,3 +108,25 @@ def test_same_numbers_are_the_same_bytes(scored):
         assert first == second
     assert Image.open(io.BytesIO(second)).size[0] > 500
     assert b"<dc:date>" not in image_bytes(draw_differences(scored, METRICS), "svg")
+
+
+def test_a_row_that_is_far_away_leaves_the_others_their_place(scored):
+    def moved(row, name: str, shift: float):
+        found = {metric: replace(one, value=one.value + shift, low=one.low + shift, high=one.high + shift)
+                 for metric, one in row.differences.items()}  # fmt: skip
+        return replace(row, row=replace(row.row, name=name), differences=found)
+
+    first, _, near = scored.rows
+    one = near.differences["micro_f1"]
+    reach = max(abs(one.low), abs(one.high))
+    rows = [first, near, moved(near, "same", 0), moved(near, "far", -20 * reach)]
+    panel = draw_differences(replace(scored, rows=rows), ["micro_f1"]).axes[0]
+    low, high = panel.get_xlim()
+    one = rows[3].differences["micro_f1"]
+    assert one.high < low and 0 < max(-low, high) < 2 * reach
+    assert [text.get_text() for text in panel.texts] == [f"{one.value:+.2f}".replace("-", "−")]
+    arrow = panel.lines[-1]
+    assert arrow.get_marker() == "<" and list(arrow.get_xdata()) == [low] and list(arrow.get_ydata()) == [2]
+    # Of two rows that both are far, neither is alone, and nothing is hidden.
+    panel = draw_differences(replace(scored, rows=[first, rows[3], moved(near, "too", -19 * reach)]), METRICS).axes[2]
+    assert not panel.texts and panel.get_xlim()[0] < one.low

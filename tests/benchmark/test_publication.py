@@ -200,6 +200,7 @@ def test_models_that_were_kept_get_their_scores(store, hub_client, capsys):
         (["--private"], "--private is about what is pushed: add --push"),
         (["--license", "mit"], "--license is about what is pushed: add --push"),
         (["--push", NAME, "--case-texts", "corpus"], "--case-texts shows transcripts, which are not pushed"),
+        (["--push", NAME, "--license", "CC BY 4.0"], "--license CC BY 4.0 is not an identifier of the Hub"),
         (["--push", "other/emotions"], "The benchmark was not pushed to other/emotions"),
         (["--push", NAME, "--split", "dev"], "has predictions of dev rows: there is nothing to push"),
     ],
@@ -222,6 +223,21 @@ def test_runs_that_are_being_made_are_not_pushed(store, hub_client, capsys):
 def test_no_repository_is_made_for_a_folder_without_plans(tmp_path, hub_client, capsys):
     assert report(RunStore(tmp_path / "empty"), "--push", NAME) == 2
     assert "has no plans" in capsys.readouterr().err and ("datasets", NAME) not in hub_client.repositories
+
+
+def test_complete_folds_of_a_seed_that_lacks_one_are_pushed(tmp_path, hub_for_datasets):
+    store = RunStore(tmp_path / "store")
+    write_folds(store, write_plan(store, {"folded": [1, 2]}), "folded", 0.6, [0.3, 0.4, 0.5])
+    store.remove("folded-2-3")
+    assert report(store, "--push", NAME) == 0
+    rows = datasets.load_dataset(NAME, split="test")
+    assert set(rows["run"]) == {f"folded-1-{fold}" for fold in (1, 2, 3)} | {"folded-2-1", "folded-2-2"}
+    assert len(rows) == 48 + 32
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Folds that are missing, of 3: 3. The run was not made yet." in text
+    again = Path(snapshot_download(NAME, repo_type="dataset"))
+    assert cli.main(["report", str(again), "--output", str(tmp_path / "again"), "--draws", "200", "--no-figures"]) == 0
+    assert (tmp_path / "again" / "report.md").read_text(encoding="utf-8") == text
 
 
 def test_folds_and_another_corpus_are_pushed_and_reported_again(tmp_path, hub_for_datasets):

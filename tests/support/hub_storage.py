@@ -265,6 +265,8 @@ def card_mistakes(text: str, kind: str) -> list[str]:
             mistakes.append(f'"{name}" must be a list')
     if not isinstance(data.get("license", ""), str | list):
         mistakes.append('"license" must be a string')
+    elif isinstance(data.get("license"), str) and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", data["license"]):
+        mistakes.append('"license" must be one of [apache-2.0, mit, cc-by-4.0, other, …]')
     if kind == "space":
         mistakes += [f'"{name}" must be one of {", ".join(COLORS)}' for name in ("colorFrom", "colorTo")
                      if data.get(name, "red") not in COLORS]  # fmt: skip

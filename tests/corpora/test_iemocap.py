@@ -167,7 +167,7 @@ def test_absent_clips_and_texts_are_counted_and_listed(source, capsys):
     assert "Ses01F_impro01_M000.wav is not there; download or unpack its archive" in reasons["Ses01F_impro01_M000"]
     assert "the text is empty" in reasons["Ses01F_impro01_M001"]
     printed = capsys.readouterr().out
-    assert "train: of 3 utterances listed in the files of EmoEvaluation, 1 have no audio file in its place" in printed
+    assert "train: of 3 utterances listed in the files of EmoEvaluation, 1 has no audio file in its place" in printed
 
 
 def test_texts_alone_and_sound_that_is_not_there(tmp_path, capsys):

@@ -18,16 +18,20 @@ from testing_utils import (
     REPOSITORY,
     random_rows,
     subprocess_environment,
+    tiny_config,
+    tiny_model,
+    tiny_processor,
     write_corpus,
     write_text_encoder,
 )
 from transformers.utils import logging
-from video_files import levels, tone, write_video
+from video_files import levels, tone, write_clip, write_video
 
 from modeling_univa.features.workers import Workers
 from modeling_univa.models import packed_rows_univa
 from modeling_univa.models.losses_univa import CONTRASTIVE_LOSSES, UnivaObjective
 from modeling_univa.models.modeling_univa import UnivaOutput
+from modeling_univa.prediction import onnx_export
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,7 @@ def scripts():
     names = (
         "speed", "naive", "memory", "interrupted_jobs", "text_states", "large_batches", "contrastive_terms",
         "precision", "step", "growth", "contrastive_time", "extraction", "extraction_processes",
+        "prediction",
     )  # fmt: skip
     yield {name: importlib.import_module(name) for name in names}
     sys.path.remove(str(REPOSITORY / "benchmarks"))
@@ -459,3 +464,55 @@ def test_processes_are_counted_with_those_that_they_have_started(scripts):
         subprocess.run(["sh", "-c", f'"{sys.executable}" -c "{code}"; true'], check=True)
     assert 0.4 < tree.cpu_seconds < 5
     assert 60e6 < tree.largest_worker_bytes <= tree.workers_bytes < 200e6 and tree.main_bytes > 50e6
+
+
+def test_prediction_compares_before_it_times(scripts, tmp_path, monkeypatch, capsys):
+    prediction, output = scripts["prediction"], tmp_path / "prediction.json"
+    tiny = {"hidden_size": 12, "num_attention_heads": 2, "intermediate_size": 16}
+    layers = {"audio_num_hidden_layers": 1, "vision_num_hidden_layers": 1}
+    monkeypatch.setitem(prediction.SIZES, "minilm", {"text": {**tiny, "num_hidden_layers": 1}, **tiny, **layers})
+    monkeypatch.setattr(prediction, "MINILM", str(write_text_encoder(tmp_path / "encoder")))
+    monkeypatch.setattr(prediction, "TOKENS", (16, 20, 30, 40))
+    for seed in range(2):
+        write_clip(tmp_path / "clips" / f"{seed}.mp4", seed=seed)
+        (tmp_path / "clips" / f"{seed}.txt").write_text("yes no")
+    options = ["--rounds", "1", "--videos", str(tmp_path / "clips"), "--clips", "3", "--output", str(output)]
+    assert prediction.main(options) == 0
+    report = json.loads(output.read_text())
+    ways = ["naive", "padded", "torch", "onnx", "int8"]
+    for batch in ("one", "many"):
+        assert list(report["network"][batch]) == ways
+        assert all(one["ms"] > 0 and one["cpu_ms"] > 0 for one in report["network"][batch].values())
+        found = report["agreement"][batch]
+        assert found["torch"] == 0 < found["int8"] and max(found[name] for name in ways[:4]) < 1e-5
+    assert report["padding"]["many"]["attention_mask"] == pytest.approx(1 - sum((16, 20, 30, 40)) / 160)
+    assert not any(report["padding"]["one"].values())
+    assert (report["clips"]["videos"], report["clips"]["clips"]) == (2, 3)
+    for kind in ("clip", "folder"):
+        assert all(0 < one["network_ms"] < one["ms"] for one in report["clips"][kind].values())
+    printed = capsys.readouterr().out
+    assert "| 32 utterances | int8 |" in printed and "| 3 clips | onnx |" in printed
+    monkeypatch.setattr(prediction, "TOLERANCE", -1.0)
+    assert prediction.main(options) == 2
+    assert "The ways differ: logits of " in capsys.readouterr().err
+
+
+def test_prediction_scores_a_trained_model(scripts, tmp_path, monkeypatch):
+    config, output = tiny_config(), tmp_path / "prediction.json"
+    tiny_model(config).save_pretrained(tmp_path / "model")
+    tiny_processor(config).save_pretrained(tmp_path / "model")
+    corpus = write_corpus(tmp_path / "corpus", {"validation": random_rows([9, 2, 8, 10, 8])})
+    # A random model has no micro-F1 worth the name.
+    monkeypatch.setattr(onnx_export, "INT8_TOLERANCE", 100.0)
+    options = ["--model", str(tmp_path / "model"), "--dataset", str(corpus), "--rounds", "1", "--output", str(output)]
+    assert scripts["prediction"].main(options) == 0
+    report = json.loads(output.read_text())
+    assert [(score["runtime"], score["num_rows"]) for score in report["scores"]] == [
+        ("eager", 37),
+        ("onnx", 37),
+        ("int8", 37),
+    ]
+    assert "clips" not in report
+    rows = scripts["prediction"]._rows_of(np.repeat(np.arange(5), [9, 2, 8, 10, 8]))
+    assert rows == [*range(8), *range(11, 19), *range(19, 27), *range(29, 37)]
+    assert scripts["prediction"]._rows_of(np.zeros(5, int)) == [0, 1, 2, 3, 4]

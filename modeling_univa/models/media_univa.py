@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from .declared_length_univa import (
     avi_is_cut,
@@ -64,11 +63,6 @@ MediaSource = str | os.PathLike[str] | bytes
 
 # Float files may go a little beyond full scale, and resampling overshoots; integers stored as floats are thousands.
 _LARGEST_PEAK = 16.0
-
-# Numbers of a filter for resampling that is made as a table: 44.1 to 16 kHz takes 80,000.
-_LARGEST_FILTER = 2**20
-# Samples that are made at once.
-_RESAMPLED_TOGETHER = 2**20
 
 # What PyAV may open: media themselves, and no play lists or text, which would make it read other files or addresses.
 _CONTAINERS = (
@@ -765,47 +759,17 @@ def resample(waveform: np.ndarray, native_rate: int, sampling_rate: int) -> np.n
 
     Raises:
         ValueError: A rate outside of the limits, or rates whose ratio needs a filter of any length.
-        ImportError: SciPy is not installed, and the filter of these rates is a large one.
+        ImportError: SciPy is not installed and the rates differ.
     """
-    if native_rate == sampling_rate or not len(waveform):
+    if native_rate == sampling_rate:
         return waveform
     check_limit("sampling_rate", native_rate, "the sampling rate of the sound")
-    check_limit("samples", len(waveform) * sampling_rate // native_rate, "the length of the resampled sound")
-    divisor = math.gcd(native_rate, sampling_rate)
-    up, down = sampling_rate // divisor, native_rate // divisor
-    check_limit("resampling", max(up, down), f"resampling from {native_rate:,} Hz")
-    if up * (down + 20 * max(1, down // up)) <= _LARGEST_FILTER:
-        return _resample_by_convolution(waveform, up, down)
     try:
         from scipy.signal import resample_poly
     except ImportError as error:
         raise ImportError('resampling sound needs SciPy: pip install "univa[media]"') from error
 
-    return resample_poly(waveform, up, down).astype(np.float32)
-
-
-def _resample_by_convolution(waveform: np.ndarray, up: int, down: int) -> np.ndarray:
-    """
-    What `scipy.signal.resample_poly` gives by its default filter, without importing scipy.signal and scipy.stats.
-
-    Those take a third of the time of torch itself. Of `up` outputs each is a convolution with a stride of `down`.
-    """
-    half = 10 * max(up, down)
-    taps = np.sinc(np.arange(-half, half + 1) / max(up, down)) * np.kaiser(2 * half + 1, 5.0)
-    reach = half // up + 1
-    offsets = np.arange(-reach, reach + down)
-    place = half + np.arange(up)[:, None] * down - offsets * up
-    inside = (place >= 0) & (place <= 2 * half)
-    weight = np.where(inside, taps[np.where(inside, place, 0)], 0.0) * (up / taps.sum())
-    kernel = torch.from_numpy(weight.astype(np.float32))[:, None]
-    length = -(-len(waveform) * up // down)
-    strides = -(-length // up)
-    padded = np.zeros(strides * down + len(offsets), np.float32)
-    padded[reach : reach + len(waveform)] = waveform
-    block = max(1, _RESAMPLED_TOGETHER // up)
-    parts = []
-    for first in range(0, strides, block):
-        last = min(first + block, strides) - 1
-        part = torch.from_numpy(padded[first * down : last * down + len(offsets)])
-        parts.append(functional.conv1d(part[None, None], kernel, stride=down)[0].T.flatten().numpy())
-    return np.concatenate(parts)[:length]
+    check_limit("samples", len(waveform) * sampling_rate // native_rate, "the length of the resampled sound")
+    divisor = math.gcd(native_rate, sampling_rate)
+    check_limit("resampling", max(native_rate, sampling_rate) // divisor, f"resampling from {native_rate:,} Hz")
+    return resample_poly(waveform, sampling_rate // divisor, native_rate // divisor).astype(np.float32)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
 import io
-import math
 import os
 import pickle
 import re
@@ -19,10 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.signal import resample_poly
 from video_files import level_index, levels, write_video
 
-from modeling_univa.models import media_univa
 from modeling_univa.models.faces_univa import FaceReader
 from modeling_univa.models.limits_univa import LIMITS
 from modeling_univa.models.media_univa import (
@@ -415,29 +412,6 @@ def encoded_sound(container: str, codec: str, samples: np.ndarray, **options: st
             for packet in sound.encode(piece):
                 output.mux(packet)
     return stream.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("native_rate", "sampling_rate"),
-    [(48000, 16000), (44100, 16000), (22050, 16000), (8000, 16000), (16000, 44100), (11025, 8000), (47999, 16000)],
-)
-@pytest.mark.parametrize("length", [1, 2, 7, 440, 30011])
-def test_resampling_is_that_of_scipy(native_rate, sampling_rate, length, monkeypatch):
-    waveform = np.random.default_rng(length).standard_normal(length).astype(np.float32)
-    divisor = math.gcd(native_rate, sampling_rate)
-    expected = resample_poly(waveform, sampling_rate // divisor, native_rate // divisor)
-    for together in (2**20, 1000):
-        monkeypatch.setattr(media_univa, "_RESAMPLED_TOGETHER", together)
-        found = resample(waveform, native_rate, sampling_rate)
-        assert found.shape == expected.shape and found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, atol=4e-6)
-
-
-def test_usual_rates_need_no_scipy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.signal", None)
-    assert len(resample(np.ones(48000, np.float32), 48000, 16000)) == 16000
-    with pytest.raises(ImportError, match="univa\\[media\\]"):
-        resample(np.ones(47999, np.float32), 47999, 16000)
 
 
 def three_seconds() -> dict[str, bytes]:

@@ -208,6 +208,7 @@ def test_a_call_takes_what_the_command_does(command, calls):
         (["adapter-base", "nowhere", "o/n"], lambda: set_adapter_base("nowhere", AdapterBase("o/n"))),
         (["predict", "org/name"], lambda: collect_clips()),
         (["predict", "org/name", "none.csv"], lambda: collect_clips(["none.csv"])),
+        (["predict", "org/name", ".", "none.XLSX"], lambda: collect_clips(["none.XLSX"])),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -236,6 +237,9 @@ def test_what_may_be_on_the_hub_is_left_to_the_job(monkeypatch, tmp_path):
         ["train", "demo", "--dataset", "outputs/corpora/demo"],
         ["train", "--dataset", "./mine", "--corpus_script", "demo"],
         ["train", "demo", "--dataset", "org/corpus", "--no_load_best_model_at_end", "--no-streaming", "--seed", "-1"],
+        ["train", "demo", "--dataset", "nowhere", "--dataset", "org/corpus"],
+        ["train", "demo", "--model=nowhere", "--model=", "--test_dataset", ""],
+        ["train", "demo", "--run_name", "-- mine --", "--model", "--bf16"],
         ["convert", "inception", "--checkpoint", "package://facenet_pytorch/data.pt", "--output", "o"],
     ):
         assert cli.main(arguments) == 7, arguments
@@ -248,6 +252,19 @@ def test_every_option_of_training_passes_as_known(system):
     assert len(options) > 200
     check_options(options)
     check_options(["--", "--what-is-left"])
+
+
+@pytest.mark.parametrize("mistyped", ["--lr", "--batch_size", "--epochs", "--seeed", "--model-name", "--hiden_size"])
+def test_the_nearest_option_is_an_option_of_a_system(mistyped):
+    parsers = [HfArgumentParser((model_arguments(one), DataArguments, UnivaTrainingArguments)) for one in SYSTEMS]
+    options = {name for parser in parsers for action in parser._actions for name in action.option_strings}
+    known, _ = training_options._known_names()
+    plain = {name.removeprefix("--no_").removeprefix("--") for name in options if "-" not in name[2:]}
+    assert plain - {"-h"} <= known
+    with pytest.raises(ValueError, match=f"^Unknown option '{mistyped}'") as refused:
+        check_options([mistyped])
+    _, is_named, nearest_one = str(refused.value).partition(", the nearest is ")
+    assert not is_named or nearest_one.split("'")[1] in options
 
 
 def test_sources_of_another_layout_refuse_nothing(monkeypatch, tmp_path):

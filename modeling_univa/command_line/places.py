@@ -16,6 +16,7 @@ _HUB_ID = re.compile(f"{_NAME}/{_NAME}", re.ASCII)
 _DATA_SET = re.compile(f"{_NAME}(/{_NAME})?", re.ASCII)
 _PACKAGE_SCHEME = "package://"
 _TABLE = ".csv"
+_SHEETS = (_TABLE, ".tsv", ".xlsx", ".xlsm")
 
 
 def check_corpus(name: str) -> None:
@@ -56,7 +57,7 @@ def check_checkpoint(name: str) -> None:
 
 def check_clips(names: Sequence[str | Path], tell_each: bool = False) -> None:
     """
-    Refuse clips of which none is there, and a csv file that is not.
+    Refuse clips of which none is there, and a sheet that is not.
 
     A clip that is missing among others is a bad clip, and the others are predicted.
 
@@ -69,7 +70,7 @@ def check_clips(names: Sequence[str | Path], tell_each: bool = False) -> None:
     """
     missing = [(name, reason) for name in names if (reason := _why_missing(name)) is not None]
     for name, reason in missing:
-        if str(name).lower().endswith(_TABLE):
+        if str(name).lower().endswith(_SHEETS):
             raise ValueError(f"{name}: cannot be read ({reason}); check the path")
     if missing and len(missing) == len(names) and not tell_each:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in missing))

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..options import OptionParser
 from ..shipped import named_file
 from .places import check_corpus, check_model
-from .training_options import check_options, values_of
+from .training_options import check_options, value_of
 
 
 __all__ = ["add_options", "check"]
@@ -26,17 +26,16 @@ def check(options: argparse.Namespace) -> None:
     arguments = options.arguments
     recipes = [named_file(name) for name in takewhile(lambda argument: not argument.startswith("-"), arguments)]
     check_options(arguments)
-    for name in values_of("model", arguments):
-        check_model(name)
-    for name in values_of("test_dataset", arguments):
-        check_corpus(name)
+    for option, check_place in (("model", check_model), ("test_dataset", check_corpus)):
+        name = value_of(option, arguments)
+        if name is not None:
+            check_place(name)
     _check_dataset(arguments, [Path(recipe).read_text(encoding="utf-8", errors="replace") for recipe in recipes])
 
 
 def _check_dataset(arguments: Sequence[str], recipes: Sequence[str]) -> None:
     """Refuse a corpus that is nowhere, but for what may be built: of a recipe its own, else by the command line."""
-    if any(values_of("corpus_script", arguments)):
+    name = value_of("dataset", arguments)
+    if name is None or value_of("corpus_script", arguments) or any(name in recipe for recipe in recipes):
         return
-    for name in values_of("dataset", arguments):
-        if not any(name in recipe for recipe in recipes):
-            check_corpus(name)
+    check_corpus(name)

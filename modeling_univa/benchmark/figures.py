@@ -54,13 +54,14 @@ def draw_differences(scored: Scored, metrics: Sequence[str]) -> Any:
         panel.axvline(0, color=_WORDS, linewidth=1, linestyle="--")
         near = _near(found)
         for place, one in zip(places, found, strict=True):
-            colour = _EQUAL if one.better is None else _BETTER if one.better == one.system else _WORSE
             if one in near:
-                panel.plot([one.low, one.high], [place, place], color=colour, linewidth=2)
-                panel.plot(one.value, place, "o", color=colour)
-        panel.set_xlim(*panel.get_xlim())
+                _interval(panel, int(place), one)
+        left, right = panel.set_xlim(*panel.get_xlim())
         for place, one in zip(places, found, strict=True):
-            if one not in near:
+            if one not in near and left < one.value < right:
+                # Its interval alone reaches far, beyond the axis.
+                _interval(panel, int(place), one)
+            elif one not in near:
                 _arrow(panel, int(place), one, metric)
         panel.locator_params(axis="x", nbins=4)
         panel.set_title(METRICS[metric].column, fontsize=10)
@@ -83,10 +84,19 @@ def _reach(one: Difference) -> float:
     return max(abs(one.low), abs(one.high))
 
 
+def _colour(one: Difference) -> str:
+    return _EQUAL if one.better is None else _BETTER if one.better == one.system else _WORSE
+
+
+def _interval(panel: Any, place: int, one: Difference) -> None:
+    panel.plot([one.low, one.high], [place, place], color=_colour(one), linewidth=2)
+    panel.plot(one.value, place, "o", color=_colour(one))
+
+
 def _arrow(panel: Any, place: int, one: Difference, metric: str) -> None:
     """At the end of the axis that a difference is beyond, with its value."""
     low, high = panel.get_xlim()
-    is_right, colour = one.value > 0, _BETTER if one.better == one.system else _WORSE
+    is_right, colour = one.value > 0, _colour(one)
     edge, side = (high, "right") if is_right else (low, "left")
     panel.plot(edge, place, ">" if is_right else "<", color=colour, clip_on=False)
     text = f"{one.value:+.{METRICS[metric].decimals}f}".replace("-", "−")

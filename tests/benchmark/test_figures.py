@@ -130,3 +130,23 @@ def test_a_row_that_is_far_away_leaves_the_others_their_place(scored):
     # Of two rows that both are far, neither is alone, and nothing is hidden.
     panel = draw_differences(replace(scored, rows=[first, rows[3], moved(near, "too", -19 * reach)]), METRICS).axes[2]
     assert not panel.texts and panel.get_xlim()[0] < one.low
+
+
+def test_an_interval_that_is_far_wider_ends_with_the_axis(scored):
+    first, _, near = scored.rows
+    one = near.differences["micro_f1"]
+    reach = max(abs(one.low), abs(one.high))
+
+    def wide(name: str, value: float):
+        found = replace(one, value=value, low=value - 20 * reach, high=value + 20 * reach, better=None)
+        return replace(near, row=replace(near.row, name=name), differences={"micro_f1": found})
+
+    rows = [first, near, replace(near, row=replace(near.row, name="same")), wide("wide", one.value / 2)]
+    panel = draw_differences(replace(scored, rows=rows), ["micro_f1"]).axes[0]
+    point = panel.lines[-1]
+    assert not panel.texts and list(point.get_xdata()) == [one.value / 2] and point.get_color() == "#5a6570"
+    assert max(map(abs, panel.get_xlim())) < 2 * reach
+    # What cannot be told apart is grey at the end of the axis too.
+    rows[-1] = wide("far", 10 * reach)
+    panel = draw_differences(replace(scored, rows=rows), ["micro_f1"]).axes[0]
+    assert (panel.lines[-1].get_marker(), panel.lines[-1].get_color()) == (">", "#5a6570")

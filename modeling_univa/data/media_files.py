@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ..models.limits_univa import LIMITS
@@ -26,28 +27,34 @@ _CANDIDATES_SHOWN = 4
 
 
 class MediaFolder:
-    """The files below a folder, listed once; hidden ones are not.
+    """The files below a folder, listed once and when they are first needed; hidden ones are not.
 
     Args:
         root: The folder.
         outside: Whether paths with `..` may lead out of it.
-
-    Raises:
-        CorpusError: It has too many files.
     """
 
     def __init__(self, root: Path, outside: bool = False):
         self.root = root
         self.outside = outside
-        self.files: list[str] = sorted(_files(root))
-        self._by_name: dict[str, list[str]] = {}
-        self._by_stem: dict[str, list[str]] = {}
-        self._folders: set[str] = set()
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Their paths, relative to the folder. Raises `CorpusError` where there are too many."""
+        return sorted(_files(self.root))
+
+    @cached_property
+    def _index(self) -> tuple[dict[str, list[str]], dict[str, list[str]], set[str]]:
+        """Files by name, files by name without suffix, and names of folders."""
+        by_name: dict[str, list[str]] = {}
+        by_stem: dict[str, list[str]] = {}
+        all_folders: set[str] = set()
         for file in self.files:
             *folders, name = _parts(file)
-            self._by_name.setdefault(name, []).append(file)
-            self._by_stem.setdefault(PurePosixPath(name).stem, []).append(file)
-            self._folders.update(folders)
+            by_name.setdefault(name, []).append(file)
+            by_stem.setdefault(PurePosixPath(name).stem, []).append(file)
+            all_folders.update(folders)
+        return by_name, by_stem, all_folders
 
     def find(self, name: str, suffixes: Collection[str] = ()) -> str:
         """
@@ -59,6 +66,7 @@ class MediaFolder:
 
         Raises:
             RowError: There is no such file, or there are several.
+            CorpusError: The folder has too many files.
         """
         path = name.replace("\\", "/")
         if self._is_there(path):
@@ -66,9 +74,10 @@ class MediaFolder:
         wanted = _parts(path)
         if not wanted:
             raise RowError(f"{name!r} names no file; correct the path")
-        found = self._by_name.get(wanted[-1], [])
+        by_name, by_stem, _ = self._index
+        found = by_name.get(wanted[-1], [])
         found = found or [
-            file for file in self._by_stem.get(wanted[-1], []) if PurePosixPath(file).suffix.lower() in suffixes
+            file for file in by_stem.get(wanted[-1], []) if PurePosixPath(file).suffix.lower() in suffixes
         ]
         found = self._nearest(found, wanted[:-1])
         if not found:
@@ -97,7 +106,7 @@ class MediaFolder:
         """Of files of one name those in the folders that most of `folders` are the end of."""
         counts = [_shared_end(_parts(file)[:-1], folders) for file in files]
         most = max(counts, default=0)
-        if not most and folders and folders[-1] in self._folders:
+        if not most and folders and folders[-1] in self._index[2]:
             return []  # the folder is there, and the file is not in it
         return [file for file, count in zip(files, counts, strict=True) if count == most]
 

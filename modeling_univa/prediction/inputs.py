@@ -3,7 +3,7 @@
 """What a user names on the command line of `univa predict`, as utterances."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from os import PathLike
@@ -14,9 +14,9 @@ from transformers.utils import logging
 
 from ..corpora.sheet_rows import SheetRow, name_and_order, read_rows
 from ..data.media_files import IMAGE_SUFFIXES, SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaFolder
-from ..data.metadata import UTTERANCE_COLUMNS, metadata_columns, metadata_rows
+from ..data.metadata import EMOTION_COLUMNS, UTTERANCE_COLUMNS, VA_CELLS, metadata_columns, metadata_rows
 from ..data.schema import FEATURE_COLUMNS, TIME_COLUMNS, CorpusError, RowError, RowOrder, check_text, check_times
-from ..data.sheet_columns import FILE, map_columns
+from ..data.sheet_columns import CUE, FILE, SPLIT, ColumnMapping, map_columns
 from ..data.sheets import SHEET_SUFFIXES, read_sheet
 from ..data.tables import csv_header, files_of, read_text
 from ..models.configuration_emotion import MODALITIES
@@ -36,6 +36,8 @@ __all__ = [
 _SHEETS = frozenset(SHEET_SUFFIXES) - {".txt"}
 # What people have beside these, and a decoder of sound and video would only call unreadable.
 _OTHER_SHEETS = frozenset({".xls", ".ods"})
+# Columns of a corpus that nothing is predicted from.
+_OF_TRAINING = frozenset({"emotions", *VA_CELLS, *EMOTION_COLUMNS, SPLIT, CUE})
 
 
 logger = logging.get_logger(__name__)
@@ -188,7 +190,7 @@ def read_sheet_utterances(
     """
     form = form or SheetForm()
     found = read_sheet(sheet, form.encoding, form.separator, form.worksheet)
-    mapping = map_columns(found.header, form.columns, None)
+    mapping = _columns_of(found.header, form.columns)
     needed = ("text", FILE, "audio", "video", "faces", *FEATURE_COLUMNS)
     if not any(name in mapping.columns for name in needed):
         raise CorpusError(
@@ -206,6 +208,13 @@ def read_sheet_utterances(
         names = {name: one.row[name] for name in ("utterance_id", "dialogue_id")}
         order.check(names, str(sheet), one.where)
     return [_utterance_of_sheet(one, root) for one in rows]
+
+
+def _columns_of(header: Sequence[str], given: str | None) -> ColumnMapping:
+    """What is predicted from, and which columns."""
+    mapped = map_columns(header, given, None).columns
+    columns = {name: column for name, column in mapped.items() if name not in _OF_TRAINING}
+    return ColumnMapping(columns, [], [name for name in header if name not in columns.values()])
 
 
 def _is_of_a_corpus(file: Path) -> bool:

@@ -1,11 +1,13 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modeling_univa.data.schema import CorpusError
+from modeling_univa.models.limits_univa import LIMITS
 from modeling_univa.prediction.inputs import SheetForm, Utterance, collect_utterances, read_utterances
 
 
@@ -229,6 +231,25 @@ def test_a_csv_of_a_corpus_is_a_sheet_where_columns_are_given(tmp_path):
         collect_utterances([path])
     (found,) = collect_utterances([path], form=SheetForm("speaker=wer"))
     assert (found.utterance_id, found.dialogue_id, found.text, found.speaker) == ("a", "d", "Hi", "Ada")
+
+
+def test_what_is_told_of_a_sheet_is_what_is_predicted_from(tmp_path):
+    path = _table(tmp_path / "lab.csv", "Text,Emotion,Split,text_valence", "Hi,joy,train,0.5")
+    told: list[str] = []
+    (found,) = collect_utterances([path], tell=told.append)
+    assert found.text == "Hi" and found.problem is None
+    assert told[1:3] == [
+        "Columns: text=Text.", "Columns that are not used: Emotion, Split, text_valence; `columns` maps others."
+    ]  # fmt: skip
+
+
+def test_files_of_a_folder_are_listed_for_names_alone_that_are_not_there(tmp_path, monkeypatch):
+    monkeypatch.setitem(LIMITS, "sheet_rows", replace(LIMITS["sheet_rows"], most=2))
+    _files(tmp_path, "deep/a.wav", "b.wav", "c.wav")
+    path = _table(tmp_path / "lab.csv", "Text,Sound", "Hi,", "Ho,deep/a.wav")
+    assert [one.audio for one in collect_utterances([path])] == [None, tmp_path / "deep" / "a.wav"]
+    with pytest.raises(CorpusError, match="has more than 2 files; pass the folder of the media"):
+        collect_utterances([_table(tmp_path / "lab.csv", "Text,Sound", "Hi,a.wav")])
 
 
 def test_a_workbook_is_a_sheet(tmp_path):

@@ -55,7 +55,7 @@ def in_groups_of_speakers(rows: _Rows) -> tuple[_Rows, list[str]]:
         whose = _listed(members[0])
         return rows, [f"All rows are of {whose}: intervals are over dialogues, and do not cover other speakers."]
     group = {name: members[place][0] for name, place in zip(dialogues, of_row.tolist(), strict=True)}
-    kind = "groups of speakers whom common dialogues link" if any(one[1:] for one in members) else "speakers"
+    kind = "groups of linked speakers" if any(one[1:] for one in members) else "speakers"
     found = {row: {seed: _grouped(one, group, kind) for seed, one in of.items()} for row, of in rows.items()}
     return found, []
 

@@ -118,7 +118,7 @@ def _naming_settings(given: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        row, _, message = str(error).partition(": ")
+        row, colon, message = str(error).partition(": ")
         keys = {key.removeprefix(f"{row}."): key for key in given if "." not in key or key.startswith(f"{row}.")}
 
         def named(found: re.Match[str]) -> str:
@@ -126,7 +126,7 @@ def _naming_settings(given: Mapping[str, Any]) -> Iterator[None]:
             return found[0] if key is None else f"`settings` {key}"
 
         renamed = _NAMED.sub(named, message)
-        raise type(error)(f"{row}: {renamed if renamed == message else renamed.removesuffix(_MORE)}") from error
+        raise type(error)(f"{row}{colon}{renamed if renamed == message else renamed.removesuffix(_MORE)}") from error
 
 
 def _write_plan(file: Path, content: dict[str, Any]) -> None:

@@ -247,7 +247,7 @@ def test_linked_speakers_are_resampled_together(store):
     speakers = found[0].speakers
     together = {frozenset(speakers[place : place + 8]) for place in range(0, 48, 8)}
     groups = rows["full"][1].groups
-    assert not problems and rows["full"][1].group_kind == "groups of speakers whom common dialogues link"
+    assert not problems and rows["full"][1].group_kind == "groups of linked speakers"
     assert all(len(set(groups[place : place + 8])) == 1 for place in range(0, 48, 8))
     for pair in together:
         assert len({group for group, speaker in zip(groups, speakers, strict=True) if speaker in pair}) == 1

@@ -318,7 +318,7 @@ def clip_times(ways: dict[str, Runtime], processor: UnivaProcessor, options: arg
         for index in range(options.clips)
     ]
     one = {name: (name, 0) for name in ways}
-    # Only what the command does by default is worth while in processes.
+    # In processes only what the command does by default.
     many = {**one, **{f"{name}, {options.workers} processes": (name, options.workers) for name in ("torch", "int8")}}
     found: dict[str, Any] = {"videos": len(given), "clips": options.clips}
     for kind, wanted, runs in (("clip", clips[:1], one), ("folder", clips, many)):
@@ -376,7 +376,7 @@ _BATCHES = {"one": "one utterance", "many": f"{DIALOGUES * UTTERANCES} utterance
 
 
 def _clip_lines(clips: dict[str, Any]) -> list[str]:
-    lines = ["| from video | way | ms | CPU ms | of it network | clips/s | torch / way, ms |"]
+    lines = ["| from video | way | ms | CPU ms of this process | of it network | clips/s | torch / way, ms |"]
     lines += ["|---|---|---:|---:|---:|---:|---:|"]
     for kind, count in (("clip", 1), ("folder", clips["clips"])):
         for name, one in clips[kind].items():

@@ -56,9 +56,7 @@ class ProcessKilled(CorpusError):
             self.how = "was killed, most likely because there was not enough memory"
         elif exit_code is not None and exit_code < 0:
             self.how = f"crashed ({signal.Signals(-exit_code).name})"
-        super().__init__(
-            f"A worker process {self.how}. Use fewer `workers`; the same command goes on where it stopped."
-        )
+        super().__init__(f"A worker process {self.how}.")
 
 
 class Workers:

@@ -24,7 +24,7 @@ from ..models.utterance_media_univa import UtteranceMedia
 from ..scores.thresholds import Threshold, relative_score, threshold_text
 from .inputs import Utterance, read_utterances
 from .onnx_model import UnivaOnnxModel
-from .read_ahead import ReadAhead
+from .read_ahead import ReadAhead, media_of
 from .score_bars import Marks, marks_for, score_legend, score_lines, screen_width
 
 
@@ -188,7 +188,7 @@ class _Predictor:
         wanted = self._to_read(utterances)
         self.ahead.begin(wanted, self._to_read(following))
         for utterance in wanted:
-            media = self._media(utterance)
+            media = media_of(utterance, self.classifier)
             try:
                 media = self.ahead.media(utterance)
                 ready.append(self._read(utterance, media))
@@ -197,9 +197,6 @@ class _Predictor:
         for prediction in self._together(ready):
             found[prediction.utterance.utterance_id] = prediction
         yield from (found[utterance.utterance_id] for utterance in utterances)
-
-    def _media(self, one: Utterance) -> UtteranceMedia:
-        return self.classifier.media(audio=one.audio, faces=one.faces, video=one.video, start=one.start, end=one.end)
 
     def _read(self, utterance: Utterance, media: UtteranceMedia) -> _Ready:
         if utterance.problem is not None:
@@ -249,7 +246,7 @@ class _Predictor:
         if utterance.problem is not None:
             return utterance.text or ""
         try:
-            return self._text(utterance, self._media(utterance))
+            return self._text(utterance, media_of(utterance, self.classifier))
         except _OF_ONE_CLIP:
             return ""  # where this one is to be predicted itself, it says why
 

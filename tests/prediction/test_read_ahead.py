@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clips that processes read have the predictions of those that are read here."""
 
+import copy
 import os
 import signal
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from testing_utils import tiny_config, tiny_model, tiny_processor
@@ -67,7 +69,34 @@ def test_a_single_clip_is_read_here(model, clips, monkeypatch):
     assert next(predict(*model, clips[:1], workers=4)).error is None
 
 
+class Deadly(FaceReader):
+    """A reader of whole frames whose process dies of one clip."""
+
+    def __call__(self, source, *part, **options):
+        if Path(source).stem == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(source, *part, **options)
+
+
+@pytest.mark.processes
 def test_a_clip_that_kills_its_process_is_lost_alone(model, clips, monkeypatch):
+    monkeypatch.setattr(Workers, "patience", 0.0)
+    network, processor = model
+    processor = copy.deepcopy(processor)
+    del processor.extractors["faces"]
+    reader = Deadly(detector="whole-frame", frame_rate=4)
+    found = list(predict(network, processor, clips[:3], batch_size=3, workers=2, face_reader=reader))
+    assert [one.error for one in found] == [
+        None,
+        "With this clip alone a worker process was killed, most likely because there was not enough memory; cut it "
+        "into shorter clips.",
+        None,
+    ]
+    assert found[0].scores and found[2].scores
+
+
+def test_a_clip_whose_process_is_killed_is_read_again(model, clips, monkeypatch):
+    """Perhaps another one took its memory."""
     monkeypatch.setattr(Workers, "patience", 0.0)
     start = Workers._start_one
     killed = []
@@ -81,8 +110,16 @@ def test_a_clip_that_kills_its_process_is_lost_alone(model, clips, monkeypatch):
 
     monkeypatch.setattr(Workers, "_start_one", start_one)
     found = list(predict(*model, clips[:3], batch_size=3, workers=2))
-    assert ["was killed" in (one.error or "") for one in found].count(True) == 1 and len(killed) == 1
-    assert all(one.scores for one in found if one.error is None)
+    assert len(killed) == 1 and all(one.scores and one.error is None for one in found)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_cannot_be_read_ahead_is_told_of_its_clips_alone(model, clips, workers):
+    network, processor = model
+    processor = copy.deepcopy(processor)
+    processor.extractors["faces"] = {"reader_type": "unknown"}
+    found = list(predict(network, processor, [*clips[:2], clips[-2]], workers=workers))
+    assert [one.error and "unknown reader_type 'unknown'" in one.error for one in found] == [True, True, None]
 
 
 def test_workers_are_a_number_of_processes(model, clips):

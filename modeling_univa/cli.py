@@ -52,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(given)
     if not _passes("univa", given[0], options, parser):
         return 2
-    with _no_collections():
+    is_process = arguments is None
+    with _no_collections(is_process):
         run_guarded = _module("commands", "failures").run_guarded
-    return run_guarded("univa", lambda: options.run(options), parser)
+    return run_guarded("univa", lambda: options.run(options, is_process), parser)
 
 
 def train_main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +68,7 @@ def train_main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not _passes("train_hf.py", "train", Namespace(arguments=given), OptionParser()):
         return 2
-    with _no_collections():
+    with _no_collections(arguments is None):
         train = _module("commands", "train").train_main
     return train(given)
 
@@ -94,28 +95,31 @@ def _passes(program: str, name: str, options: Any, parser: OptionParser) -> bool
     return True
 
 
-def _run(name: str, options: Any) -> int:
-    with _no_collections():
+def _run(name: str, options: Any, is_process: bool) -> int:
+    with _no_collections(is_process):
         run = _module("commands", name).run
     return run(options)
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
+def _no_collections(is_process: bool) -> Iterator[None]:
     """
     Import without looking for garbage.
 
     Modules stay until the process ends, and torch's and transformers' are more than half a million objects. Going
     through them again and again while more are imported, and at the end of the process, takes a fifth of the time of
     the imports.
+
+    Args:
+        is_process: whether the process is of this command alone. One that calls it from Python has objects of its own,
+            which would never be garbage again.
     """
-    was_on, modules = gc.isenabled(), len(sys.modules)
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        # Where nothing was imported, there may be garbage of the process that calls.
-        if was_on and len(sys.modules) > modules:
+        if was_on and is_process:
             gc.freeze()
         if was_on:
             gc.enable()

@@ -215,7 +215,7 @@ def test_a_call_takes_what_the_command_does(command, calls):
 def test_what_is_wrong_with_a_command_line_is_said_as_the_job_says_it(arguments, job, capsys, tmp_path, monkeypatch):
     """The jobs, which take seconds to import, are not asked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_run", lambda name, options: pytest.fail("the job was run"))
+    monkeypatch.setattr(cli, "_run", lambda name, options, is_process: pytest.fail("the job was run"))
     assert cli.main(arguments) == 2
     with pytest.raises(ValueError) as refused:
         job()
@@ -225,7 +225,7 @@ def test_what_is_wrong_with_a_command_line_is_said_as_the_job_says_it(arguments,
 
 def test_what_may_be_on_the_hub_is_left_to_the_job(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_run", lambda name, options: 7)
+    monkeypatch.setattr(cli, "_run", lambda name, options, is_process: 7)
     Path("clip.mp4").touch()
     for arguments in (
         ["predict", "org/name", "clip.mp4", "none.mp4"],

@@ -248,6 +248,8 @@ class FeatureEngine:
         finished = self._finished_windows(groups)
         for window in finished:
             yield window.group, self._to_the_last(window, finished)
+            # It holds what was made of the whole group, which is not needed while the next one is worked on.
+            del window
 
     def _to_the_last(self, window: _Window, finished: Iterator[_Window]) -> Iterator[tuple[Any, Any, list[str]]]:
         """What was made of each row of a group, from its first window on."""

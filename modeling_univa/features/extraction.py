@@ -150,13 +150,16 @@ class ExtractionJob(ShardJob):
         """Features of the rows of shards. Nothing is kept from one shard to the next: what a batch holds decides the
         last bit of what comes out, and which shards a process makes is chance."""
         for (shard, rows), made in self._engine.groups(((shard, rows), self._items(rows)) for shard, rows in shards):
-            lines: dict[str, list[dict[str, Any]]] = {}
-            kept: list[tuple[int, Mapping[str, Any]]] = []
-            for place, (row, features, _) in enumerate(made):
-                if self._list_missing(shard, row, features, lines):
-                    kept.append((place, features))
-                advance(1)
-            yield shard, ShardResult(self._table(rows, kept), lines)
+            yield shard, self._result(shard, rows, made, advance)
+
+    def _result(self, shard: Shard, rows: pa.Table, made: Iterable[Any], advance: Callable[[int], Any]) -> ShardResult:
+        lines: dict[str, list[dict[str, Any]]] = {}
+        kept: list[tuple[int, Mapping[str, Any]]] = []
+        for place, (row, features, _) in enumerate(made):
+            if self._list_missing(shard, row, features, lines):
+                kept.append((place, features))
+            advance(1)
+        return ShardResult(self._table(rows, kept), lines)
 
     def _items(self, rows: pa.Table) -> Iterator[tuple[dict[str, Any], dict[str, list[Item]]]]:
         columns = [name for name in rows.column_names if not (holds_frames(name) or name.endswith("_va"))]

@@ -185,7 +185,8 @@ def run_job(job: ShardJob, output: str | Path, *, shard_rows: int = 256, strict:
     Args:
         job: What to do.
         output: Corpus folder to make.
-        shard_rows: Rows of a shard: what is lost at most when a process is stopped.
+        shard_rows: Rows of a shard. A process that is stopped loses the shards that it is at: one or two, and more
+            where they are so small that one does not keep its workers busy.
         strict: Whether a rejected row ends the job.
 
     Raises:
@@ -353,6 +354,8 @@ class _Run:
                     if written is not None:
                         locks.pop(written.result()).close()
                     written, worked = writer.submit(self._write, shard, result), True
+                    # The writer alone holds it, and lets it go.
+                    del result
                 if written is not None:
                     written.result()
         finally:

@@ -4,6 +4,7 @@
 
 import os
 import signal
+import weakref
 
 import numpy as np
 import pytest
@@ -153,6 +154,22 @@ def test_the_next_group_is_read_before_the_last_rows_of_one_are_worked_on(read, 
     assert events.index("ask for none") < events.index("end of first")
     # One window is read while another is at the network.
     assert events.index("read e") < events.index("network")
+
+
+def test_what_was_made_of_a_group_goes_before_the_next_is_worked_on(read):
+    held, alive = [], []
+
+    def network(raw):
+        alive.append(sum(one() is not None for one in held))
+        made = {item: np.ones(1) for item in raw}
+        held.extend(weakref.ref(value) for value in made.values())
+        return made
+
+    engine = FeatureEngine(MediaReader(None), {"audio": network}, batch_size=1)
+    for _, made in engine.groups((name, rows("a", "b")) for name in ("first", "second", "third")):
+        assert len([row for row, _, _ in made]) == 2
+        del made
+    assert alive == [0, 0, 0]
 
 
 NAMES = ("a", "odd", "bad", "a+bb", "ccc", "still", "", "ccc+dddd", "eeeee", "a", "odd", "ff")

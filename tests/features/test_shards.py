@@ -1,5 +1,6 @@
 # Copyright 2026 The univa maintainers.
 # SPDX-License-Identifier: Apache-2.0
+import errno
 import json
 import threading
 import tracemalloc
@@ -343,3 +344,23 @@ def test_lines_of_all_shards_are_never_in_memory_together(corpus, tmp_path):
     ]
     # Those of two shards as objects, and of one as text.
     assert peak < file.stat().st_size / 3
+
+
+def test_an_error_of_the_writer_ends_the_job_which_then_resumes(corpus, expected, tmp_path, monkeypatch):
+    write = shards._write_parquet
+
+    def full(table, features, file):
+        if "train-00001" in file.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+        write(table, features, file)
+
+    job = Shouting(corpus)
+    with monkeypatch.context() as disk, pytest.raises(OSError, match="No space left"):
+        disk.setattr(shards, "_write_parquet", full)
+        run_job(job, tmp_path / "output", shard_rows=4)
+    # The next one had been made before the error was met; neither is taken for written.
+    assert job.made == ["train-00000", "train-00001", "train-00002"]
+    left = sorted(file.name for file in (tmp_path / "output.partial" / "shards").glob("*.parquet"))
+    assert left == ["train-00000.parquet"]
+    run_job(Shouting(corpus), tmp_path / "output", shard_rows=4)
+    assert folder_bytes(tmp_path / "output") == expected

@@ -27,7 +27,7 @@ def draw_kept(kept: torch.Tensor, p: float) -> float:
         `float`: by which kept elements are multiplied, so that their mean stays.
     """
     dropped = min(round(p * _DRAWS), _DRAWS - 1)
-    wide = torch.empty((kept.numel() + 3) // 4, dtype=torch.int64)
+    wide = torch.empty((kept.numel() + 3) // 4, dtype=torch.int64, device=kept.device)
     draws = wide.random_(-(2**63), None).view(torch.int16)[: kept.numel()].view(kept.shape)
     # Into bytes and not bools, in which comparison and product are three to five times slower.
     torch.ge(draws, dropped - _DRAWS // 2, out=kept)
@@ -41,7 +41,7 @@ class ByteDropout(nn.Dropout):
         """Some elements 0, the others divided by `1 - p`; as they are in evaluation."""
         if not self.training or self.inplace or not 0 < self.p < 1 or not _pays(input):
             return super().forward(input)
-        kept = torch.empty(input.shape, dtype=torch.uint8)
+        kept = torch.empty(input.shape, dtype=torch.uint8, device=input.device)
         scale = draw_kept(kept, self.p)
         return (input * kept).mul_(scale)
 

@@ -204,7 +204,7 @@ class _DropoutAttention(torch.autograd.Function):
     ):
         heads, length = query.shape[:2]
         weights = query.new_empty(heads, length, length)
-        keep = torch.empty(weights.shape, dtype=torch.uint8)
+        keep = torch.empty(weights.shape, dtype=torch.uint8, device=query.device)
         rescale = 1.0
         output = query.new_empty(heads, length, value.shape[2])
         for some in _heads(heads, length):
@@ -259,7 +259,7 @@ def _attend(
     if plain and 0 < dropout < 1 and query.dtype in (torch.float32, torch.float64):
         bias = None
         if mask is not None:
-            bias = torch.zeros(mask.shape, dtype=query.dtype).masked_fill_(~mask, -torch.inf)
+            bias = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, -torch.inf)
             bias = bias.repeat_interleave(query.shape[1], dim=0)[:, None]
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         flat = (states.flatten(0, 1) for states in (query, key, value))
@@ -273,7 +273,7 @@ def _attend_together(
     heads: tuple[torch.Tensor, torch.Tensor, torch.Tensor], lengths: torch.Tensor, longest: int, **settings: Any
 ) -> torch.Tensor:
     """Attention of packed rows `(1, heads, N, d)`, padded for it alone, to `(1, N, heads, d)`."""
-    mask = torch.arange(longest) < lengths[:, None]
+    mask = torch.arange(longest, device=lengths.device) < lengths[:, None]
     rows = PackedRows.of(mask)
     query, key, value = (rows.unpack(states.transpose(1, 2)).transpose(1, 2) for states in heads)
     attended = _attend(query, key, value, None if len(rows.index) == mask.numel() else mask, **settings)

@@ -3,11 +3,13 @@
 """Dropout by bytes: shares, scale, gradients, seeds, where it is PyTorch's own, and that models have it."""
 
 import copy
+import pickle
 
 import pytest
 import torch
 from testing_utils import tiny_config, tiny_model, write_text_encoder
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from modeling_univa.models import dropout_univa
 from modeling_univa.models.dropout_univa import ByteDropout, draw_kept, use_byte_dropout
@@ -103,6 +105,13 @@ def test_where_it_does_not_pay_it_is_pytorchs_own():
     assert ByteDropout(0.3)(states.to("meta")).shape == states.shape
 
 
+def test_the_default_device_may_be_another_one():
+    states = torch.ones(SIZE)
+    with torch.device("meta"):
+        dropped = ByteDropout(0.5)(states)
+    assert dropped.device.type == "cpu" and 0.45 < float((dropped != 0).float().mean()) < 0.55
+
+
 def test_a_graph_has_the_dropout_of_pytorch():
     module, states = ByteDropout(0.3), torch.ones(SIZE)
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
@@ -121,7 +130,16 @@ def test_modules_keep_names_hooks_and_whether_they_train():
     assert (module[1].p, module[2][0].p, module[2][0].training) == (0.4, 0.2, False)
     module(torch.ones(1, 2))
     assert seen and list(module.state_dict()) == before
-    assert type(copy.deepcopy(module)[1]) is ByteDropout
+    for again in (copy.deepcopy(module), pickle.loads(pickle.dumps(nn.Sequential(module[0], ByteDropout(0.4))))):
+        assert type(again[1]) is ByteDropout and again[1].p == 0.4
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_a_checkpoint_drops_the_same_again(use_reentrant):
+    module, states = ByteDropout(0.3), torch.randn(SIZE, requires_grad=True)
+    dropped = checkpoint(module, states, use_reentrant=use_reentrant)
+    dropped.sum().backward()
+    assert torch.equal(states.grad == 0, dropped == 0)
 
 
 def test_every_dropout_of_a_model_is_of_this_kind(tmp_path):

@@ -366,7 +366,7 @@ class FaceReader:
         return max(1, round(max(face.box[2:]) * (1 + self.margin)))
 
     def _crop_small_face(self, image: np.ndarray, face: Face) -> np.ndarray | None:
-        """The crop, without one where it is beyond the limits, which only the crop of a chosen face must not be."""
+        """The crop; `None` if it is larger than the limits allow, which is an error of a chosen face alone."""
         return self._crop_face(image, face) if self._crop_side(face) ** 2 <= LIMITS["pixels"].most else None
 
     def _crop_face(self, image: np.ndarray, face: Face) -> np.ndarray:

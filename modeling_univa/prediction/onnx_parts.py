@@ -17,7 +17,7 @@ Arrays = dict[str, np.ndarray]
 
 def batch_parts(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[np.ndarray, Arrays]]:
     """
-    Parts of a batch, of whole dialogues, by which attention sees less padding.
+    Parts of a batch, each of whole dialogues of about the same length, so that attention sees less padding.
 
     Args:
         arrays: inputs of a model that tells padding from frames.

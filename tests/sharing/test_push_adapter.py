@@ -283,7 +283,7 @@ def test_training_from_a_folder_is_refused_before_it_begins(training, hub, api, 
         # Without a push, and with a base of its own, it is the corpus that is missed.
         more = [part for name, value in allowed.items() for part in (f"--{name}", str(value))]
         assert train_hf.main([*options, "--model", str(model), *more]) == 2
-        assert "build the corpus first" in capsys.readouterr().err.splitlines()[-1]
+        assert "org/none cannot be loaded as a data set" in capsys.readouterr().err.splitlines()[-1]
     push_folder(model, "lab/model")
     options[options.index("--dataset") + 1] = str(tmp_path / "corpus")
     assert train_hf.main([*options, "--model", "lab/model"]) == 0, capsys.readouterr().err

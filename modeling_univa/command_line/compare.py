@@ -64,7 +64,7 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a corpus or a recipe that is nowhere, before the job is imported."""
+    """Refuse a corpus or a recipe that does not exist, before the job is imported."""
     check_corpus(options.corpus)
     for recipe in options.recipes if options.recipe is None else (options.recipe, *options.recipes):
         named_file(recipe)

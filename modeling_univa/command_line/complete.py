@@ -28,5 +28,5 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a model that is nowhere, before the job is imported."""
+    """Refuse a model that does not exist, before the job is imported."""
     check_model(options.model)

@@ -58,5 +58,5 @@ def _add_system(kinds: argparse._SubParsersAction, name: str, title: str) -> Non
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a checkpoint that is nowhere, before the job is imported."""
+    """Refuse a checkpoint that does not exist, before the job is imported."""
     check_checkpoint(options.checkpoint)

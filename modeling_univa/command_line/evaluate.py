@@ -53,7 +53,7 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a model or a corpus that is nowhere, before the job is imported."""
+    """Refuse a model or a corpus that does not exist, before the job is imported."""
     if options.model.endswith(_PREDICTIONS) and not Path(options.model).is_file():
         raise ValueError(f"{options.model} is not a file: pass the predictions of a run, or a model.")
     check_model(options.model)

@@ -24,7 +24,7 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a model or a corpus that is nowhere, before the job is imported."""
+    """Refuse a model or a corpus that does not exist, before the job is imported."""
     check_model(options.model)
     if options.dataset is not None:
         check_corpus(options.dataset)

@@ -19,5 +19,5 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse an adapter that is nowhere, before the job is imported."""
+    """Refuse an adapter that does not exist, before the job is imported."""
     check_model(options.adapter)

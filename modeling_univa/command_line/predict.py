@@ -59,7 +59,7 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a model that is nowhere, and clips of which none is there, before the job is imported."""
+    """Refuse a model that does not exist, and clips none of which exists, before the job is imported."""
     alone = [file for file in (options.audio, *options.faces) if file is not None]
     if not options.inputs and not alone and options.text is None:
         raise ValueError("Pass clips, a folder of clips, a sheet, or `text`, `audio` or `faces`.")

@@ -24,6 +24,6 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a folder that is nowhere, before the job is imported."""
+    """Refuse a folder that does not exist, before the job is imported."""
     if not Path(options.folder).is_dir():
         raise ValueError(f"There is no folder {options.folder}.")

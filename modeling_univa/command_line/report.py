@@ -32,6 +32,6 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a folder that is nowhere, before the job is imported."""
+    """Refuse a folder that does not exist, before the job is imported."""
     if not Path(options.runs).is_dir():
         raise ValueError(f"`runs` {options.runs} has no plans: pass the output folder of `univa reproduce`.")

@@ -29,5 +29,5 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a plan that is nowhere, before the job is imported."""
+    """Refuse a plan that does not exist, before the job is imported."""
     named_file(options.plan, "plan")

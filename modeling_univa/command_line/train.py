@@ -22,7 +22,7 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse an option that is unknown, and a recipe, corpus or model that is nowhere, before the job is imported."""
+    """Refuse an unknown option, and a recipe, corpus or model that does not exist, before the job is imported."""
     arguments = options.arguments
     recipes = [named_file(name) for name in takewhile(lambda argument: not argument.startswith("-"), arguments)]
     check_options(arguments)
@@ -34,7 +34,7 @@ def check(options: argparse.Namespace) -> None:
 
 
 def _check_dataset(arguments: Sequence[str], recipes: Sequence[str]) -> None:
-    """Refuse a corpus that is nowhere, but for what may be built: of a recipe its own, else by the command line."""
+    """Refuse a corpus that does not exist, but for one that a recipe or the command line may build."""
     name = value_of("dataset", arguments)
     if name is None or value_of("corpus_script", arguments) or any(name in recipe for recipe in recipes):
         return

@@ -42,6 +42,6 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse sentences or a corpus that are nowhere, before the job is imported."""
+    """Refuse sentences or a corpus that do not exist, before the job is imported."""
     check = check_texts if options.modality == "text" else check_corpus
     check(options.data)

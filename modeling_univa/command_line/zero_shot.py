@@ -41,5 +41,5 @@ def add_options(parser: OptionParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse a corpus that is nowhere, before the job is imported."""
+    """Refuse a corpus that does not exist, before the job is imported."""
     check_corpus(options.corpus)

@@ -17,7 +17,7 @@ from ..models.modeling_emotion import EmotionModel
 from ..models.processing_univa import UnivaProcessor
 from ..sharing.adapters import load_model
 from ..sharing.folder import ONNX_FILE
-from .inputs import SheetForm, Utterance, collect_utterances
+from .inputs import SheetForm, Utterance, collect_utterances, is_sheet
 from .onnx_model import UnivaOnnxModel
 from .predict import Prediction, predict
 
@@ -54,7 +54,11 @@ def collect_clips(
     Raises:
         ValueError: nothing to predict, or arguments that exclude each other.
     """
-    alone = audio is not None or bool(faces)
+    alone, form = audio is not None or bool(faces), SheetForm(columns, encoding, separator, worksheet)
+    if form != SheetForm() and not any(is_sheet(path) for path in inputs):
+        raise ValueError(
+            "`columns`, `encoding`, `separator` and `worksheet` are for sheets: pass one, or leave them out."
+        )
     if not inputs:
         if text is None and not alone:
             raise ValueError("Pass clips, a folder of clips, a sheet, or `text`, `audio` or `faces`.")
@@ -62,7 +66,6 @@ def collect_clips(
     if alone:
         raise ValueError("`audio` and `faces` describe one clip by themselves: leave INPUT out, or them.")
     root = None if media_root is None else Path(media_root)
-    form = SheetForm(columns, encoding, separator, worksheet)
     utterances = collect_utterances([str(path) for path in inputs], root, text is None, form, tell)
     if text is None:
         return utterances

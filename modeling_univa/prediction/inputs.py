@@ -27,6 +27,7 @@ __all__ = [
     "SheetForm",
     "Utterance",
     "collect_utterances",
+    "is_sheet",
     "read_sheet_utterances",
     "read_utterances",
     "utterances_of_rows",
@@ -121,7 +122,7 @@ def collect_utterances(
         suffix = given.suffix.lower()
         if suffix == ".csv" and form in (None, SheetForm()) and _is_of_a_corpus(given):
             utterances += read_utterances(given, media_root, order)
-        elif suffix in _SHEETS:
+        elif is_sheet(given):
             utterances += read_sheet_utterances(given, media_root, order, form, tell)
         elif suffix in _OTHER_SHEETS:
             raise CorpusError(f"{given} is a sheet of another form; save it as one of {', '.join(sorted(_SHEETS))}")
@@ -208,6 +209,11 @@ def read_sheet_utterances(
         names = {name: one.row[name] for name in ("utterance_id", "dialogue_id")}
         order.check(names, str(sheet), one.where)
     return [_utterance_of_sheet(one, root) for one in rows]
+
+
+def is_sheet(path: str | Path) -> bool:
+    """Whether a file is read as a sheet, by its name."""
+    return Path(path).suffix.lower() in _SHEETS
 
 
 def _columns_of(header: Sequence[str], given: str | None) -> ColumnMapping:

@@ -8,6 +8,7 @@ import pytest
 
 from modeling_univa.data.schema import CorpusError
 from modeling_univa.models.limits_univa import LIMITS
+from modeling_univa.prediction.clips import collect_clips
 from modeling_univa.prediction.inputs import SheetForm, Utterance, collect_utterances, read_utterances
 
 
@@ -272,3 +273,11 @@ def test_a_sheet_names_nothing_outside_of_its_folder(tmp_path, name):
     path = _table(tmp_path / "lab" / "lab.csv", "Text,Sound", f"Hi,{name}", "Ho,mine.wav")
     refused, good = collect_utterances([path])
     assert refused.problem and refused.audio is None and good.audio == tmp_path / "lab" / "mine.wav"
+
+
+@pytest.mark.parametrize("given", [{"columns": "text=Satz"}, {"encoding": "cp1252"}, {"worksheet": "one"}])
+def test_options_of_sheets_are_refused_without_one(given, tmp_path):
+    (tmp_path / "clip.wav").touch()
+    for clip in ({"inputs": [tmp_path]}, {"text": "A word."}):
+        with pytest.raises(ValueError, match="are for sheets: pass one, or leave them out"):
+            collect_clips(**clip, **given)
